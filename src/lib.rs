@@ -1,0 +1,5 @@
+//! ringstone: Redis clients served from an ordered transactional store, in groups, over io_uring.
+
+pub mod clock;
+pub mod limits;
+pub mod store;

@@ -1,0 +1,32 @@
+//! Every bound of the server in one place, and how the bounds relate.
+
+/// Longest key of a user, in bytes.
+pub const KEY_BYTES_MAX: usize = 8 * 1024;
+/// Longest value and longest request by default, in bytes.
+pub const REQUEST_BYTES_DEFAULT: usize = 5 * 1024 * 1024;
+/// What [`REQUEST_BYTES_DEFAULT`] may be configured to at most: a transaction must hold it.
+pub const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Arguments of one command at most (Redis: 1024 * 1024).
+pub const ARGUMENTS_MAX: usize = 1024 * 1024;
+/// Longest inline command, and longest line of a multi-bulk header (Redis: PROTO_INLINE_MAX_SIZE).
+pub const INLINE_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of keys and values one transaction may write.
+pub const TRANSACTION_BYTES_MAX: usize = 10_000_000;
+/// Longest record key in a store: a user's key and what the data model puts before it.
+pub const RECORD_KEY_BYTES_MAX: usize = KEY_BYTES_MAX + 64;
+/// Longest record value in a store; FoundationDB's limit is 100,000.
+pub const RECORD_VALUE_BYTES_MAX: usize = 100_000;
+/// Strings up to this length live in the key's meta record.
+pub const INLINE_VALUE_BYTES_MAX: usize = 4 * 1024;
+/// Longer strings are split into chunks of this length.
+pub const CHUNK_BYTES: usize = 64 * 1024;
+/// Numbered databases, as `SELECT` knows them.
+pub const DATABASES: u8 = 16;
+
+const _: () = {
+    assert!(REQUEST_BYTES_DEFAULT <= REQUEST_BYTES_MAX);
+    assert!(REQUEST_BYTES_MAX < TRANSACTION_BYTES_MAX);
+    assert!(INLINE_VALUE_BYTES_MAX + 64 < CHUNK_BYTES);
+    assert!(CHUNK_BYTES < RECORD_VALUE_BYTES_MAX);
+    assert!(INLINE_BYTES_MAX < REQUEST_BYTES_DEFAULT);
+};

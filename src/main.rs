@@ -1,0 +1,3 @@
+//! The `ringstone` program.
+
+fn main() {}
