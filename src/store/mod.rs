@@ -96,6 +96,12 @@ pub trait Store: Send + Sync {
         false
     }
 
+    /// Whether a group, once executed, never has to be executed again: reads are never pending and
+    /// commits neither conflict nor end unknown.
+    fn executes_once(&self) -> bool {
+        true
+    }
+
     /// The sequence of the newest commit, also of those before a restart.
     fn sequence(&self) -> u64;
 
