@@ -8,6 +8,9 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
+#[cfg(test)]
+mod conformance;
+pub mod fault;
 pub mod memory;
 mod memtable;
 mod mutations;
