@@ -10,6 +10,7 @@ use std::ops::ControlFlow;
 
 #[cfg(test)]
 mod conformance;
+pub mod embedded;
 pub mod fault;
 pub mod memory;
 mod memtable;
