@@ -8,9 +8,11 @@ use std::ops::ControlFlow;
 use super::fault::Random;
 use super::{CommitError, Mutations, ReadError, Scan, Snapshot, Store};
 
-type Records = BTreeMap<Vec<u8>, Vec<u8>>;
+/// Content of a store.
+pub type Records = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// A model and the choices made so far.
+#[derive(Clone)]
 pub struct Suite {
     random: Random,
     model: Records,

@@ -171,6 +171,7 @@ impl Snapshot for FaultSnapshot<'_> {
 }
 
 /// Pseudo-random numbers (SplitMix64), the same ones for the same seed.
+#[derive(Clone)]
 pub(crate) struct Random(u64);
 
 impl Random {

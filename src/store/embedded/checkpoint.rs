@@ -1,7 +1,7 @@
 //! Moving a full write buffer into the LSM tree, and compacting the tree, each on a thread of its own.
 //!
-//! A checkpoint first writes the buffer's records into the tree, then the marker that says where the
-//! log goes on, then corrects the cache, lets go of the buffer and gives the log's files back. Replaying
+//! A checkpoint first writes the buffer's records into the tree and corrects the cache, then writes the
+//! marker that says where the log goes on, lets go of the buffer and gives the log's files back. Replaying
 //! a log over a tree that already has its records changes nothing, so a crash between any two steps is
 //! harmless; and until the last step reads find the records in the buffer, so a failure is too.
 
@@ -81,6 +81,12 @@ impl Checkpoints {
         self.state.lock().failure.clone()
     }
 
+    /// Tries again at once rather than after the usual delay.
+    #[cfg(test)]
+    pub fn retry_now(&self) {
+        self.work.notify_all();
+    }
+
     /// Ends [`run`] after the current attempt.
     pub fn stop(&self) {
         self.state.lock().stopping = true;
@@ -143,7 +149,9 @@ fn run_until_done(core: &Core, frozen: Frozen) -> bool {
 fn checkpoint(core: &Core, frozen: &Frozen, ingested: &mut bool) -> Result<(), String> {
     if !*ingested {
         core.compactions.wait_for_room(core)?;
-        if let Err(error) = core.tree.ingest(&frozen.table) {
+        // The cache may be corrected before the tree has the records, for the buffer hides it still.
+        let note = |key: &[u8], value: Option<&[u8]>| drop(core.cache.note(key, value));
+        if let Err(error) = core.tree.ingest(&frozen.table, note) {
             core.remove_leftovers();
             return Err(text(&error));
         }
@@ -151,11 +159,7 @@ fn checkpoint(core: &Core, frozen: &Frozen, ingested: &mut bool) -> Result<(), S
     }
     let Cut { ordinal, segment, .. } = frozen.cut;
     let marker = Marker { sequence: frozen.sequence, ordinal, segment, clean: false };
-    marker.store(&core.files, &core.dir).map_err(|error| cause(&error))?;
-    for (key, value) in frozen.table.iter() {
-        core.cache.note(key, value);
-    }
-    Ok(())
+    marker.store(&core.files, &core.dir).map_err(|error| cause(&error))
 }
 
 /// What an error of the tree is called in front of clients.

@@ -8,6 +8,9 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
+
 use crate::limits::LOG_ZEROS_BYTES;
 
 /// What an operation does, for tests that let it fail.
@@ -23,6 +26,8 @@ pub enum Operation {
     Replace,
     /// Writing a checkpoint into the LSM tree.
     Ingest,
+    /// Giving a log file a new number.
+    Recycle,
 }
 
 /// The way to the disk. Cheap to clone.
@@ -78,9 +83,9 @@ impl Files {
     fn fill(&self, file: &File, len: u64) -> io::Result<()> {
         self.check(Operation::Allocate)?;
         // Tells at once when there is no room. Some file systems cannot; the zeros will tell then.
-        match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, len) {
-            Err(rustix::io::Errno::NOSPC) => return Err(rustix::io::Errno::NOSPC.into()),
-            Ok(()) | Err(_) => {}
+        let reserved = rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len);
+        if reserved == Err(Errno::NOSPC) {
+            return Err(Errno::NOSPC.into());
         }
         let zeros = vec![0; LOG_ZEROS_BYTES.min(len as usize)];
         let mut offset = 0;
@@ -114,6 +119,7 @@ impl Files {
 
     /// Renames a file within `dir`, durably.
     pub fn rename(&self, dir: &Path, from: &Path, to: &Path) -> io::Result<()> {
+        self.check(Operation::Recycle)?;
         std::fs::rename(from, to)?;
         self.sync_dir(dir)
     }

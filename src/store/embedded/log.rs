@@ -93,6 +93,12 @@ impl Log {
         (self.ordinal, self.active.number)
     }
 
+    /// Number of the current segment and end of its records.
+    #[cfg(test)]
+    pub fn place(&self) -> (u64, u64) {
+        (self.active.number, self.offset)
+    }
+
     /// Appends a commit and makes it as durable as configured.
     pub fn append(&mut self, sequence: u64, mutations: &Mutations) -> Result<(), CommitError> {
         let size = record::size(mutations);

@@ -240,8 +240,9 @@ impl EmbeddedStore {
     fn freeze(&self, writer: &mut Writer) -> Result<(), CommitError> {
         self.core.checkpoints.wait_until_idle().map_err(CommitError::Refused)?;
         let cut = writer.log.cut()?;
+        let successor = Memtable::sized_like(&self.core.tables.read().active);
         let mut tables = self.core.tables.write();
-        let table = Arc::new(std::mem::take(&mut tables.active));
+        let table = Arc::new(std::mem::replace(&mut tables.active, successor));
         tables.frozen = Some(Arc::clone(&table));
         drop(tables);
         writer.buffer_bytes = 0;

@@ -39,7 +39,13 @@ pub fn replay(
     let numbers = segments::list(dir)?;
     let (obsolete, numbers): (Vec<u64>, Vec<u64>) =
         numbers.into_iter().partition(|number| *number < marker.segment);
-    if numbers.first() != Some(&marker.segment) {
+    // Files get consecutive numbers, and at least one is always there.
+    for (number, expected) in numbers.iter().zip(marker.segment..) {
+        if *number != expected {
+            return Err(missing(dir, expected));
+        }
+    }
+    if numbers.is_empty() {
         return Err(missing(dir, marker.segment));
     }
     let mut reader = Reader::new(dir, salt, marker);

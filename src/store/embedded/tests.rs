@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::files::Operation;
 use super::*;
 use crate::store::conformance::{Suite, all, get};
 
@@ -29,6 +30,14 @@ fn set(store: &EmbeddedStore, key: &[u8], value: &[u8]) -> Result<(), CommitErro
     let mut mutations = Mutations::default();
     mutations.set(key, &[value]);
     store.commit(store.sequence() + 1, &mutations)
+}
+
+impl EmbeddedStore {
+    /// Moves everything to the tree and waits for that.
+    fn checkpoint_now(&self) {
+        self.freeze(&mut self.writer.lock()).unwrap();
+        self.core.checkpoints.wait_until_idle().unwrap();
+    }
 }
 
 fn figure(store: &EmbeddedStore, name: &str) -> u64 {

@@ -79,8 +79,13 @@ impl Tree {
         self.tree.table_count() == 0
     }
 
-    /// Writes all records of `table` as one sorted run, durably and atomically.
-    pub fn ingest(&self, table: &Memtable) -> lsm_tree::Result<()> {
+    /// Writes all records of `table` as one sorted run, durably and atomically, and shows each to
+    /// `note` on the way.
+    pub fn ingest(
+        &self,
+        table: &Memtable,
+        mut note: impl FnMut(&[u8], Option<&[u8]>),
+    ) -> lsm_tree::Result<()> {
         let _held = self.ingesting.lock();
         self.files.check(Operation::Ingest)?;
         if table.is_empty() {
@@ -92,6 +97,7 @@ impl Tree {
                 Some(value) => ingestion.write(key, value)?,
                 None => ingestion.write_tombstone(key)?,
             }
+            note(key, value);
         }
         ingestion.finish()
     }
