@@ -185,6 +185,7 @@ struct CompactionState {
     wanted: bool,
     failure: Option<String>,
     stopping: bool,
+    stopped: bool,
 }
 
 impl Compactions {
@@ -213,6 +214,17 @@ impl Compactions {
         self.state.lock().stopping = true;
         self.work.notify_all();
         self.settled.notify_all();
+    }
+
+    /// Whether the thread has ended, for which this waits not much longer than `timeout`.
+    pub fn wait_until_stopped(&self, timeout: Duration) -> bool {
+        let mut state = self.state.lock();
+        while !state.stopped {
+            if self.settled.wait_for(&mut state, timeout).timed_out() {
+                break;
+            }
+        }
+        state.stopped
     }
 }
 
@@ -250,4 +262,6 @@ pub fn compact_always(core: &Core) {
             compactions.work.wait_for(&mut state, RETRY_MAX);
         }
     }
+    state.stopped = true;
+    compactions.settled.notify_all();
 }
