@@ -1,5 +1,7 @@
 //! ringstone: Redis clients served from an ordered transactional store, in groups, over io_uring.
 
 pub mod clock;
+pub mod data;
+pub mod error;
 pub mod limits;
 pub mod store;
