@@ -2,4 +2,6 @@
 
 pub mod clock;
 pub mod limits;
+pub mod num;
+pub mod resp;
 pub mod store;
