@@ -4,4 +4,6 @@ pub mod clock;
 pub mod data;
 pub mod error;
 pub mod limits;
+pub mod num;
+pub mod resp;
 pub mod store;
