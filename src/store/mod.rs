@@ -8,6 +8,8 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
+pub mod memory;
+mod memtable;
 mod mutations;
 
 pub use mutations::{Mutation, Mutations};
