@@ -1,5 +1,6 @@
 //! ringstone: Redis clients served from an ordered transactional store, in groups, over io_uring.
 
 pub mod clock;
+pub mod config;
 pub mod limits;
 pub mod store;
