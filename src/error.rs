@@ -51,8 +51,7 @@ pub const OVERFLOW: &str = "ERR increment or decrement would overflow";
 /// `RENAME`, `OBJECT` and others on a key that is not there.
 pub const NO_SUCH_KEY: &str = "ERR no such key";
 /// A string would grow past the value limit.
-pub const STRING_TOO_LONG: &str =
-    "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
+pub const STRING_TOO_LONG: &str = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
 /// A bit offset is negative or past the value limit.
 pub const BIT_OFFSET: &str = "ERR bit offset is not an integer or out of range";
 /// A key is longer than the store can hold.

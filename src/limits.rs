@@ -22,6 +22,22 @@ pub const INLINE_VALUE_BYTES_MAX: usize = 4 * 1024;
 pub const CHUNK_BYTES: usize = 64 * 1024;
 /// Numbered databases, as `SELECT` knows them.
 pub const DATABASES: u8 = 16;
+/// Worker threads at most.
+pub const WORKERS_MAX: usize = 256;
+/// TCP addresses listened on at most.
+pub const LISTENERS_MAX: usize = 64;
+/// Longest path of a Unix socket: `sun_path` without its terminating zero.
+pub const UNIX_SOCKET_PATH_BYTES_MAX: usize = 107;
+/// What the limit on connections may be configured to at most.
+pub const CLIENTS_MAX: usize = 1_000_000;
+/// What the cap on commands of a group may be configured to at most.
+pub const GROUP_COMMANDS_MAX: usize = 65_535;
+/// What the cap on write groups in flight may be configured to at most.
+pub const GROUPS_IN_FLIGHT_MAX: usize = 64;
+/// What a bound on memory (cache, buffers) may be configured to at most.
+pub const MEMORY_BYTES_MAX: usize = 1 << 40;
+/// Longest configuration file, in bytes.
+pub const CONFIG_FILE_BYTES_MAX: usize = 1024 * 1024;
 
 const _: () = {
     assert!(REQUEST_BYTES_DEFAULT <= REQUEST_BYTES_MAX);

@@ -128,12 +128,7 @@ pub fn step(view: &mut View<'_>, chore: &Chore) -> Result<bool, Stop> {
 }
 
 /// Removes the key if it is due; otherwise files its index entry where it now belongs.
-fn expire(
-    view: &mut View<'_>,
-    keyspace: KeyspaceId,
-    at_ms: u64,
-    key: &[u8],
-) -> Result<bool, Stop> {
+fn expire(view: &mut View<'_>, keyspace: KeyspaceId, at_ms: u64, key: &[u8]) -> Result<bool, Stop> {
     let now_ms = view.now_ms();
     view.clear(&keys::expiry(keyspace, at_ms, key));
     match view.find(keyspace, key)? {

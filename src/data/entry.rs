@@ -184,12 +184,7 @@ impl View<'_> {
     }
 
     /// Removes a key that is there (live or expired).
-    pub fn delete(
-        &mut self,
-        keyspace: KeyspaceId,
-        key: &[u8],
-        prior: Prior,
-    ) -> Result<(), Stop> {
+    pub fn delete(&mut self, keyspace: KeyspaceId, key: &[u8], prior: Prior) -> Result<(), Stop> {
         self.clear_sized(&keys::meta(keyspace, key));
         self.retire_unless(keyspace, prior, None)
     }
