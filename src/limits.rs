@@ -46,3 +46,14 @@ const _: () = {
     assert!(CHUNK_BYTES < RECORD_VALUE_BYTES_MAX);
     assert!(INLINE_BYTES_MAX < REQUEST_BYTES_DEFAULT);
 };
+/// Commands taken out of one connection's input as one batch.
+pub const BATCH_COMMANDS_MAX: usize = 1024;
+/// A batch is interrupted to send its replies once they exceed this, so that a pipeline of large
+/// reads does not pile up its answers.
+pub const BATCH_REPLY_BYTES: usize = 256 * 1024;
+/// Commands queued by one `MULTI`, at most.
+pub const TRANSACTION_COMMANDS_MAX: usize = 1024 * 1024;
+/// A group that keeps conflicting is given up after this time, in milliseconds.
+pub const COMMAND_DEADLINE_MS: u64 = 5000;
+/// Conflicts after which a group is executed in halves.
+pub const CONFLICTS_BEFORE_SPLIT: u32 = 2;

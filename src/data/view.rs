@@ -38,7 +38,7 @@ pub struct View<'a> {
     order: u16,
     incarnations: u16,
     random: u64,
-    databases: [Cell<Option<KeyspaceId>>; DATABASES as usize],
+    databases: [Cell<Option<(Tenant, KeyspaceId)>>; DATABASES as usize],
 }
 
 impl<'a> View<'a> {
@@ -95,7 +95,9 @@ impl<'a> View<'a> {
     /// The keyspace of a numbered database.
     pub fn keyspace(&self, tenant: Tenant, database: u8) -> Result<KeyspaceId, Stop> {
         let memo = &self.databases[usize::from(database)];
-        if let Some(keyspace) = memo.get() {
+        if let Some((owner, keyspace)) = memo.get()
+            && owner == tenant
+        {
             return Ok(keyspace);
         }
         let record = self.get(&keys::catalog(tenant, database))?;
@@ -103,14 +105,14 @@ impl<'a> View<'a> {
             Some(record) => keys::be_u32(&record),
             None => keys::initial_keyspace(database),
         };
-        memo.set(Some(keyspace));
+        memo.set(Some((tenant, keyspace)));
         Ok(keyspace)
     }
 
     /// Makes `database` show another keyspace from now on.
     pub fn set_keyspace(&mut self, tenant: Tenant, database: u8, keyspace: KeyspaceId) {
         self.set(&keys::catalog(tenant, database), &[&keyspace.to_be_bytes()]);
-        self.databases[usize::from(database)].set(Some(keyspace));
+        self.databases[usize::from(database)].set(Some((tenant, keyspace)));
     }
 
     /// The record's value.
