@@ -54,7 +54,7 @@ impl Config {
     ///
     /// The file is the one the command line or `RINGSTONE_CONFIG` names, read by `read_file`;
     /// without such a name there is none. Of `environment`, names that do not begin with
-    /// `RINGSTONE_` are ignored.
+    /// `RINGSTONE_`, and those that begin with `RINGSTONE_TEST_`, are ignored.
     ///
     /// # Errors
     /// The first mistake found, from the weakest source to the strongest.
@@ -65,7 +65,8 @@ impl Config {
     ) -> Result<(Config, Origins), ConfigError> {
         let mut loading = Loading::default();
         let mut file = None;
-        for (variable, value) in environment.filter(|(name, _)| name.starts_with(PREFIX)) {
+        let ours = |name: &str| name.starts_with(PREFIX) && !name.starts_with(PREFIX_OF_TESTS);
+        for (variable, value) in environment.filter(|(name, _)| ours(name)) {
             if variable == "RINGSTONE_CONFIG" {
                 file = Some((variable, value));
             } else {
@@ -111,6 +112,8 @@ impl Config {
 }
 
 const PREFIX: &str = "RINGSTONE_";
+/// Variables of the test suites, which the servers they start inherit. No setting begins so.
+const PREFIX_OF_TESTS: &str = "RINGSTONE_TEST_";
 
 struct Loading {
     config: Config,

@@ -297,6 +297,8 @@ fn unknown_variables_are_refused_and_others_ignored() {
         Err("RINGSTONE_GROUP_COMMANDS_MAX: 0 is not between 1 and 65535".into())
     );
     assert_eq!(variable("WORKERS", "0"), Ok(Config::default()));
+    assert_eq!(variable("RINGSTONE_TEST_SEED", "7"), Ok(Config::default()));
+    assert!(names().iter().all(|name| !name.starts_with("test-")));
 }
 
 #[test]
