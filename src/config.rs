@@ -2,8 +2,8 @@
 //!
 //! A setting has one name everywhere (`--group-commands-max` on the command line,
 //! `group-commands-max` in the TOML file, `RINGSTONE_GROUP_COMMANDS_MAX` in the environment) and is
-//! declared once, as a row of `SETTINGS`. Every source hands over text, so a value is read and
-//! checked the same way wherever it was written. `cli` calls `Config::load` at start; no
+//! declared once, as a row of [`SETTINGS`]. Every source hands over text, so a value is read and
+//! checked the same way wherever it was written. `cli` calls [`Config::load`] at start; no
 //! setting changes afterwards.
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,6 +11,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::limits;
+
+mod load;
+mod settings;
+mod value;
+
+pub use load::{CommandLine, ConfigError, Origins, ReadFile};
+pub use settings::{Group, SETTINGS, Setting};
 
 /// Everything ringstone can be told, checked: each value is within its bounds and fits the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,8 +55,8 @@ pub struct Config {
     pub cache_bytes: usize,
     /// Commands one group executes at most.
     pub group_commands_max: usize,
-    /// Bytes of mutations at which a group is full. A command that is larger by itself makes a group
-    /// of its own, so this may be less than `request_bytes_max`.
+    /// Bytes of mutations at which a group is full. A command that is larger by itself makes a
+    /// group of its own, so this may be less than `request_bytes_max`.
     pub group_bytes_max: usize,
     /// Write groups between execution and commit at once, at most.
     pub groups_in_flight_max: usize,
