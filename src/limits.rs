@@ -1,5 +1,7 @@
 //! Every bound of the server in one place, and how the bounds relate.
 
+use std::time::Duration;
+
 /// Longest key of a user, in bytes.
 pub const KEY_BYTES_MAX: usize = 8 * 1024;
 /// Longest value and longest request by default, in bytes.
@@ -57,3 +59,24 @@ pub const TRANSACTION_COMMANDS_MAX: usize = 1024 * 1024;
 pub const COMMAND_DEADLINE_MS: u64 = 5000;
 /// Conflicts after which a group is executed in halves.
 pub const CONFLICTS_BEFORE_SPLIT: u32 = 2;
+/// Size of a buffer registered with a ring.
+pub const REGISTERED_BUFFER_BYTES: usize = 16 * 1024;
+/// Registered buffers of one worker at most; the kernel's own limit is 1024 (`UIO_MAXIOV`).
+pub const REGISTERED_BUFFERS_MAX: usize = 512;
+/// What a connection beyond the registered buffers starts with.
+pub const HEAP_BUFFER_BYTES_MIN: usize = 4 * 1024;
+/// What an idle connection may keep of a buffer that once had to grow.
+pub const IDLE_BUFFER_BYTES_MAX: usize = 32 * 1024;
+/// Submission entries of a worker's ring.
+pub const RING_ENTRIES: u32 = 1024;
+/// How often idle connections are looked for.
+pub const TIMEOUT_CHECK: Duration = Duration::from_secs(1);
+/// Pause after a connection could not be accepted.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+const _: () = {
+    assert!(REGISTERED_BUFFERS_MAX <= 1024);
+    assert!(IDLE_BUFFER_BYTES_MAX * 2 <= 64 * 1024, "idle connections cost at most 64 KiB");
+};
+/// How often a stopping process looks whether its workers have ended.
+pub const STOP_CHECK: Duration = Duration::from_millis(5);

@@ -9,6 +9,7 @@ mod run;
 mod writer;
 
 use crate::command::{Args, Client, Spec};
+use crate::limits::{BATCH_COMMANDS_MAX, IDLE_BUFFER_BYTES_MAX};
 use crate::resp::{Reply, Requests, Span};
 
 pub use group::{Chores, GroupCaps};
@@ -145,6 +146,16 @@ impl Batch {
         self.ops.clear();
         self.next = 0;
         self.writes = false;
+    }
+
+    /// Gives back memory that only an unusually large batch needed.
+    pub fn shrink(&mut self) {
+        if self.input.capacity() > IDLE_BUFFER_BYTES_MAX {
+            self.input = Vec::new();
+        }
+        if self.requests.args.capacity() > BATCH_COMMANDS_MAX * 4 {
+            self.requests.args = Vec::new();
+        }
     }
 
     /// Whether every op is done.

@@ -46,6 +46,14 @@ impl Reply {
         self.protocol = protocol;
     }
 
+    /// Gives a buffer taken with [`Reply::take`] back, emptied, to be used again.
+    pub fn give_back(&mut self, mut bytes: Vec<u8>) {
+        if self.bytes.capacity() == 0 {
+            bytes.clear();
+            self.bytes = bytes;
+        }
+    }
+
     /// Bytes encoded.
     pub fn len(&self) -> usize {
         self.bytes.len()
