@@ -210,10 +210,7 @@ fn banner(config: &Config, listeners: &[Listener]) -> String {
     line("workers", config.workers.to_string());
     line(
         "groups",
-        format!(
-            "at most {} commands, {} bytes",
-            config.group_commands_max, config.group_bytes_max
-        ),
+        format!("at most {} commands, {} bytes", config.group_commands_max, config.group_bytes_max),
     );
     line(
         "limits",
