@@ -384,25 +384,42 @@ impl Parser {
     }
 }
 
-/// Reads a length line of one or two digits, which most are, and moves `head` behind it.
+/// Reads a length line of up to seven digits, which nearly all are, and moves `head` behind it.
+/// `None` leaves the line to the slow path, whatever is the matter with it.
 #[inline(always)]
 fn short_length(input: &[u8], head: &mut Head, kind: u8) -> Option<usize> {
-    let line = input.get(head.pos..)?.first_chunk::<5>()?;
-    let first = line[1].wrapping_sub(b'0');
-    let second = line[2].wrapping_sub(b'0');
-    if line[0] != kind || first > 9 {
-        None
-    } else if line[2] == b'\r' {
-        head.pos += 4;
-        head.searched = 0;
-        Some(first as usize)
-    } else if line[3] == b'\r' && second <= 9 && first > 0 {
-        head.pos += 5;
-        head.searched = 0;
-        Some(first as usize * 10 + second as usize)
-    } else {
-        None
+    let line = input.get(head.pos..)?;
+    let start = line.first_chunk::<5>()?;
+    let first = start[1].wrapping_sub(b'0');
+    let second = start[2].wrapping_sub(b'0');
+    if start[0] != kind || first > 9 {
+        return None;
     }
+    let (len, digits) = if start[2] == b'\r' {
+        (first as usize, 1)
+    } else if start[3] == b'\r' && second <= 9 && first > 0 {
+        (first as usize * 10 + second as usize, 2)
+    } else {
+        longer_length(line)?
+    };
+    head.pos += 1 + digits + 2;
+    head.searched = 0;
+    Some(len)
+}
+
+/// The value and number of digits of a length line of three to seven digits.
+fn longer_length(line: &[u8]) -> Option<(usize, usize)> {
+    let line = line.first_chunk::<10>()?;
+    let mut len = 0;
+    for digits in 0..8 {
+        let digit = line[1 + digits].wrapping_sub(b'0');
+        if digit > 9 {
+            let canonical = digits > 1 && line[1] != b'0';
+            return (canonical && line[1 + digits] == b'\r').then_some((len, digits));
+        }
+        len = len * 10 + digit as usize;
+    }
+    None
 }
 
 /// The line at `head`, without its end, moving `head` behind it; `Ok(None)` if it is not whole yet,
