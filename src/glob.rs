@@ -9,7 +9,7 @@ pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     run(pattern, text, Case::Exact)
 }
 
-/// As [`matches`], with ASCII letters of either case the same; except for one behind a `\` in a class.
+/// As [`matches()`], with ASCII letters of either case the same, but for one escaped in a class.
 pub fn matches_ignoring_case(pattern: &[u8], text: &[u8]) -> bool {
     run(pattern, text, Case::Ignored)
 }

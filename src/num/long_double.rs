@@ -3,6 +3,8 @@
 //! 64 bits of significand: the digits a client gets back differ from those of a double already for
 //! 0.1 + 0.2, so that nothing less gives Redis's replies.
 
+use std::ops::Add;
+
 use rustc_apfloat::ieee::{Double, X87DoubleExtended};
 use rustc_apfloat::{Float, FloatConvert, Round};
 
@@ -45,12 +47,6 @@ impl LongDouble {
         LongDouble(Double::from_bits(value.to_bits().into()).convert(&mut loses_info).value)
     }
 
-    /// The sum, rounded to the nearest.
-    #[must_use]
-    pub fn add(self, other: LongDouble) -> LongDouble {
-        LongDouble((self.0 + other.0).value)
-    }
-
     /// Whether this is no number, such as the sum of opposite infinities.
     pub fn is_nan(self) -> bool {
         self.0.is_nan()
@@ -80,6 +76,15 @@ impl LongDouble {
         let text = format!("{sign}{whole}.{fraction:0DECIMALS$}");
         let text = text.trim_end_matches('0').trim_end_matches('.');
         if text == "-0" { "0".to_string() } else { text.to_string() }
+    }
+}
+
+/// The sum, rounded to the nearest.
+impl Add for LongDouble {
+    type Output = LongDouble;
+
+    fn add(self, other: LongDouble) -> LongDouble {
+        LongDouble((self.0 + other.0).value)
     }
 }
 
