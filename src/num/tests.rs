@@ -1,5 +1,5 @@
-//! The property: Redis 7.0.15 gives the same answers. The tables hold what it replied, on x86-64, to
-//! seeded random input and to hand-picked edges.
+//! The property: Redis 7.0.15 gives the same answers. The tables hold what it replied, on x86-64,
+//! to seeded random input and to hand-picked edges.
 
 use super::{LongDouble, format_f64, format_g17, parse_f64, parse_i64, parse_u64};
 
