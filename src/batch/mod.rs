@@ -29,7 +29,7 @@ pub enum Op {
     /// Reply with these bytes.
     Literal(&'static [u8]),
     /// Reply with this error.
-    Error(Box<str>),
+    Error(Box<[u8]>),
     /// End of the transaction without execution: watches are dropped, this is the reply.
     Discard(&'static [u8]),
     /// Execute the queued commands, if no watched key was modified.

@@ -107,7 +107,7 @@ impl Run<'_, '_> {
                 Ok(())
             }
             Op::Error(text) => {
-                reply.error(text);
+                reply.error_bytes(text);
                 Ok(())
             }
             Op::Discard(bytes) => {
