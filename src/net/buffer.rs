@@ -183,8 +183,10 @@ impl Receive<'_> {
         self.filled -= count;
         if self.filled == 0 && self.capacity() > IDLE_BUFFER_BYTES_MAX {
             self.release();
-            self.charge = None;
             self.buf = self.pool.fresh();
+        }
+        if self.capacity() <= IDLE_BUFFER_BYTES_MAX {
+            self.charge = None;
         }
     }
 
