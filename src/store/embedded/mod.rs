@@ -251,6 +251,13 @@ impl EmbeddedStore {
         open::open(options)
     }
 
+    /// How near the buffer or the log is to its bound, in permille.
+    fn fullness(&self, writer: &Writer) -> u64 {
+        let buffer = writer.buffer_bytes as u128 * 1000 / self.memtable_bytes.max(1) as u128;
+        let log = u128::from(writer.log.bytes()) * 1000 / u128::from(self.log_bytes.max(1));
+        buffer.max(log) as u64
+    }
+
     /// Hands the active buffer to the checkpoint thread; waits while the last one is under way.
     fn freeze(&self, writer: &mut Writer) -> Result<(), CommitError> {
         self.core.checkpoints.wait_until_idle().map_err(CommitError::Refused)?;
@@ -305,6 +312,7 @@ impl EmbeddedStore {
         if writer.buffer_bytes >= self.memtable_bytes || writer.log.bytes() >= self.log_bytes {
             self.freeze(&mut writer)?;
         }
+        self.core.checkpoints.pace(self.fullness(&writer));
         writer.log.append(sequence, mutations)?;
         let mut tables = self.core.tables.write();
         tables.active.put_all(mutations.iter().map(Mutation::change));
