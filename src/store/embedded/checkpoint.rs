@@ -51,7 +51,9 @@ pub struct Checkpoints {
     /// Share of the current checkpoint that is done, in permille; `IDLE` when there is none or when
     /// waiting for it is pointless.
     progress: AtomicU64,
-    /// Checkpoints done.
+    /// Checkpoints begun.
+    pub begun: AtomicU64,
+    /// Checkpoints done, cleaning up included.
     pub done: AtomicU64,
     /// Attempts that failed.
     pub failed: AtomicU64,
@@ -103,6 +105,7 @@ impl Checkpoints {
         let mut state = self.state.lock();
         state.busy = true;
         state.pending = Some(frozen);
+        self.begun.fetch_add(1, Ordering::Release);
         self.progress.store(1, Ordering::Relaxed);
         self.work.notify_one();
     }
@@ -146,10 +149,10 @@ pub fn run(core: &Core) {
         };
         drop(state);
         if repeat_until_done(core, &frozen) {
-            checkpoints.done.fetch_add(1, Ordering::Relaxed);
             core.tables.write().frozen = None;
             checkpoints.settle();
             clean_up(core, frozen);
+            checkpoints.done.fetch_add(1, Ordering::Release);
         }
         state = checkpoints.state.lock();
     }

@@ -360,6 +360,7 @@ impl Store for EmbeddedStore {
             ("log_syncs", core.syncer.count.load(Ordering::Relaxed)),
             ("log_spare_files", spares),
             ("log_spare_bytes", spare_bytes),
+            ("checkpoints_begun", core.checkpoints.begun.load(Ordering::Relaxed)),
             ("checkpoints", core.checkpoints.done.load(Ordering::Relaxed)),
             ("checkpoint_failures", core.checkpoints.failed.load(Ordering::Relaxed)),
             ("compactions", core.compactions.done.load(Ordering::Relaxed)),

@@ -39,10 +39,21 @@ fn set(store: &EmbeddedStore, key: &[u8], value: &[u8]) -> Result<(), CommitErro
 }
 
 impl EmbeddedStore {
-    /// Moves everything to the tree and waits for that.
+    /// Moves everything to the tree and waits until that is done, old log files included.
     fn checkpoint_now(&self) {
         self.freeze(&mut self.writer.lock()).unwrap();
-        self.core.checkpoints.wait_until_idle().unwrap();
+        self.wait_for_checkpoints();
+    }
+
+    fn wait_for_checkpoints(&self) {
+        let Checkpoints { begun, done, .. } = &self.core.checkpoints;
+        wait_until(|| done.load(Ordering::Acquire) == begun.load(Ordering::Acquire));
+    }
+}
+
+fn wait_until(condition: impl Fn() -> bool) {
+    while !condition() {
+        std::thread::yield_now();
     }
 }
 
@@ -129,9 +140,7 @@ fn interval_syncs_in_the_background_and_on_closing() {
     let durability = Durability::Interval(Duration::from_millis(1));
     let store = open(&EmbeddedOptions { durability, ..tiny(dir.path()) });
     set(&store, b"key", b"value").unwrap();
-    while store.core.syncer.durable.load(Ordering::Acquire) == 0 {
-        std::thread::yield_now();
-    }
+    wait_until(|| store.core.syncer.durable.load(Ordering::Acquire) > 0);
     assert_eq!(figure(&store, "log_syncs"), 1);
     store.close().unwrap();
 }

@@ -179,6 +179,7 @@ fn a_crash_anywhere_in_a_checkpoint_loses_nothing() {
     suite.run(&store, 150);
     for round in 0..6 {
         suite.run(&store, 40);
+        store.wait_for_checkpoints();
         let images = scratch();
         let (from, to) = (dir.path().to_owned(), images.path().to_owned());
         let mut taken = 0;

@@ -117,9 +117,7 @@ fn a_failed_background_sync_ends_writing() {
     let store = open(&options);
     options.files.faults.fail(Operation::Sync, Errno::IO);
     set(&store, b"key", b"1").unwrap();
-    while store.write_failure().is_none() {
-        std::thread::yield_now();
-    }
+    wait_until(|| store.write_failure().is_some());
     assert_eq!(set(&store, b"later", b"1"), refused(BROKEN));
     assert_eq!(get(&store, b"key").unwrap(), b"1");
 }
@@ -146,11 +144,9 @@ fn a_failing_checkpoint_keeps_the_log_and_is_tried_again() {
         commit_until_refused(&copy);
         options.files.faults.clear();
         copy.core.checkpoints.retry_now();
-        while copy.write_failure().is_some() {
-            std::thread::yield_now();
-        }
+        wait_until(|| figure(&copy, "checkpoints") > 0);
+        assert_eq!(copy.write_failure(), None);
         set(&copy, b"again", b"1").unwrap();
-        assert!(figure(&copy, "checkpoints") > 0);
     }
 }
 
