@@ -40,7 +40,11 @@ impl Mutations {
         let start = self.arena.len() as u32;
         self.arena.extend_from_slice(key);
         self.arena.extend_from_slice(value);
-        self.entries.push(Entry { start, key_len: key.len() as u32, value_len: value.len() as u32 });
+        self.entries.push(Entry {
+            start,
+            key_len: key.len() as u32,
+            value_len: value.len() as u32,
+        });
     }
 
     /// Adds [`Mutation::Clear`].

@@ -19,7 +19,7 @@ pub use rng::Rng;
 pub use server::{Options, Server, Subject, flush};
 
 /// How long any single reply, start or stop may take before the test fails.
-pub const DEADLINE: std::time::Duration = std::time::Duration::from_secs(60);
+pub const DEADLINE: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// A command from words, for tests that write them inline.
 pub fn words(line: &str) -> Vec<Vec<u8>> {

@@ -41,6 +41,10 @@ pub struct Mode {
     pub until: bool,
     /// SCAN: followed to the end, the keys compared as a set.
     pub scan: bool,
+    /// Any reply that is not an error will do.
+    pub any: bool,
+    /// COMMAND INFO: name, arity, flags and key positions are compared, the rest is not.
+    pub info: bool,
 }
 
 /// An expected reply.
@@ -152,6 +156,8 @@ fn parse_mode(text: &str) -> Option<Mode> {
         shape: false,
         until: false,
         scan: false,
+        any: false,
+        info: false,
     };
     for word in text.split(',').filter(|word| !word.is_empty()) {
         match word {
@@ -164,6 +170,8 @@ fn parse_mode(text: &str) -> Option<Mode> {
             "shape" => mode.shape = true,
             "until" => mode.until = true,
             "scan" => mode.scan = true,
+            "any" => mode.any = true,
+            "info" => mode.info = true,
             number => mode.replies = number.parse().ok()?,
         }
     }

@@ -173,12 +173,7 @@ impl Drop for Server {
     }
 }
 
-fn ringstone_command(
-    subject: Subject,
-    socket: &Path,
-    data: &Path,
-    options: &Options,
-) -> Command {
+fn ringstone_command(subject: Subject, socket: &Path, data: &Path, options: &Options) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringstone"));
     command.args(["--listen", "127.0.0.1:0", "--store", subject.store(), "--unixsocket"]);
     command.arg(socket).arg("--data-dir").arg(data);

@@ -14,7 +14,7 @@ const WHOLE_BYTES_MAX: usize = 120;
 /// Relative times this far from now are printed as `{now+N}`, in seconds.
 const NEAR_SECONDS: i64 = 1_000_000;
 
-/// The moment a case started, which `{now}` and `{nowms}` mean.
+/// The moment shortly before a case started, which `{now}` and `{nowms}` mean.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
     /// Milliseconds since the Unix epoch.
@@ -22,10 +22,11 @@ pub struct Now {
 }
 
 impl Now {
-    /// The present.
+    /// A moment at most two seconds ago.
     pub fn read() -> Now {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        Now { ms: since.as_millis() as i64 }
+        // The fraction is always the same, so that rounding to seconds goes the same way each time.
+        Now { ms: (since.as_secs() as i64 - 1) * 1000 + 777 }
     }
 
     fn seconds(self) -> i64 {
@@ -106,7 +107,9 @@ fn parse_quoted(text: &str) -> Result<(Vec<u8>, &str), String> {
                     Some(b't') => out.push(b'\t'),
                     Some(b'x') => {
                         let hex = body.get(at + 1..at + 3).ok_or("\\x needs two digits")?;
-                        out.push(u8::from_str_radix(hex, 16).map_err(|e| format!("\\x{hex}: {e}"))?);
+                        out.push(
+                            u8::from_str_radix(hex, 16).map_err(|e| format!("\\x{hex}: {e}"))?,
+                        );
                         at += 2;
                     }
                     Some(&other) => out.push(other),
@@ -198,9 +201,8 @@ fn fnv(bytes: &[u8]) -> u64 {
 
 /// A reply as text. Integers that are times near `now` are written relative to it.
 pub fn render(reply: &Reply, now: Now) -> String {
-    let list = |items: &[Reply]| {
-        items.iter().map(|item| render(item, now)).collect::<Vec<_>>().join(", ")
-    };
+    let list =
+        |items: &[Reply]| items.iter().map(|item| render(item, now)).collect::<Vec<_>>().join(", ");
     match reply {
         Reply::Simple(text) => format!("+{}", escape(text)),
         Reply::Error(text) => format!("-{}", escape(text)),
@@ -233,6 +235,11 @@ pub fn shape(reply: &Reply) -> String {
         Reply::Bulk(_) => "\"text\"".into(),
         Reply::Verbatim(_) => "=text".into(),
         Reply::Array(items) => format!("*[{}]", list(items)),
+        Reply::Map(pairs) => {
+            let now = Now { ms: 0 };
+            let pair = |(k, v): &(Reply, Reply)| format!("{}, {}", render(k, now), shape(v));
+            format!("%[{}]", pairs.iter().map(pair).collect::<Vec<_>>().join(", "))
+        }
         other => render(other, Now { ms: 0 }),
     }
 }
@@ -246,6 +253,10 @@ fn integer(number: i64, now: Now) -> String {
     let seconds = number.wrapping_sub(now.seconds());
     if seconds.unsigned_abs() < NEAR_SECONDS as u64 {
         return format!(":{{now{seconds:+}}}");
+    }
+    let whole = (number / 1000).wrapping_sub(now.seconds());
+    if number % 1000 == 0 && whole.unsigned_abs() < NEAR_SECONDS as u64 {
+        return format!(":{{now{whole:+}}}000");
     }
     let ms = number.wrapping_sub(now.ms);
     if ms.unsigned_abs() < NEAR_SECONDS as u64 * 1000 {
