@@ -248,11 +248,11 @@ fn scan(conn: &mut Conn, mut args: Vec<Vec<u8>>) -> String {
     let mut keys = BTreeSet::new();
     for _ in 0..100_000 {
         let reply = conn.call(&args);
-        let Reply::Array(parts) = &reply else { return text::render(&reply, Now { ms: 0 }) };
+        let Reply::Array(parts) = &reply else { return text::render(&reply, Now::NEVER) };
         keys.extend(parts[1].items().iter().cloned());
         args[1] = parts[0].bulk().unwrap().to_vec();
         if args[1] == b"0" {
-            return text::render(&Reply::Array(keys.into_iter().collect()), Now { ms: 0 });
+            return text::render(&Reply::Array(keys.into_iter().collect()), Now::NEVER);
         }
     }
     "a scan without an end".into()

@@ -164,7 +164,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         let died = matches!(self.child.try_wait(), Ok(Some(_)));
-        if std::thread::panicking() {
+        if std::thread::panicking() && (died || self.subject.is_ringstone()) {
             let end = if died { " (it had ended by itself)" } else { "" };
             eprintln!("{:?}{end} printed:\n{}", self.subject, self.log());
         }

@@ -22,6 +22,9 @@ pub struct Now {
 }
 
 impl Now {
+    /// A moment no reply is near, so that integers are written as they are.
+    pub const NEVER: Now = Now { ms: -4_611_686_018_427_000_000 };
+
     /// A moment at most two seconds ago.
     pub fn read() -> Now {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
@@ -236,11 +239,11 @@ pub fn shape(reply: &Reply) -> String {
         Reply::Verbatim(_) => "=text".into(),
         Reply::Array(items) => format!("*[{}]", list(items)),
         Reply::Map(pairs) => {
-            let now = Now { ms: 0 };
+            let now = Now::NEVER;
             let pair = |(k, v): &(Reply, Reply)| format!("{}, {}", render(k, now), shape(v));
             format!("%[{}]", pairs.iter().map(pair).collect::<Vec<_>>().join(", "))
         }
-        other => render(other, Now { ms: 0 }),
+        other => render(other, Now::NEVER),
     }
 }
 
