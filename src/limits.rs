@@ -1,5 +1,7 @@
 //! Every bound of the server in one place, and how the bounds relate.
 
+use std::time::Duration;
+
 /// Longest key of a user, in bytes.
 pub const KEY_BYTES_MAX: usize = 8 * 1024;
 /// Longest value and longest request by default, in bytes.
@@ -22,6 +24,22 @@ pub const INLINE_VALUE_BYTES_MAX: usize = 4 * 1024;
 pub const CHUNK_BYTES: usize = 64 * 1024;
 /// Numbered databases, as `SELECT` knows them.
 pub const DATABASES: u8 = 16;
+/// Worker threads at most.
+pub const WORKERS_MAX: usize = 256;
+/// TCP addresses listened on at most.
+pub const LISTENERS_MAX: usize = 64;
+/// Longest path of a Unix socket: `sun_path` without its terminating zero.
+pub const UNIX_SOCKET_PATH_BYTES_MAX: usize = 107;
+/// What the limit on connections may be configured to at most.
+pub const CLIENTS_MAX: usize = 1_000_000;
+/// What the cap on commands of a group may be configured to at most.
+pub const GROUP_COMMANDS_MAX: usize = 65_535;
+/// What the cap on write groups in flight may be configured to at most.
+pub const GROUPS_IN_FLIGHT_MAX: usize = 64;
+/// What a bound on memory (cache, buffers) may be configured to at most.
+pub const MEMORY_BYTES_MAX: usize = 1 << 40;
+/// Longest configuration file, in bytes.
+pub const CONFIG_FILE_BYTES_MAX: usize = 1024 * 1024;
 
 const _: () = {
     assert!(REQUEST_BYTES_DEFAULT <= REQUEST_BYTES_MAX);
@@ -30,3 +48,35 @@ const _: () = {
     assert!(CHUNK_BYTES < RECORD_VALUE_BYTES_MAX);
     assert!(INLINE_BYTES_MAX < REQUEST_BYTES_DEFAULT);
 };
+/// Commands taken out of one connection's input as one batch.
+pub const BATCH_COMMANDS_MAX: usize = 1024;
+/// A batch is interrupted to send its replies once they exceed this, so that a pipeline of large
+/// reads does not pile up its answers.
+pub const BATCH_REPLY_BYTES: usize = 256 * 1024;
+/// Commands queued by one `MULTI`, at most.
+pub const TRANSACTION_COMMANDS_MAX: usize = 1024 * 1024;
+/// A group that keeps conflicting is given up after this time, in milliseconds.
+pub const COMMAND_DEADLINE_MS: u64 = 5000;
+/// Conflicts after which a group is executed in halves.
+pub const CONFLICTS_BEFORE_SPLIT: u32 = 2;
+/// Size of a buffer registered with a ring.
+pub const REGISTERED_BUFFER_BYTES: usize = 16 * 1024;
+/// Registered buffers of one worker at most; the kernel's own limit is 1024 (`UIO_MAXIOV`).
+pub const REGISTERED_BUFFERS_MAX: usize = 512;
+/// What a connection beyond the registered buffers starts with.
+pub const HEAP_BUFFER_BYTES_MIN: usize = 4 * 1024;
+/// What an idle connection may keep of a buffer that once had to grow.
+pub const IDLE_BUFFER_BYTES_MAX: usize = 32 * 1024;
+/// Submission entries of a worker's ring.
+pub const RING_ENTRIES: u32 = 1024;
+/// How often idle connections are looked for.
+pub const TIMEOUT_CHECK: Duration = Duration::from_secs(1);
+/// Pause after a connection could not be accepted.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+const _: () = {
+    assert!(REGISTERED_BUFFERS_MAX <= 1024);
+    assert!(IDLE_BUFFER_BYTES_MAX * 2 <= 64 * 1024, "idle connections cost at most 64 KiB");
+};
+/// How often a stopping process looks whether its workers have ended.
+pub const STOP_CHECK: Duration = Duration::from_millis(5);

@@ -1,3 +1,7 @@
 //! The `ringstone` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ringstone::cli::run(std::env::args_os(), std::env::vars_os(), ringstone::server::run)
+}

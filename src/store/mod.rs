@@ -8,6 +8,8 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
+pub mod memory;
+mod memtable;
 mod mutations;
 
 pub use mutations::{Mutation, Mutations};
@@ -94,6 +96,12 @@ pub trait Store: Send + Sync {
     /// Whether [`CommitError::Unknown`] can happen, so that commits need a commit marker.
     fn outcome_can_be_unknown(&self) -> bool {
         false
+    }
+
+    /// Whether a group, once executed, never has to be executed again: reads are never pending and
+    /// commits neither conflict nor end unknown.
+    fn executes_once(&self) -> bool {
+        true
     }
 
     /// The sequence of the newest commit, also of those before a restart.

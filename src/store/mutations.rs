@@ -17,11 +17,15 @@ pub enum Mutation<'a> {
     },
 }
 
-/// An ordered list of mutations; where two touch one key the later one wins.
+/// An ordered list of mutations, at most one live one per key.
+///
+/// Every mutation ever added keeps its number, so that a later one can supersede it and a rollback
+/// can bring it back.
 #[derive(Debug, Default, Clone)]
 pub struct Mutations {
     arena: Vec<u8>,
     entries: Vec<Entry>,
+    superseded: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -30,53 +34,91 @@ struct Entry {
     key_len: u32,
     /// `CLEAR` for a removal, otherwise the value's length.
     value_len: u32,
+    superseded: bool,
 }
 
 const CLEAR: u32 = u32::MAX;
 
 impl Mutations {
-    /// Adds [`Mutation::Set`].
-    pub fn set(&mut self, key: &[u8], value: &[u8]) {
+    /// Adds [`Mutation::Set`] with a value given in pieces, and returns its number.
+    pub fn set(&mut self, key: &[u8], value: &[&[u8]]) -> u32 {
         let start = self.arena.len() as u32;
         self.arena.extend_from_slice(key);
-        self.arena.extend_from_slice(value);
-        self.entries.push(Entry {
-            start,
-            key_len: key.len() as u32,
-            value_len: value.len() as u32,
-        });
+        for piece in value {
+            self.arena.extend_from_slice(piece);
+        }
+        let value_len = self.arena.len() as u32 - start - key.len() as u32;
+        self.push(Entry { start, key_len: key.len() as u32, value_len, superseded: false })
     }
 
-    /// Adds [`Mutation::Clear`].
-    pub fn clear(&mut self, key: &[u8]) {
+    /// Adds [`Mutation::Clear`] and returns its number.
+    pub fn clear(&mut self, key: &[u8]) -> u32 {
         let start = self.arena.len() as u32;
         self.arena.extend_from_slice(key);
-        self.entries.push(Entry { start, key_len: key.len() as u32, value_len: CLEAR });
+        let key_len = key.len() as u32;
+        self.push(Entry { start, key_len, value_len: CLEAR, superseded: false })
     }
 
-    /// The mutations in the order they were added.
+    fn push(&mut self, entry: Entry) -> u32 {
+        self.entries.push(entry);
+        self.entries.len() as u32 - 1
+    }
+
+    /// The mutation with this number, superseded or not.
+    pub fn get(&self, number: u32) -> Mutation<'_> {
+        self.resolve(&self.entries[number as usize])
+    }
+
+    /// Leaves mutation `number` out of the commit, because a later one touches the same key.
+    pub fn supersede(&mut self, number: u32) {
+        self.entries[number as usize].superseded = true;
+        self.superseded += 1;
+    }
+
+    /// Takes [`Mutations::supersede`] back.
+    pub fn reinstate(&mut self, number: u32) {
+        self.entries[number as usize].superseded = false;
+        self.superseded -= 1;
+    }
+
+    /// Removes the newest mutation.
+    pub fn pop(&mut self) {
+        if let Some(entry) = self.entries.pop() {
+            self.superseded -= usize::from(entry.superseded);
+            self.arena.truncate(entry.start as usize);
+        }
+    }
+
+    /// The live mutations in the order they were added: one per key.
     pub fn iter(&self) -> impl Iterator<Item = Mutation<'_>> {
-        self.entries.iter().map(|entry| {
-            let key_end = (entry.start + entry.key_len) as usize;
-            let key = &self.arena[entry.start as usize..key_end];
-            match entry.value_len {
-                CLEAR => Mutation::Clear { key },
-                len => Mutation::Set { key, value: &self.arena[key_end..key_end + len as usize] },
-            }
-        })
+        self.entries.iter().filter(|entry| !entry.superseded).map(|entry| self.resolve(entry))
     }
 
-    /// How many there are.
+    fn resolve(&self, entry: &Entry) -> Mutation<'_> {
+        let key_end = (entry.start + entry.key_len) as usize;
+        let key = &self.arena[entry.start as usize..key_end];
+        match entry.value_len {
+            CLEAR => Mutation::Clear { key },
+            len => Mutation::Set { key, value: &self.arena[key_end..key_end + len as usize] },
+        }
+    }
+
+    /// How many are live.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.entries.len() - self.superseded
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.len() == 0
     }
 
-    /// Bytes of keys and values.
+    /// The number the next mutation will get.
+    pub fn next_number(&self) -> u32 {
+        self.entries.len() as u32
+    }
+
+    /// Bytes of keys and values, superseded ones included.
     pub fn bytes(&self) -> usize {
         self.arena.len()
     }
@@ -85,5 +127,6 @@ impl Mutations {
     pub fn reset(&mut self) {
         self.arena.clear();
         self.entries.clear();
+        self.superseded = 0;
     }
 }

@@ -1,0 +1,190 @@
+//! Decides which requests share a transaction, and runs them.
+//!
+//! A pipeline batch is what one connection sent in one receive. A batch without a write is run on its
+//! worker against a snapshot ([`read`]); one with a write goes whole and in order to the [`Writer`],
+//! which executes many batches of many connections as one group.
+
+mod group;
+mod run;
+mod writer;
+
+use crate::command::{Args, Client, Spec};
+use crate::limits::{BATCH_COMMANDS_MAX, IDLE_BUFFER_BYTES_MAX};
+use crate::resp::{Reply, Requests, Span};
+
+pub use group::{Chores, GroupCaps};
+pub use run::Reader;
+pub use writer::{Home, Writer};
+
+/// One step of a batch.
+#[derive(Debug)]
+pub enum Op {
+    /// Execute request number `request` of the batch.
+    Run {
+        /// Its row.
+        spec: &'static Spec,
+        /// Its index in [`Batch::requests`].
+        request: u32,
+    },
+    /// Reply with these bytes.
+    Literal(&'static [u8]),
+    /// Reply with this error.
+    Error(Box<str>),
+    /// End of the transaction without execution: watches are dropped, this is the reply.
+    Discard(&'static [u8]),
+    /// Execute the queued commands, if no watched key was modified.
+    Exec(Box<Transaction>),
+}
+
+/// The commands queued between `MULTI` and `EXEC`, with their bytes.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+    commands: Vec<(&'static Spec, u32)>,
+    writes: bool,
+}
+
+impl Transaction {
+    /// Queues a copy of a command.
+    pub fn push(&mut self, spec: &'static Spec, args: Args<'_>) {
+        for arg in args.iter() {
+            let start = self.bytes.len() as u32;
+            self.bytes.extend_from_slice(arg);
+            self.spans.push(Span { start, len: arg.len() as u32 });
+        }
+        self.commands.push((spec, self.spans.len() as u32));
+        self.writes |= spec.is_write();
+    }
+
+    /// Bytes of all arguments.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Number of commands.
+    pub fn len(&self) -> usize {
+        self.commands.len()
+    }
+
+    /// Whether nothing is queued.
+    pub fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+
+    /// Whether a queued command may change data.
+    pub fn writes(&self) -> bool {
+        self.writes
+    }
+
+    /// The commands in order.
+    fn iter(&self) -> impl Iterator<Item = (&'static Spec, Args<'_>)> {
+        let mut start = 0;
+        self.commands.iter().map(move |&(spec, end)| {
+            let spans = &self.spans[start..end as usize];
+            start = end as usize;
+            (spec, Args::new(&self.bytes, spans))
+        })
+    }
+}
+
+/// All complete commands of one receive of one connection, and their replies.
+#[derive(Debug)]
+pub struct Batch {
+    /// The bytes the requests lie in, when the batch travels; a batch run in place leaves them in the
+    /// receive buffer.
+    pub input: Vec<u8>,
+    /// Where the arguments are.
+    pub requests: Requests,
+    /// What to do, in order.
+    pub ops: Vec<Op>,
+    /// The first op not done yet.
+    pub next: usize,
+    /// Whether any op may change data.
+    pub writes: bool,
+    /// Replies so far.
+    pub reply: Reply,
+    /// The connection's state.
+    pub client: Client,
+    /// Number of the worker the batch returns to.
+    pub home: usize,
+    /// Where its connection waits there.
+    pub slot: usize,
+    saved: Option<Saved>,
+}
+
+/// What executing a batch changes in it, as it was before.
+#[derive(Debug)]
+struct Saved {
+    client: Client,
+    protocol: crate::resp::Protocol,
+    reply: crate::resp::Mark,
+    next: usize,
+}
+
+impl Batch {
+    /// An empty batch of a connection.
+    pub fn new(client: Client, home: usize, slot: usize) -> Batch {
+        Batch {
+            input: Vec::new(),
+            requests: Requests::default(),
+            ops: Vec::new(),
+            next: 0,
+            writes: false,
+            reply: Reply::new(),
+            client,
+            home,
+            slot,
+            saved: None,
+        }
+    }
+
+    /// Empties the batch for the next receive; memory is kept.
+    pub fn reset(&mut self) {
+        self.input.clear();
+        self.requests.clear();
+        self.ops.clear();
+        self.next = 0;
+        self.writes = false;
+    }
+
+    /// Gives back memory that only an unusually large batch needed.
+    pub fn shrink(&mut self) {
+        if self.input.capacity() > IDLE_BUFFER_BYTES_MAX {
+            self.input = Vec::new();
+        }
+        if self.requests.args.capacity() > BATCH_COMMANDS_MAX * 4 {
+            self.requests.args = Vec::new();
+        }
+    }
+
+    /// Whether every op is done.
+    pub fn is_done(&self) -> bool {
+        self.next == self.ops.len()
+    }
+
+    /// Ops not done yet.
+    pub fn remaining(&self) -> usize {
+        self.ops.len() - self.next
+    }
+
+    /// Remembers the batch as it is, before an execution that may have to be repeated.
+    fn save(&mut self) {
+        self.saved = Some(Saved {
+            client: self.client.clone(),
+            protocol: self.reply.protocol(),
+            reply: self.reply.mark(),
+            next: self.next,
+        });
+    }
+
+    /// Undoes everything since [`Batch::save`].
+    fn restore(&mut self) {
+        if let Some(saved) = &self.saved {
+            self.client = saved.client.clone();
+            self.reply.set_protocol(saved.protocol);
+            self.reply.rollback(saved.reply);
+            self.next = saved.next;
+        }
+    }
+}

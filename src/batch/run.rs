@@ -1,0 +1,232 @@
+//! Runs the ops of a batch against a view: the one loop through which every command goes.
+
+use crate::clock;
+use crate::command::state::ReplyMode;
+use crate::command::{Args, Client, Ctx, Outcome, Server, Spec};
+use crate::data::{Moment, Overlay, View};
+use crate::error::{self, Stop};
+use crate::limits::{BATCH_REPLY_BYTES, TRANSACTION_BYTES_MAX};
+use crate::resp::Reply;
+use crate::store::Store;
+
+use super::{Batch, Op, Transaction};
+
+/// Why a run of a batch ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// All ops are done.
+    Done,
+    /// The replies so far should be sent before going on.
+    ReplyFull,
+    /// The rest belongs in the next group.
+    GroupFull,
+    /// A record has to be fetched first.
+    Pending,
+}
+
+/// What one group may still take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Budget {
+    pub commands: usize,
+    /// Bytes of mutations at which the group is full.
+    pub bytes: usize,
+}
+
+impl Budget {
+    pub(super) const UNLIMITED: Budget = Budget { commands: usize::MAX, bytes: usize::MAX };
+}
+
+/// Runs a batch's ops, from the first one not done.
+pub(super) struct Run<'r, 'v> {
+    pub view: &'r mut View<'v>,
+    pub server: &'r Server,
+    pub budget: Budget,
+    /// Writes are answered with this error and not executed.
+    pub refusal: Option<&'r str>,
+}
+
+impl Run<'_, '_> {
+    /// Runs ops until one of [`Ended`]'s reasons. `input` is what the batch's requests lie in.
+    pub(super) fn batch(&mut self, batch: &mut Batch, input: &[u8]) -> Ended {
+        while batch.next < batch.ops.len() {
+            if self.budget.commands == 0 {
+                return Ended::GroupFull;
+            }
+            match self.op(batch, input) {
+                Ended::Done => {}
+                ended => return ended,
+            }
+            batch.next += 1;
+            self.budget.commands -= 1;
+            if batch.reply.len() > BATCH_REPLY_BYTES {
+                break;
+            }
+        }
+        if batch.is_done() { Ended::Done } else { Ended::ReplyFull }
+    }
+
+    /// Runs one op; afterwards either all of it has happened or nothing.
+    fn op(&mut self, batch: &mut Batch, input: &[u8]) -> Ended {
+        let Batch { ops, requests, reply, client, .. } = batch;
+        let (mark, reply_mark) = (self.view.mark(), reply.mark());
+        let (written, database) = (self.view.written_bytes(), client.database);
+        let skipped = client.reply_mode == ReplyMode::Skip;
+        if skipped {
+            client.reply_mode = ReplyMode::On;
+        }
+        self.view.next_command();
+        let outcome = match &ops[batch.next] {
+            Op::Run { spec, request } => {
+                let args = Args::new(input, requests.command(*request as usize));
+                self.command(spec, args, reply, client, false)
+            }
+            Op::Exec(transaction) => self.exec(transaction, reply, client),
+            Op::Literal(bytes) => {
+                reply.raw(bytes);
+                Ok(())
+            }
+            Op::Error(text) => {
+                reply.error(text);
+                Ok(())
+            }
+            Op::Discard(bytes) => {
+                client.watches.clear();
+                reply.raw(bytes);
+                Ok(())
+            }
+        };
+        let too_large = self.view.written_bytes() - written > TRANSACTION_BYTES_MAX;
+        let group_full = self.view.written_bytes() > self.budget.bytes && written > 0;
+        if matches!(outcome, Err(Stop::Pending)) || too_large || group_full {
+            self.view.rollback(mark);
+            reply.rollback(reply_mark);
+            client.database = database;
+            match outcome {
+                Err(Stop::Pending) => return Ended::Pending,
+                _ if too_large => reply.error(error::TRANSACTION_TOO_LARGE),
+                _ => return Ended::GroupFull,
+            }
+        }
+        if matches!(ops[batch.next], Op::Exec(_)) {
+            client.watches.clear();
+        }
+        if skipped || client.reply_mode == ReplyMode::Off {
+            reply.rollback(reply_mark);
+        }
+        if client.reply_mode == ReplyMode::SkipNext {
+            client.reply_mode = ReplyMode::Skip;
+        }
+        Ended::Done
+    }
+
+    /// Runs one command; what it fails with becomes its reply. `Err` is always `Pending`.
+    fn command(
+        &mut self,
+        spec: &'static Spec,
+        args: Args<'_>,
+        reply: &mut Reply,
+        client: &mut Client,
+        in_exec: bool,
+    ) -> Outcome {
+        if let Some(refusal) = self.refusal
+            && spec.is_write()
+        {
+            reply.error(refusal);
+            return Ok(());
+        }
+        let (mark, reply_mark) = (self.view.mark(), reply.mark());
+        let mut ctx = Ctx { args, view: self.view, reply, client, server: self.server, in_exec };
+        match (spec.run)(&mut ctx) {
+            Ok(()) => Ok(()),
+            Err(Stop::Pending) => Err(Stop::Pending),
+            Err(Stop::Error(text)) => {
+                self.fail(mark, reply, reply_mark, &text);
+                Ok(())
+            }
+            Err(Stop::Failed(cause)) => {
+                self.fail(mark, reply, reply_mark, &format!("ERR cannot read the store: {cause}"));
+                Ok(())
+            }
+        }
+    }
+
+    /// Undoes a failed command and answers with its error.
+    fn fail(
+        &mut self,
+        mark: crate::data::Mark,
+        reply: &mut Reply,
+        reply_mark: crate::resp::Mark,
+        text: &str,
+    ) {
+        self.view.rollback(mark);
+        reply.rollback(reply_mark);
+        reply.error(text);
+    }
+
+    fn exec(
+        &mut self,
+        transaction: &Transaction,
+        reply: &mut Reply,
+        client: &mut Client,
+    ) -> Outcome {
+        if let Some(refusal) = self.refusal
+            && transaction.writes()
+        {
+            reply.error(refusal);
+            return Ok(());
+        }
+        for watch in &client.watches {
+            let keyspace = self.view.keyspace(client.tenant, watch.database)?;
+            if self.view.state(keyspace, &watch.key)? != watch.state {
+                reply.null_array();
+                return Ok(());
+            }
+        }
+        reply.array(transaction.len());
+        for (spec, args) in transaction.iter() {
+            self.view.next_command();
+            self.command(spec, args, reply, client, true)?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs batches without writes on the worker that received them.
+#[derive(Default)]
+pub struct Reader {
+    /// Always empty: a read-only batch writes nothing.
+    overlay: Overlay,
+    batches: u64,
+}
+
+impl Reader {
+    /// Runs the rest of a batch against a fresh snapshot; ends early only to send replies.
+    pub fn run(&mut self, batch: &mut Batch, input: &[u8], server: &Server) {
+        let store: &dyn Store = &*server.store;
+        self.batches += 1;
+        let moment = Moment {
+            now_ms: clock::unix_ms(),
+            sequence: 0,
+            seed: clock::unix_us().wrapping_mul(31).wrapping_add(self.batches),
+            value_bytes_max: server.config.request_bytes_max,
+        };
+        let once = store.executes_once();
+        loop {
+            if !once {
+                batch.save();
+            }
+            let mut ended = Ended::Done;
+            store.read(&mut |snapshot| {
+                let mut view = View::new(snapshot, &mut self.overlay, moment);
+                let budget = Budget::UNLIMITED;
+                let mut run = Run { view: &mut view, server, budget, refusal: None };
+                ended = run.batch(batch, input);
+            });
+            if ended != Ended::Pending {
+                return;
+            }
+            batch.restore();
+            store.fetch();
+        }
+    }
+}

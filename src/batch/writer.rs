@@ -1,0 +1,178 @@
+//! The single writer: batches with writes wait here, and whoever has the role executes them.
+//!
+//! Grouping is natural batching: when the role is free a group starts at once, while it is taken
+//! arrivals collect for the next one. On a store whose commits do not block the worker that finds the
+//! role free executes everything that waits, its own batches and others' (flat combining); where they
+//! block, a thread of its own does.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::command::Server;
+use crate::limits::BATCH_REPLY_BYTES;
+
+use super::Batch;
+use super::group::{Chores, Executor, GroupCaps, Item};
+
+/// Where finished batches go back to: a worker.
+pub trait Home: Send + Sync {
+    /// Takes the finished batches out of `batches` and wakes their connections.
+    fn deliver(&self, batches: &mut Vec<Box<Batch>>);
+}
+
+/// See the module.
+pub struct Writer {
+    queue: Mutex<Queue>,
+    arrived: Condvar,
+    role: Mutex<Role>,
+    homes: Vec<Arc<dyn Home>>,
+    blocks: bool,
+}
+
+#[derive(Default)]
+struct Queue {
+    items: VecDeque<Item>,
+    closed: bool,
+}
+
+/// What the holder of the writer role works with.
+struct Role {
+    executor: Executor,
+    waiting: VecDeque<Item>,
+    group: Vec<Item>,
+    finished: Vec<Vec<Box<Batch>>>,
+}
+
+impl Writer {
+    /// A writer that returns batches to `homes`, by their number.
+    pub fn new(server: &Arc<Server>, homes: Vec<Arc<dyn Home>>) -> Writer {
+        let caps = GroupCaps {
+            commands_max: server.config.group_commands_max,
+            bytes_max: server.config.group_bytes_max,
+        };
+        let role = Role {
+            executor: Executor::new(Arc::clone(server), caps),
+            waiting: VecDeque::new(),
+            group: Vec::new(),
+            finished: homes.iter().map(|_| Vec::new()).collect(),
+        };
+        Writer {
+            queue: Mutex::default(),
+            arrived: Condvar::new(),
+            role: Mutex::new(role),
+            homes,
+            blocks: server.store.commit_blocks(),
+        }
+    }
+
+    /// Starts the writer's thread, if the store needs one.
+    pub fn start(self: &Arc<Writer>) -> std::io::Result<Option<JoinHandle<()>>> {
+        if !self.blocks {
+            return Ok(None);
+        }
+        let writer = Arc::clone(self);
+        let thread = std::thread::Builder::new().name("writer".to_owned());
+        thread.spawn(move || writer.serve()).map(Some)
+    }
+
+    /// Hands over batches; each comes back through its home.
+    pub fn submit(&self, batches: &mut Vec<Box<Batch>>) {
+        if batches.is_empty() {
+            return;
+        }
+        self.enqueue(batches.drain(..).map(Item::Batch));
+    }
+
+    /// Hands over background work.
+    pub fn submit_chores(&self, chores: Chores) {
+        self.enqueue(std::iter::once(Item::Chores(chores, None)));
+    }
+
+    fn enqueue(&self, items: impl Iterator<Item = Item>) {
+        self.queue.lock().items.extend(items);
+        if self.blocks {
+            self.arrived.notify_one();
+        } else {
+            self.combine();
+        }
+    }
+
+    /// Executes all that waits if nobody else is doing so.
+    fn combine(&self) {
+        // Whoever has the role looks at the queue again after giving it up, so an item enqueued
+        // before a failed attempt to take the role is seen by its holder.
+        while let Some(mut role) = self.role.try_lock() {
+            while self.take_waiting(&mut role) {
+                self.execute(&mut role);
+            }
+            drop(role);
+            if self.queue.lock().items.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// The writer thread: executes groups until closed and empty.
+    fn serve(&self) {
+        let mut role = self.role.lock();
+        loop {
+            {
+                let mut queue = self.queue.lock();
+                while queue.items.is_empty() && role.waiting.is_empty() {
+                    if queue.closed {
+                        return;
+                    }
+                    self.arrived.wait(&mut queue);
+                }
+            }
+            self.take_waiting(&mut role);
+            self.execute(&mut role);
+        }
+    }
+
+    /// Lets the thread end once everything handed over is done.
+    pub fn close(&self) {
+        self.queue.lock().closed = true;
+        self.arrived.notify_one();
+    }
+
+    fn take_waiting(&self, role: &mut Role) -> bool {
+        role.waiting.append(&mut self.queue.lock().items);
+        !role.waiting.is_empty()
+    }
+
+    /// Executes one group out of what waits and sends its finished batches home.
+    fn execute(&self, role: &mut Role) {
+        let Role { executor, waiting, group, finished } = role;
+        let mut commands = 0;
+        while commands < executor.caps().commands_max
+            && let Some(item) = waiting.pop_front()
+        {
+            commands += item.commands();
+            group.push(item);
+        }
+        executor.execute(group);
+        for item in group.drain(..).rev() {
+            match item {
+                Item::Batch(batch) if batch.is_done() || batch.reply.len() > BATCH_REPLY_BYTES => {
+                    finished[batch.home].push(batch);
+                }
+                // What did not fit comes before everything that arrived later.
+                Item::Batch(_) => waiting.push_front(item),
+                Item::Chores(chores, Some(removed)) => {
+                    // Nobody may be listening any more.
+                    let _ = chores.done.send(removed);
+                }
+                Item::Chores(_, None) => {}
+            }
+        }
+        for (home, batches) in self.homes.iter().zip(finished) {
+            if !batches.is_empty() {
+                home.deliver(batches);
+            }
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! What each command means: one table row and one function per command, grouped by data type.
+//!
+//! A handler is a synchronous function of its arguments, the view and the client's state. It may be
+//! called again from the start for the same request (a read was pending, a commit conflicted), so it
+//! has no effect but on the view, the reply and the client state, which the runner rolls back.
+
+mod connection;
+pub mod state;
+mod string;
+mod table;
+
+use crate::data::{KeyspaceId, View};
+use crate::error::Stop;
+use crate::resp::{Reply, Span};
+
+pub use state::{Client, Server};
+pub use table::{Found, lookup, top_level};
+
+/// What a handler ends with; on `Err` the runner undoes its writes and its reply.
+pub type Outcome = Result<(), Stop>;
+/// The function that executes a command.
+pub type Handler = fn(&mut Ctx<'_, '_>) -> Outcome;
+
+/// Arguments of one command, its name first, borrowed from the input they arrived in.
+#[derive(Debug, Clone, Copy)]
+pub struct Args<'a> {
+    input: &'a [u8],
+    spans: &'a [Span],
+}
+
+impl<'a> Args<'a> {
+    /// The arguments that `spans` mark in `input`.
+    pub fn new(input: &'a [u8], spans: &'a [Span]) -> Args<'a> {
+        Args { input, spans }
+    }
+
+    /// Number of arguments, the command's name included.
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there is not even a name.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// Argument `index`; panics past the end, which the arity in the table rules out.
+    pub fn get(&self, index: usize) -> &'a [u8] {
+        self.spans[index].of(self.input)
+    }
+
+    /// The arguments from `index` on.
+    pub fn from(&self, index: usize) -> Args<'a> {
+        Args { input: self.input, spans: self.spans.get(index..).unwrap_or_default() }
+    }
+
+    /// All arguments in order.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &'a [u8]> + ExactSizeIterator {
+        let input = self.input;
+        self.spans.iter().map(move |span| span.of(input))
+    }
+}
+
+/// All a handler gets.
+pub struct Ctx<'c, 'v> {
+    /// The command and its arguments.
+    pub args: Args<'c>,
+    /// What the group sees and writes.
+    pub view: &'c mut View<'v>,
+    /// Where the reply goes.
+    pub reply: &'c mut Reply,
+    /// The connection's state.
+    pub client: &'c mut Client,
+    /// The process.
+    pub server: &'c Server,
+    /// Whether the command runs inside `EXEC`.
+    pub in_exec: bool,
+}
+
+impl<'c> Ctx<'c, '_> {
+    /// Argument `index`.
+    pub fn arg(&self, index: usize) -> &'c [u8] {
+        self.args.get(index)
+    }
+
+    /// The keyspace of the client's database.
+    pub fn keyspace(&self) -> Result<KeyspaceId, Stop> {
+        self.view.keyspace(self.client.tenant, self.client.database)
+    }
+}
+
+/// Properties of a command: those of `COMMAND INFO`, as a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flags(u32);
+
+impl Flags {
+    /// No property.
+    pub const NONE: Flags = Flags(0);
+
+    /// This set and another.
+    pub const fn and(self, other: Flags) -> Flags {
+        Flags(self.0 | other.0)
+    }
+
+    /// Whether all of `other` are in this set.
+    pub const fn has(self, other: Flags) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+impl Flags {
+    /// Opens, closes or bypasses a transaction: handled where commands are admitted. Ours, not shown
+    /// by `COMMAND INFO`.
+    pub const CONTROL: Flags = Flags(1 << 31);
+}
+
+macro_rules! flags {
+    ($($(#[$doc:meta])* $name:ident = $bit:literal, $text:literal;)*) => {
+        impl Flags {
+            $($(#[$doc])* pub const $name: Flags = Flags(1 << $bit);)*
+            /// Every flag with the name `COMMAND INFO` gives it, in its order.
+            pub const NAMES: &'static [(Flags, &'static str)] = &[$((Flags::$name, $text)),*];
+        }
+    };
+}
+
+flags! {
+    /// May change data: goes to the writer.
+    WRITE = 0, "write";
+    /// Reads data and changes none.
+    READONLY = 1, "readonly";
+    /// May need more space.
+    DENYOOM = 2, "denyoom";
+    /// Manages the server.
+    ADMIN = 3, "admin";
+    /// Publish and subscribe.
+    PUBSUB = 4, "pubsub";
+    /// Not for scripts.
+    NOSCRIPT = 5, "noscript";
+    /// Blocks the client.
+    BLOCKING = 6, "blocking";
+    /// Allowed while loading.
+    LOADING = 7, "loading";
+    /// Allowed on stale replicas.
+    STALE = 8, "stale";
+    /// Not shown to `MONITOR`.
+    SKIP_MONITOR = 9, "skip_monitor";
+    /// Not in the slow log.
+    SKIP_SLOWLOG = 10, "skip_slowlog";
+    /// Cluster: asking.
+    ASKING = 11, "asking";
+    /// Constant or logarithmic time.
+    FAST = 12, "fast";
+    /// Allowed before authentication.
+    NO_AUTH = 13, "no_auth";
+    /// May be replicated though it is no write.
+    MAY_REPLICATE = 14, "may_replicate";
+    /// Not queued by `MULTI`.
+    NO_MULTI = 15, "no_multi";
+    /// Its keys cannot be found from positions alone.
+    MOVABLE_KEYS = 16, "movablekeys";
+    /// Allowed while a script is busy.
+    ALLOW_BUSY = 17, "allow_busy";
+}
+
+/// Where a command's keys are among its arguments: as in `COMMAND INFO`, 0 = no keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keys {
+    /// Position of the first key.
+    pub first: i16,
+    /// Position of the last key, negative from the end.
+    pub last: i16,
+    /// Distance from one key to the next.
+    pub step: i16,
+}
+
+impl Keys {
+    /// No keys.
+    pub const NONE: Keys = Keys { first: 0, last: 0, step: 0 };
+    /// The first argument.
+    pub const ONE: Keys = Keys { first: 1, last: 1, step: 1 };
+    /// The first two arguments.
+    pub const TWO: Keys = Keys { first: 1, last: 2, step: 1 };
+    /// All arguments.
+    pub const ALL: Keys = Keys { first: 1, last: -1, step: 1 };
+}
+
+/// Whom a command serves: its group in `COMMAND DOCS` and its ACL category.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// Strings.
+    String,
+    /// Bits of strings.
+    Bitmap,
+    /// Keys of any type.
+    Generic,
+    /// `MULTI` and what belongs to it.
+    Transactions,
+    /// The connection.
+    Connection,
+    /// The server.
+    Server,
+    /// Redis Cluster.
+    Cluster,
+}
+
+/// One row of the table: everything about a command that is not its function.
+#[derive(Debug, Clone, Copy)]
+pub struct Spec {
+    /// Lower-case name; a subcommand's is `container|name`.
+    pub name: &'static str,
+    /// Number of arguments with the name; negative: at least so many.
+    pub arity: i16,
+    /// Properties.
+    pub flags: Flags,
+    /// Key positions.
+    pub keys: Keys,
+    /// Group.
+    pub group: Group,
+    /// Redis version the command appeared in.
+    pub since: &'static str,
+    /// Cost, in the notation of `COMMAND DOCS`.
+    pub complexity: &'static str,
+    /// One sentence.
+    pub summary: &'static str,
+    /// The function.
+    pub run: Handler,
+    /// Rows of the subcommands, if this is a container.
+    pub subcommands: &'static [Spec],
+}
+
+impl Spec {
+    /// Whether `count` arguments, the name included, are right.
+    pub fn accepts(&self, count: usize) -> bool {
+        let arity = usize::from(self.arity.unsigned_abs());
+        if self.arity >= 0 { count == arity } else { count >= arity }
+    }
+
+    /// Whether the command may change data.
+    pub fn is_write(&self) -> bool {
+        self.flags.has(Flags::WRITE)
+    }
+}

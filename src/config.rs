@@ -1,0 +1,155 @@
+//! The settings of the process: what they are, where they come from, what they may be.
+//!
+//! A setting has one name everywhere (`--group-commands-max` on the command line,
+//! `group-commands-max` in the TOML file, `RINGSTONE_GROUP_COMMANDS_MAX` in the environment) and is
+//! declared once, as a row of [`SETTINGS`]. Every source hands over text, so a value is read and
+//! checked the same way wherever it was written. `cli` calls [`Config::load`] at start; no
+//! setting changes afterwards.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::limits;
+
+mod load;
+mod settings;
+mod value;
+
+pub use load::{CommandLine, ConfigError, Origins, ReadFile};
+pub use settings::{Group, SETTINGS, Setting};
+
+/// Everything ringstone can be told, checked: each value is within its bounds and fits the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Addresses served over TCP, each listed once. Port 0 asks the system for a free port. Empty
+    /// only if `unixsocket` is set.
+    pub listen: Vec<SocketAddr>,
+    /// Path of the Unix socket served, at most [`limits::UNIX_SOCKET_PATH_BYTES_MAX`] bytes.
+    pub unixsocket: Option<PathBuf>,
+    /// Permission bits of the Unix socket; the process's umask decides if unset.
+    pub unixsocketperm: Option<u32>,
+    /// Serve only loopback and the Unix socket while no authentication is configured.
+    pub protected_mode: bool,
+    /// Worker threads, 1 to [`limits::WORKERS_MAX`].
+    pub workers: usize,
+    /// Connections the system queues for each listener before they are accepted.
+    pub tcp_backlog: u16,
+    /// Idle time before TCP keepalive probes, in whole seconds; `None` sends no probes.
+    pub tcp_keepalive: Option<Duration>,
+    /// A connection idle for this long is closed; `None` keeps it.
+    pub timeout: Option<Duration>,
+    /// Address of the Prometheus endpoint; `None` serves no metrics.
+    pub metrics_listen: Option<SocketAddr>,
+    /// How long a stopping process waits for what is in flight.
+    pub shutdown_timeout: Duration,
+    /// Which store keeps the data.
+    pub store: StoreKind,
+    /// Directory of the embedded store.
+    pub data_dir: PathBuf,
+    /// What the reply to a write waits for.
+    pub durability: Durability,
+    /// Time between syncs under [`Durability::Interval`].
+    pub durability_interval: Duration,
+    /// Bytes of records the embedded store's cache may hold.
+    pub cache_bytes: usize,
+    /// Commands one group executes at most.
+    pub group_commands_max: usize,
+    /// Bytes of mutations at which a group is full. A command that is larger by itself makes a
+    /// group of its own, so this may be less than `request_bytes_max`.
+    pub group_bytes_max: usize,
+    /// Write groups between execution and commit at once, at most.
+    pub groups_in_flight_max: usize,
+    /// Connections served at once, at most.
+    pub maxclients: usize,
+    /// Longest request, and with it the longest value, in bytes.
+    pub request_bytes_max: usize,
+    /// Bytes of replies one connection may leave unread before it is closed; at least
+    /// `request_bytes_max`, so that every value can be read.
+    pub output_buffer_limit: usize,
+    /// Bytes of request and reply buffers of all connections together, beyond the fixed pool; at
+    /// least `request_bytes_max`.
+    pub client_memory_max: usize,
+    /// Least severe events that are logged.
+    pub loglevel: LogLevel,
+    /// How events are written to standard error.
+    pub log_format: LogFormat,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 6379))],
+            unixsocket: None,
+            unixsocketperm: None,
+            protected_mode: true,
+            workers: std::thread::available_parallelism()
+                .map_or(1, |count| count.get().min(limits::WORKERS_MAX)),
+            tcp_backlog: 511,
+            tcp_keepalive: Some(Duration::from_secs(300)),
+            timeout: None,
+            metrics_listen: None,
+            shutdown_timeout: Duration::from_secs(10),
+            store: StoreKind::Embedded,
+            data_dir: PathBuf::from("./ringstone-data"),
+            durability: Durability::Sync,
+            durability_interval: Duration::from_secs(1),
+            cache_bytes: 256 << 20,
+            group_commands_max: 4096,
+            group_bytes_max: 1 << 20,
+            groups_in_flight_max: 4,
+            maxclients: 10_000,
+            request_bytes_max: limits::REQUEST_BYTES_DEFAULT,
+            output_buffer_limit: 256 << 20,
+            client_memory_max: 1 << 30,
+            loglevel: LogLevel::Info,
+            log_format: LogFormat::Human,
+        }
+    }
+}
+
+/// Which store keeps the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreKind {
+    /// An ordered map in memory: nothing survives the process.
+    Memory,
+    /// A directory on this machine, owned by this process.
+    Embedded,
+    /// A FoundationDB cluster.
+    FoundationDb,
+}
+
+/// What the reply to a write waits for in the embedded store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// `fdatasync`: an acknowledged write survives power loss.
+    Sync,
+    /// Written, and synced every [`Config::durability_interval`].
+    Interval,
+    /// Written; the operating system decides when it reaches the disk.
+    None,
+}
+
+/// How severe an event has to be to be logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// What needs somebody's attention.
+    Error,
+    /// And what may come to need it.
+    Warn,
+    /// And what an operator wants to know: start, stop, addresses.
+    Info,
+    /// And what explains decisions.
+    Debug,
+    /// And everything, that of the libraries included.
+    Trace,
+}
+
+/// How an event is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One line for a reader.
+    Human,
+    /// One JSON object a line.
+    Json,
+}

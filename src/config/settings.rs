@@ -1,0 +1,416 @@
+//! The table of settings: one row declares a setting for every source and for `--help`.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use toml::Value;
+
+use super::value::{
+    Word, address, duration, duration_or_off, duration_text, permissions, size, size_text, whole,
+    word, word_text,
+};
+use super::{Config, limits};
+
+/// Under which heading `--help` lists a setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// Addresses, threads, connections' lives.
+    Serving,
+    /// Where the data lives.
+    Store,
+    /// How commands share transactions.
+    Grouping,
+    /// What one client, or all of them, may use.
+    Limits,
+    /// What is told to the operator.
+    Logging,
+}
+
+impl Group {
+    /// The heading itself.
+    pub fn heading(self) -> &'static str {
+        match self {
+            Group::Serving => "Serving",
+            Group::Store => "Store",
+            Group::Grouping => "Grouping",
+            Group::Limits => "Limits",
+            Group::Logging => "Logging",
+        }
+    }
+}
+
+/// One setting: its name, what `--help` says, and how its text becomes a field of [`Config`].
+pub struct Setting {
+    /// The name: a flag after `--`, a key of the file, and, in capitals and with underscores, an
+    /// environment variable after `RINGSTONE_`.
+    pub name: &'static str,
+    /// Heading in `--help`.
+    pub group: Group,
+    /// What the value looks like, for `--help`.
+    pub value: &'static str,
+    /// What the setting does, for `--help`, without its default.
+    pub help: &'static str,
+    /// Reads the text, empty only for a list, into its field, or says what is wrong with it.
+    pub(super) read: fn(&mut Config, &str) -> Result<(), String>,
+    /// The field's value as the file would have it; `None` if unset.
+    pub(super) show: fn(&Config) -> Option<Value>,
+}
+
+impl Setting {
+    /// Whether the setting is a list: given several times on the command line, an array in the
+    /// file, separated by commas in the environment.
+    pub fn is_list(&self) -> bool {
+        self.name == "listen"
+    }
+
+    /// The name of the environment variable.
+    pub fn variable(&self) -> String {
+        format!("RINGSTONE_{}", self.name.to_ascii_uppercase().replace('-', "_"))
+    }
+
+    /// The value in `config` as a person writes it; `None` if unset.
+    pub fn text(&self, config: &Config) -> Option<String> {
+        let elements = match (self.show)(config)? {
+            Value::Array(elements) => elements,
+            single => vec![single],
+        };
+        let plain = |value: &Value| value.as_str().map_or(value.to_string(), str::to_owned);
+        Some(elements.iter().map(plain).collect::<Vec<_>>().join(","))
+    }
+}
+
+/// Every setting, in the order of `--help`.
+pub static SETTINGS: &[Setting] = &[
+    Setting {
+        name: "listen",
+        group: Group::Serving,
+        value: "ADDR:PORT",
+        help: "TCP address to serve; may be given several times, port 0 takes a free port, and an \
+               empty value serves no TCP",
+        read: |config, text| put(&mut config.listen, addresses(text)),
+        show: |config| {
+            let addresses = config.listen.iter().map(|address| quoted(address.to_string()));
+            Some(Value::Array(addresses.collect()))
+        },
+    },
+    Setting {
+        name: "unixsocket",
+        group: Group::Serving,
+        value: "PATH",
+        help: "Unix socket to serve",
+        read: |config, text| put(&mut config.unixsocket, socket_path(text).map(Some)),
+        show: |config| config.unixsocket.as_ref().map(|path| quoted(path.to_string_lossy())),
+    },
+    Setting {
+        name: "unixsocketperm",
+        group: Group::Serving,
+        value: "MODE",
+        help: "Permissions of the Unix socket, in octal; the umask decides if not given",
+        read: |config, text| put(&mut config.unixsocketperm, permissions(text).map(Some)),
+        show: |config| config.unixsocketperm.map(|bits| quoted(format!("{bits:03o}"))),
+    },
+    Setting {
+        name: "protected-mode",
+        group: Group::Serving,
+        value: "yes|no",
+        help: "Refuse clients from other machines while no authentication is configured",
+        read: |config, text| put(&mut config.protected_mode, word(text)),
+        show: |config| named(config.protected_mode),
+    },
+    Setting {
+        name: "workers",
+        group: Group::Serving,
+        value: "N",
+        help: "Worker threads, each with its own event loop; one per processor if not given",
+        read: |config, text| put(&mut config.workers, whole(text, 1..=limits::WORKERS_MAX)),
+        show: |config| count(config.workers),
+    },
+    Setting {
+        name: "tcp-backlog",
+        group: Group::Serving,
+        value: "N",
+        help: "Connections the system queues for a listener; it may allow fewer (somaxconn)",
+        read: |config, text| put(&mut config.tcp_backlog, backlog(text)),
+        show: |config| count(config.tcp_backlog.into()),
+    },
+    Setting {
+        name: "tcp-keepalive",
+        group: Group::Serving,
+        value: "TIME",
+        help: "Idle time before TCP keepalive probes, in whole seconds; 0 sends none",
+        read: |config, text| put(&mut config.tcp_keepalive, keepalive(text)),
+        show: |config| Some(duration_value(config.tcp_keepalive.unwrap_or_default())),
+    },
+    Setting {
+        name: "timeout",
+        group: Group::Serving,
+        value: "TIME",
+        help: "Close a connection that is idle for this long; 0 never does",
+        read: |config, text| put(&mut config.timeout, duration_or_off(text, up_to(YEAR))),
+        show: |config| Some(duration_value(config.timeout.unwrap_or_default())),
+    },
+    Setting {
+        name: "metrics-listen",
+        group: Group::Serving,
+        value: "ADDR:PORT",
+        help: "Address of the Prometheus metrics; none are served if not given",
+        read: |config, text| put(&mut config.metrics_listen, address(text).map(Some)),
+        show: |config| config.metrics_listen.map(|address| quoted(address.to_string())),
+    },
+    Setting {
+        name: "shutdown-timeout",
+        group: Group::Serving,
+        value: "TIME",
+        help: "How long SIGTERM and SIGINT wait for what is in flight",
+        read: |config, text| put(&mut config.shutdown_timeout, duration(text, up_to(HOUR))),
+        show: |config| Some(duration_value(config.shutdown_timeout)),
+    },
+    Setting {
+        name: "store",
+        group: Group::Store,
+        value: "memory|embedded|foundationdb",
+        help: "What keeps the data: this process's memory, a directory of this machine, or a \
+               FoundationDB cluster",
+        read: |config, text| put(&mut config.store, word(text)),
+        show: |config| named(config.store),
+    },
+    Setting {
+        name: "data-dir",
+        group: Group::Store,
+        value: "PATH",
+        help: "Directory of the embedded store; one process at a time",
+        read: |config, text| put(&mut config.data_dir, Ok(text.into())),
+        show: |config| Some(quoted(config.data_dir.to_string_lossy())),
+    },
+    Setting {
+        name: "durability",
+        group: Group::Store,
+        value: "sync|interval|none",
+        help: "When a write to the embedded store is synced: before its reply, every \
+               durability-interval, or when the system likes; only sync keeps every acknowledged \
+               write across a power loss",
+        read: |config, text| put(&mut config.durability, word(text)),
+        show: |config| named(config.durability),
+    },
+    Setting {
+        name: "durability-interval",
+        group: Group::Store,
+        value: "TIME",
+        help: "Time between syncs under --durability interval",
+        read: |config, text| put(&mut config.durability_interval, duration(text, up_to(HOUR))),
+        show: |config| Some(duration_value(config.durability_interval)),
+    },
+    Setting {
+        name: "cache-bytes",
+        group: Group::Store,
+        value: "SIZE",
+        help: "Memory for records of the embedded store that are read again",
+        read: |config, text| put(&mut config.cache_bytes, size(text, memory_from(1 << 20))),
+        show: |config| Some(size_value(config.cache_bytes)),
+    },
+    Setting {
+        name: "group-commands-max",
+        group: Group::Grouping,
+        value: "N",
+        help: "Commands that share a transaction at most; 1 gives each its own",
+        read: |config, text| {
+            put(&mut config.group_commands_max, whole(text, 1..=limits::GROUP_COMMANDS_MAX))
+        },
+        show: |config| count(config.group_commands_max),
+    },
+    Setting {
+        name: "group-bytes-max",
+        group: Group::Grouping,
+        value: "SIZE",
+        help: "Bytes a transaction writes before it is full; a command that is larger by itself, \
+               up to request-bytes-max, gets a transaction of its own",
+        read: |config, text| {
+            put(&mut config.group_bytes_max, size(text, 1 << 10..=limits::TRANSACTION_BYTES_MAX))
+        },
+        show: |config| Some(size_value(config.group_bytes_max)),
+    },
+    Setting {
+        name: "groups-in-flight-max",
+        group: Group::Grouping,
+        value: "N",
+        help: "Transactions that write at once, at most; the embedded store commits one at a time",
+        read: |config, text| {
+            put(&mut config.groups_in_flight_max, whole(text, 1..=limits::GROUPS_IN_FLIGHT_MAX))
+        },
+        show: |config| count(config.groups_in_flight_max),
+    },
+    Setting {
+        name: "maxclients",
+        group: Group::Limits,
+        value: "N",
+        help: "Connections at once, at most",
+        read: |config, text| put(&mut config.maxclients, whole(text, 1..=limits::CLIENTS_MAX)),
+        show: |config| count(config.maxclients),
+    },
+    Setting {
+        name: "request-bytes-max",
+        group: Group::Limits,
+        value: "SIZE",
+        help: "Longest request, and with it the longest value; at most 8mb",
+        read: |config, text| {
+            let range = limits::INLINE_BYTES_MAX..=limits::REQUEST_BYTES_MAX;
+            put(&mut config.request_bytes_max, size(text, range))
+        },
+        show: |config| Some(size_value(config.request_bytes_max)),
+    },
+    Setting {
+        name: "output-buffer-limit",
+        group: Group::Limits,
+        value: "SIZE",
+        help: "Bytes of replies a connection may leave unread before it is closed; at least \
+               request-bytes-max",
+        read: |config, text| {
+            put(&mut config.output_buffer_limit, size(text, memory_from(limits::INLINE_BYTES_MAX)))
+        },
+        show: |config| Some(size_value(config.output_buffer_limit)),
+    },
+    Setting {
+        name: "client-memory-max",
+        group: Group::Limits,
+        value: "SIZE",
+        help: "Bytes of request and reply buffers of all connections together, beyond the fixed \
+               pool; at least request-bytes-max",
+        read: |config, text| {
+            put(&mut config.client_memory_max, size(text, memory_from(limits::INLINE_BYTES_MAX)))
+        },
+        show: |config| Some(size_value(config.client_memory_max)),
+    },
+    Setting {
+        name: "loglevel",
+        group: Group::Logging,
+        value: "error|warn|info|debug|trace",
+        help: "Least severe events to log, to standard error",
+        read: |config, text| put(&mut config.loglevel, word(text)),
+        show: |config| named(config.loglevel),
+    },
+    Setting {
+        name: "log-format",
+        group: Group::Logging,
+        value: "human|json",
+        help: "Form of the log: for a reader, or one JSON object a line",
+        read: |config, text| put(&mut config.log_format, word(text)),
+        show: |config| named(config.log_format),
+    },
+];
+
+const HOUR: Duration = Duration::from_secs(3_600);
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3_600);
+/// The longest idle time Linux accepts for keepalive (`MAX_TCP_KEEPIDLE`).
+const KEEPALIVE_MAX: Duration = Duration::from_secs(32_767);
+
+fn put<T>(field: &mut T, value: Result<T, String>) -> Result<(), String> {
+    *field = value?;
+    Ok(())
+}
+
+fn up_to(most: Duration) -> RangeInclusive<Duration> {
+    Duration::from_millis(1)..=most
+}
+
+fn memory_from(least: usize) -> RangeInclusive<usize> {
+    least..=limits::MEMORY_BYTES_MAX
+}
+
+fn addresses(text: &str) -> Result<Vec<std::net::SocketAddr>, String> {
+    let mut addresses = Vec::new();
+    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        let address = address(part)?;
+        // Two listeners on one address would share its port without anybody noticing.
+        if address.port() != 0 && addresses.contains(&address) {
+            return Err(format!("{address} is given twice"));
+        }
+        addresses.push(address);
+    }
+    if addresses.len() > limits::LISTENERS_MAX {
+        let most = limits::LISTENERS_MAX;
+        return Err(format!("{} addresses are more than {most}", addresses.len()));
+    }
+    Ok(addresses)
+}
+
+fn socket_path(text: &str) -> Result<std::path::PathBuf, String> {
+    if text.len() > limits::UNIX_SOCKET_PATH_BYTES_MAX {
+        let most = limits::UNIX_SOCKET_PATH_BYTES_MAX;
+        return Err(format!("the path is longer than {most} bytes, which a socket's may not be"));
+    }
+    Ok(text.into())
+}
+
+fn backlog(text: &str) -> Result<u16, String> {
+    let backlog = whole(text, 1..=u16::MAX.into())?;
+    Ok(u16::try_from(backlog).expect("the range ends at the largest u16"))
+}
+
+fn keepalive(text: &str) -> Result<Option<Duration>, String> {
+    let time = duration_or_off(text, Duration::from_secs(1)..=KEEPALIVE_MAX)?;
+    match time {
+        Some(time) if time.subsec_millis() != 0 => Err(format!("{text} is not whole seconds")),
+        time => Ok(time),
+    }
+}
+
+fn quoted(text: impl Into<String>) -> Value {
+    Value::String(text.into())
+}
+
+fn count(number: usize) -> Option<Value> {
+    Some(Value::Integer(i64::try_from(number).expect("no limit is past the integers of TOML")))
+}
+
+fn named(value: impl Word) -> Option<Value> {
+    Some(quoted(word_text(value)))
+}
+
+fn size_value(bytes: usize) -> Value {
+    quoted(size_text(bytes))
+}
+
+fn duration_value(time: Duration) -> Value {
+    quoted(duration_text(time))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Durability, LogFormat, LogLevel, StoreKind};
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_spelled_alike() {
+        for (at, setting) in SETTINGS.iter().enumerate() {
+            let spelled = |c: char| c.is_ascii_lowercase() || c == '-';
+            assert!(setting.name.chars().all(spelled), "{}", setting.name);
+            assert!(SETTINGS[..at].iter().all(|other| other.name != setting.name));
+            assert!(!setting.help.ends_with('.') && !setting.help.is_empty(), "{}", setting.name);
+        }
+    }
+
+    #[test]
+    fn every_default_reads_back_from_its_text() {
+        let defaults = Config::default();
+        for setting in SETTINGS {
+            let Some(text) = setting.text(&defaults) else { continue };
+            let mut config = defaults.clone();
+            (setting.read)(&mut config, &text).unwrap();
+            assert_eq!(config, defaults, "{}", setting.name);
+        }
+    }
+
+    #[test]
+    fn help_lists_the_words_that_are_read() {
+        fn check<T: Word>(name: &str) {
+            let setting = SETTINGS.iter().find(|setting| setting.name == name).unwrap();
+            let words: Vec<_> = T::WORDS.iter().map(|(word, _)| *word).collect();
+            assert!(words.join("|").starts_with(setting.value), "{name}");
+        }
+        check::<bool>("protected-mode");
+        check::<StoreKind>("store");
+        check::<Durability>("durability");
+        check::<LogLevel>("loglevel");
+        check::<LogFormat>("log-format");
+    }
+}

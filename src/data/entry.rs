@@ -1,0 +1,270 @@
+//! A key as a whole: found, put, given an expiry, deleted, moved.
+//!
+//! Everything that must change together when a meta record changes is here: the expiry index, the
+//! number of keys, and the elements of what was there before.
+
+use std::borrow::Cow;
+
+use super::keys::{self, KeyspaceId};
+use super::meta::{HEAD, Header, Kind, Long, Stamp};
+use super::string;
+use super::view::View;
+use crate::error::{self, Stop};
+use crate::limits::KEY_BYTES_MAX;
+
+/// A key's meta record.
+pub struct Entry<'v> {
+    /// Its fixed part.
+    pub header: Header,
+    record: Cow<'v, [u8]>,
+}
+
+impl<'v> Entry<'v> {
+    /// What follows the header.
+    pub fn body(&self) -> &[u8] {
+        &self.record[HEAD..]
+    }
+
+    /// Where the elements are, if the value lives in elements.
+    pub fn long(&self) -> Result<Option<Long>, Stop> {
+        match self.header.kind {
+            Kind::String => Ok(None),
+            Kind::LongString => Long::decode(self.body()).map(Some).ok_or_else(unreadable),
+        }
+    }
+
+    /// What a write over this key must know of it.
+    pub fn prior(&self) -> Result<Prior, Stop> {
+        Ok(Prior::Present { header: self.header, long: self.long()? })
+    }
+}
+
+/// What was at a key before a write to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prior {
+    /// Nobody looked. What was there becomes unreachable and is collected through the registry.
+    Unknown,
+    /// No record, not even an expired one.
+    Absent,
+    /// This record, live or expired.
+    Present {
+        /// Its header.
+        header: Header,
+        /// Its elements.
+        long: Option<Long>,
+    },
+}
+
+impl Prior {
+    /// Whether the key was there and not expired.
+    pub fn is_live(&self, now_ms: u64) -> bool {
+        matches!(self, Prior::Present { header, .. } if header.is_live(now_ms))
+    }
+
+    /// The expiry of a live key, 0 without one.
+    pub fn expires_ms(&self, now_ms: u64) -> u64 {
+        match self {
+            Prior::Present { header, .. } if header.is_live(now_ms) => header.expires_ms,
+            _ => 0,
+        }
+    }
+}
+
+fn unreadable() -> Stop {
+    Stop::Failed("a record has a layout this version of ringstone does not know".to_owned())
+}
+
+/// A new value for a key.
+pub struct NewValue<'b> {
+    /// What it is.
+    pub kind: Kind,
+    /// When it expires, Unix milliseconds; 0 = never.
+    pub expires_ms: u64,
+    /// The meta's body, in pieces.
+    pub body: &'b [&'b [u8]],
+    /// The elements the body refers to, which a write over the same ones does not retire.
+    pub long: Option<Long>,
+}
+
+/// The error for a key no store can hold.
+pub fn check_key(key: &[u8]) -> Result<(), Stop> {
+    if key.len() > KEY_BYTES_MAX { Err(error::KEY_TOO_LONG.into()) } else { Ok(()) }
+}
+
+impl View<'_> {
+    /// The key's record, even if it is expired and not yet swept.
+    pub fn find(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<Option<Entry<'_>>, Stop> {
+        if key.len() > KEY_BYTES_MAX {
+            return Ok(None);
+        }
+        let Some(record) = self.get(&keys::meta(keyspace, key))? else { return Ok(None) };
+        let header = Header::decode(&record).ok_or_else(unreadable)?;
+        Ok(Some(Entry { header, record }))
+    }
+
+    /// The key's record if the key is there.
+    pub fn lookup(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<Option<Entry<'_>>, Stop> {
+        let now_ms = self.now_ms();
+        Ok(self.find(keyspace, key)?.filter(|entry| entry.header.is_live(now_ms)))
+    }
+
+    /// Whether the key is there.
+    pub fn exists(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<bool, Stop> {
+        Ok(self.lookup(keyspace, key)?.is_some())
+    }
+
+    /// What a write must know of the key it overwrites; always looks.
+    pub fn prior(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<Prior, Stop> {
+        match self.find(keyspace, key)? {
+            Some(entry) => entry.prior(),
+            None => Ok(Prior::Absent),
+        }
+    }
+
+    /// As [`View::prior`], but looks only where that costs no round trip: for blind writes.
+    pub fn prior_if_cheap(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<Prior, Stop> {
+        if self.answers_at_once() { self.prior(keyspace, key) } else { Ok(Prior::Unknown) }
+    }
+
+    /// What identifies the key's present state to `WATCH`: its stamp, `None` if it is not there.
+    pub fn state(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<Option<Stamp>, Stop> {
+        Ok(self.lookup(keyspace, key)?.map(|entry| entry.header.stamp))
+    }
+
+    /// Gives the key a value, whatever was there.
+    pub fn put(
+        &mut self,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        value: &NewValue<'_>,
+        prior: Prior,
+    ) -> Result<(), Stop> {
+        check_key(key)?;
+        let expires_ms = value.expires_ms;
+        let header = Header { kind: value.kind, expires_ms, stamp: self.stamp() };
+        let head = header.encode();
+        let meta_key = keys::meta(keyspace, key);
+        let size_delta = i8::from(prior == Prior::Absent);
+        match value.body {
+            [body] => self.set_sized(&meta_key, &[&head, body], size_delta),
+            [first, second] => self.set_sized(&meta_key, &[&head, first, second], size_delta),
+            pieces => self.set_sized(&meta_key, &[&head, &pieces.concat()], size_delta),
+        }
+        self.index_expiry(keyspace, key, expires_ms, prior);
+        self.retire_unless(keyspace, prior, value.long)
+    }
+
+    /// Keeps the index's promise: a key with an expiry has an entry at that time or earlier.
+    fn index_expiry(&mut self, keyspace: KeyspaceId, key: &[u8], expires_ms: u64, prior: Prior) {
+        let indexed = matches!(prior, Prior::Present { header, .. }
+            if header.expires_ms != 0 && header.expires_ms <= expires_ms);
+        if expires_ms != 0 && !indexed {
+            self.set(&keys::expiry(keyspace, expires_ms, key), &[]);
+        }
+    }
+
+    /// Lets go of the elements of what was there before, except those still in use.
+    fn retire_unless(
+        &mut self,
+        keyspace: KeyspaceId,
+        prior: Prior,
+        kept: Option<Long>,
+    ) -> Result<(), Stop> {
+        let Prior::Present { long: Some(old), .. } = prior else { return Ok(()) };
+        if kept.is_some_and(|kept| kept.incarnation == old.incarnation) {
+            return Ok(());
+        }
+        self.clear(&keys::registry(keyspace, old.incarnation));
+        if old.len <= string::CHUNKS_CLEARED_AT_ONCE * crate::limits::CHUNK_BYTES as u64 {
+            string::clear_chunks(self, keyspace, &old);
+        } else {
+            self.set(&keys::orphan(keyspace, old.incarnation), &[]);
+        }
+        Ok(())
+    }
+
+    /// Removes a key that is there (live or expired).
+    pub fn delete(&mut self, keyspace: KeyspaceId, key: &[u8], prior: Prior) -> Result<(), Stop> {
+        self.clear_sized(&keys::meta(keyspace, key));
+        self.retire_unless(keyspace, prior, None)
+    }
+
+    /// Removes the key; whether it was there, in the user's eyes.
+    pub fn remove(&mut self, keyspace: KeyspaceId, key: &[u8]) -> Result<bool, Stop> {
+        let prior = self.prior(keyspace, key)?;
+        if prior == Prior::Absent {
+            return Ok(false);
+        }
+        self.delete(keyspace, key, prior)?;
+        Ok(prior.is_live(self.now_ms()))
+    }
+
+    /// Changes when a live key expires; 0 = never. Says whether the key was there.
+    pub fn set_expiry(
+        &mut self,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        expires_ms: u64,
+    ) -> Result<bool, Stop> {
+        let Some(entry) = self.lookup(keyspace, key)? else { return Ok(false) };
+        if entry.header.expires_ms == expires_ms {
+            return Ok(true);
+        }
+        let prior = entry.prior()?;
+        let (kind, long, body) = (entry.header.kind, entry.long()?, entry.body().to_vec());
+        self.put(keyspace, key, &NewValue { kind, expires_ms, body: &[&body], long }, prior)?;
+        Ok(true)
+    }
+
+    /// Moves a value to another key of any keyspace, whatever its size. The target is overwritten.
+    pub fn rename(
+        &mut self,
+        from: (KeyspaceId, &[u8]),
+        to: (KeyspaceId, &[u8]),
+    ) -> Result<bool, Stop> {
+        check_key(to.1)?;
+        let Some(entry) = self.lookup(from.0, from.1)? else { return Ok(false) };
+        let (header, long, body) = (entry.header, entry.long()?, entry.body().to_vec());
+        if from == to {
+            return Ok(true);
+        }
+        if from.0 != to.0 && long.is_some() {
+            // Elements live beside their keyspace's metas, so another database needs its own.
+            self.copy(from, to)?;
+            return self.remove(from.0, from.1);
+        }
+        let target = self.prior(to.0, to.1)?;
+        let (kind, expires_ms) = (header.kind, header.expires_ms);
+        self.put(to.0, to.1, &NewValue { kind, expires_ms, body: &[&body], long }, target)?;
+        if let Some(long) = long {
+            self.set(&keys::registry(to.0, long.incarnation), &[to.1]);
+        }
+        self.clear_sized(&keys::meta(from.0, from.1));
+        Ok(true)
+    }
+
+    /// Copies a value, with its expiry, to another key. The target is overwritten.
+    pub fn copy(
+        &mut self,
+        from: (KeyspaceId, &[u8]),
+        to: (KeyspaceId, &[u8]),
+    ) -> Result<bool, Stop> {
+        check_key(to.1)?;
+        let Some(entry) = self.lookup(from.0, from.1)? else { return Ok(false) };
+        let (header, long, body) = (entry.header, entry.long()?, entry.body().to_vec());
+        let target = self.prior(to.0, to.1)?;
+        let expires_ms = header.expires_ms;
+        match long {
+            None => {
+                let value = NewValue { kind: header.kind, expires_ms, body: &[&body], long };
+                self.put(to.0, to.1, &value, target)?;
+            }
+            Some(long) => {
+                let mut value = Vec::with_capacity(long.len as usize);
+                string::read(self, from.0, &long, 0..long.len, &mut value)?;
+                string::put(self, to.0, to.1, &[&value], expires_ms, target)?;
+            }
+        }
+        Ok(true)
+    }
+}

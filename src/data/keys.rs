@@ -1,0 +1,253 @@
+//! Record keys: where everything lives in the ordered keyspace of a store.
+//!
+//! `p` is the 4-byte big-endian keyspace id of one (tenant, database); id 0 is the system's own.
+//! These bytes are on disk: they never change (see the test vectors below).
+//!
+//! | record | key |
+//! | --- | --- |
+//! | meta | `p 'm' hash64(key) key` |
+//! | element | `p 'e' incarnation suffix` |
+//! | expiry index | `p 'x' unix-ms hash64(key) key` |
+//! | incarnation registry | `p 'g' incarnation` |
+//! | number of keys | `p 'n'` |
+//! | database catalog | `0 'd' tenant database` |
+//! | next keyspace id | `0 'i'` |
+//! | keyspace to be emptied | `0 't' p` |
+//! | elements that lost their key | `0 'o' p incarnation` |
+//! | commit marker | `0 'c' writer-id slot` |
+
+use smallvec::SmallVec;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Identifies one database's records; `SWAPDB` and `FLUSHDB` change which id a database has.
+pub type KeyspaceId = u32;
+/// The id under which the elements of one collection or long string live.
+pub type Incarnation = u64;
+/// A record key; those of ordinary user keys stay off the heap.
+pub type RecordKey = SmallVec<[u8; 96]>;
+
+/// Bytes of a meta key before the user's key.
+pub const META_HEAD: usize = 4 + 1 + 8;
+const EXPIRY_HEAD: usize = 4 + 1 + 8 + 8;
+const SYSTEM: KeyspaceId = 0;
+
+/// The fixed hash that orders keys and elements: xxh3-64 with seed 0.
+pub fn hash64(bytes: &[u8]) -> u64 {
+    xxh3_64(bytes)
+}
+
+fn begin(keyspace: KeyspaceId, kind: u8) -> RecordKey {
+    let mut key = RecordKey::new();
+    key.extend_from_slice(&keyspace.to_be_bytes());
+    key.push(kind);
+    key
+}
+
+/// Key of the meta record of a user's key.
+pub fn meta(keyspace: KeyspaceId, key: &[u8]) -> RecordKey {
+    let mut record = begin(keyspace, b'm');
+    record.extend_from_slice(&hash64(key).to_be_bytes());
+    record.extend_from_slice(key);
+    record
+}
+
+/// First possible meta key at or after a hash position.
+pub fn meta_at(keyspace: KeyspaceId, hash: u64) -> RecordKey {
+    let mut record = begin(keyspace, b'm');
+    record.extend_from_slice(&hash.to_be_bytes());
+    record
+}
+
+/// First key after all metas of a keyspace.
+pub fn meta_end(keyspace: KeyspaceId) -> RecordKey {
+    begin(keyspace, b'm' + 1)
+}
+
+/// Hash position and user's key of a meta record's key.
+pub fn split_meta(record: &[u8]) -> (u64, &[u8]) {
+    (be_u64(&record[5..META_HEAD]), &record[META_HEAD..])
+}
+
+/// Key of chunk `index` of a long string.
+pub fn chunk(keyspace: KeyspaceId, incarnation: Incarnation, index: u32) -> RecordKey {
+    let mut record = elements(keyspace, incarnation);
+    record.extend_from_slice(&index.to_be_bytes());
+    record
+}
+
+/// What the keys of all elements of an incarnation begin with.
+pub fn elements(keyspace: KeyspaceId, incarnation: Incarnation) -> RecordKey {
+    let mut record = begin(keyspace, b'e');
+    record.extend_from_slice(&incarnation.to_be_bytes());
+    record
+}
+
+/// Key of the expiry-index entry of a user's key.
+pub fn expiry(keyspace: KeyspaceId, at_ms: u64, key: &[u8]) -> RecordKey {
+    let mut record = begin(keyspace, b'x');
+    record.extend_from_slice(&at_ms.to_be_bytes());
+    record.extend_from_slice(&hash64(key).to_be_bytes());
+    record.extend_from_slice(key);
+    record
+}
+
+/// First possible expiry-index key at or after a time.
+pub fn expiry_at(keyspace: KeyspaceId, at_ms: u64) -> RecordKey {
+    let mut record = begin(keyspace, b'x');
+    record.extend_from_slice(&at_ms.to_be_bytes());
+    record
+}
+
+/// Time and user's key of an expiry-index key.
+pub fn split_expiry(record: &[u8]) -> (u64, &[u8]) {
+    (be_u64(&record[5..13]), &record[EXPIRY_HEAD..])
+}
+
+/// Key of the registry entry that names the key an incarnation belongs to.
+pub fn registry(keyspace: KeyspaceId, incarnation: Incarnation) -> RecordKey {
+    let mut record = begin(keyspace, b'g');
+    record.extend_from_slice(&incarnation.to_be_bytes());
+    record
+}
+
+/// The incarnation of a registry key.
+pub fn split_registry(record: &[u8]) -> Incarnation {
+    be_u64(&record[5..13])
+}
+
+/// Range of all registry entries of a keyspace.
+pub fn registry_range(keyspace: KeyspaceId) -> (RecordKey, RecordKey) {
+    (begin(keyspace, b'g'), begin(keyspace, b'g' + 1))
+}
+
+/// Key of the note that an incarnation of a keyspace has lost its key.
+pub fn orphan(keyspace: KeyspaceId, incarnation: Incarnation) -> RecordKey {
+    let mut record = begin(SYSTEM, b'o');
+    record.extend_from_slice(&keyspace.to_be_bytes());
+    record.extend_from_slice(&incarnation.to_be_bytes());
+    record
+}
+
+/// Range of all orphan notes.
+pub fn orphan_range() -> (RecordKey, RecordKey) {
+    (begin(SYSTEM, b'o'), begin(SYSTEM, b'o' + 1))
+}
+
+/// Keyspace and incarnation of an orphan note.
+pub fn split_orphan(record: &[u8]) -> (KeyspaceId, Incarnation) {
+    (be_u32(&record[5..9]), be_u64(&record[9..17]))
+}
+
+/// Key of the exact number of keys, kept on stores that answer at once.
+pub fn size(keyspace: KeyspaceId) -> RecordKey {
+    begin(keyspace, b'n')
+}
+
+/// Range of everything in a keyspace.
+pub fn keyspace_range(keyspace: KeyspaceId) -> (RecordKey, RecordKey) {
+    (
+        RecordKey::from_slice(&keyspace.to_be_bytes()),
+        RecordKey::from_slice(&(keyspace + 1).to_be_bytes()),
+    )
+}
+
+/// Key of the record that says which keyspace id a database has.
+pub fn catalog(tenant: u32, database: u8) -> RecordKey {
+    let mut record = begin(SYSTEM, b'd');
+    record.extend_from_slice(&tenant.to_be_bytes());
+    record.push(database);
+    record
+}
+
+/// The keyspace a database has until `SWAPDB` or `FLUSHDB` gives it another.
+pub fn initial_keyspace(database: u8) -> KeyspaceId {
+    KeyspaceId::from(database) + 1
+}
+
+/// The first keyspace id that no database has from the start.
+pub const FIRST_FREE_KEYSPACE: KeyspaceId = 1024;
+
+/// Key of the record that holds the next free keyspace id.
+pub fn next_keyspace() -> RecordKey {
+    begin(SYSTEM, b'i')
+}
+
+/// Key of the record that marks a keyspace as to be emptied.
+pub fn trash(keyspace: KeyspaceId) -> RecordKey {
+    let mut record = begin(SYSTEM, b't');
+    record.extend_from_slice(&keyspace.to_be_bytes());
+    record
+}
+
+/// Range of all marks of keyspaces to be emptied.
+pub fn trash_range() -> (RecordKey, RecordKey) {
+    (begin(SYSTEM, b't'), begin(SYSTEM, b't' + 1))
+}
+
+/// The keyspace of a trash key.
+pub fn split_trash(record: &[u8]) -> KeyspaceId {
+    be_u32(&record[5..9])
+}
+
+/// Key of the marker by which a writer recognises its own commits.
+pub fn commit_marker(writer: u64, slot: u16) -> RecordKey {
+    let mut record = begin(SYSTEM, b'c');
+    record.extend_from_slice(&writer.to_be_bytes());
+    record.extend_from_slice(&slot.to_be_bytes());
+    record
+}
+
+/// The smallest key greater than every key that begins with `prefix`.
+///
+/// `prefix` must not consist of `0xff` bytes only; no record key does.
+pub fn prefix_end(prefix: &[u8]) -> RecordKey {
+    let mut end = RecordKey::from_slice(prefix);
+    while end.last() == Some(&0xff) {
+        end.pop();
+    }
+    if let Some(last) = end.last_mut() {
+        *last += 1;
+    }
+    end
+}
+
+/// Reads eight big-endian bytes.
+pub fn be_u64(bytes: &[u8]) -> u64 {
+    u64::from_be_bytes(bytes.try_into().expect("the slice is eight bytes long"))
+}
+
+/// Reads four big-endian bytes.
+pub fn be_u32(bytes: &[u8]) -> u32 {
+    u32::from_be_bytes(bytes.try_into().expect("the slice is four bytes long"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_is_the_one_on_disk() {
+        assert_eq!(hash64(b""), 0x2d06_8005_38d3_94c2);
+        assert_eq!(hash64(b"a"), 0xe6c6_32b6_1e96_4e1f);
+        assert_eq!(hash64(b"foo"), 0xab6e_5f64_077e_7d8a);
+    }
+
+    #[test]
+    fn the_layout_is_the_one_on_disk() {
+        let record = meta(7, b"foo");
+        assert_eq!(&record[..], b"\0\0\0\x07m\xab\x6e\x5f\x64\x07\x7e\x7d\x8afoo");
+        assert_eq!(split_meta(&record), (hash64(b"foo"), &b"foo"[..]));
+        assert_eq!(&chunk(1, 2, 3)[..], b"\0\0\0\x01e\0\0\0\0\0\0\0\x02\0\0\0\x03");
+        let record = expiry(1, 258, b"k");
+        assert_eq!(&record[..13], b"\0\0\0\x01x\0\0\0\0\0\0\x01\x02");
+        assert_eq!(split_expiry(&record), (258, &b"k"[..]));
+    }
+
+    #[test]
+    fn prefix_end_follows_every_extension() {
+        assert_eq!(&prefix_end(b"ab")[..], b"ac");
+        assert_eq!(&prefix_end(b"a\xff\xff")[..], b"b");
+        assert_eq!(split_registry(&registry(3, 99)), 99);
+        assert_eq!(split_trash(&trash(12)), 12);
+    }
+}

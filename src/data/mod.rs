@@ -1,0 +1,17 @@
+//! The data model: turns Redis's keys and values into ordered records.
+//!
+//! Knows what a string, an expiry or a database is made of; knows nothing of commands or replies.
+
+pub mod background;
+pub mod entry;
+pub mod keys;
+pub mod meta;
+mod overlay;
+pub mod string;
+mod view;
+
+pub use entry::{Entry, Prior};
+pub use keys::KeyspaceId;
+pub use meta::Stamp;
+pub use overlay::{Mark, Overlay};
+pub use view::{Moment, Tenant, View};

@@ -1,0 +1,273 @@
+//! The view: what a group sees, the store at one version plus the group's own writes.
+//!
+//! Handlers read and write through it and nothing else. Reads the store cannot answer at once end in
+//! [`Stop::Pending`]; nothing here does I/O of its own.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::ops::ControlFlow;
+
+use super::keys::{self, Incarnation, KeyspaceId};
+use super::meta::Stamp;
+use super::overlay::{Mark, Overlay};
+use crate::error::Stop;
+use crate::limits::DATABASES;
+use crate::store::{Scan, Snapshot, Visitor};
+
+/// Identifies an isolated keyspace with its own databases.
+pub type Tenant = u32;
+
+/// What a group is executed with, besides its commands: all that a handler may depend on.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// Wall time of the whole group, Unix milliseconds.
+    pub now_ms: u64,
+    /// The commit sequence the group will have.
+    pub sequence: u64,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Longest string a command may make.
+    pub value_bytes_max: usize,
+}
+
+/// The store at one version plus the group's own writes.
+pub struct View<'a> {
+    snapshot: &'a dyn Snapshot,
+    overlay: &'a mut Overlay,
+    moment: Moment,
+    order: u16,
+    incarnations: u16,
+    random: u64,
+    databases: [Cell<Option<(Tenant, KeyspaceId)>>; DATABASES as usize],
+}
+
+impl<'a> View<'a> {
+    /// A view of `snapshot` under the writes in `overlay`.
+    pub fn new(snapshot: &'a dyn Snapshot, overlay: &'a mut Overlay, moment: Moment) -> View<'a> {
+        let databases = [const { Cell::new(None) }; DATABASES as usize];
+        let random = moment.seed;
+        View { snapshot, overlay, moment, order: 0, incarnations: 0, random, databases }
+    }
+
+    /// The group's time, Unix milliseconds.
+    pub fn now_ms(&self) -> u64 {
+        self.moment.now_ms
+    }
+
+    /// Longest string a command may make.
+    pub fn value_bytes_max(&self) -> usize {
+        self.moment.value_bytes_max
+    }
+
+    /// A pseudo-random number, the same ones in the same order for the same seed (splitmix64).
+    pub fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Begins the next command: its modifications get a stamp of their own.
+    pub fn next_command(&mut self) {
+        self.order = self.order.wrapping_add(1);
+    }
+
+    /// The stamp of modifications made by the current command.
+    pub fn stamp(&self) -> Stamp {
+        let mut stamp = [0; 12];
+        stamp[..8].copy_from_slice(&self.moment.sequence.to_be_bytes());
+        stamp[10..].copy_from_slice(&self.order.to_be_bytes());
+        stamp
+    }
+
+    /// An id for elements that no other collection ever had.
+    pub fn new_incarnation(&mut self) -> Incarnation {
+        self.incarnations = self.incarnations.checked_add(1).expect("a group's bytes bound these");
+        (self.moment.sequence << 16) | u64::from(self.incarnations)
+    }
+
+    /// Whether reading before a blind write is nearly free.
+    pub fn answers_at_once(&self) -> bool {
+        self.snapshot.answers_at_once()
+    }
+
+    /// The keyspace of a numbered database.
+    pub fn keyspace(&self, tenant: Tenant, database: u8) -> Result<KeyspaceId, Stop> {
+        let memo = &self.databases[usize::from(database)];
+        if let Some((owner, keyspace)) = memo.get()
+            && owner == tenant
+        {
+            return Ok(keyspace);
+        }
+        let record = self.get(&keys::catalog(tenant, database))?;
+        let keyspace = match record {
+            Some(record) => keys::be_u32(&record),
+            None => keys::initial_keyspace(database),
+        };
+        memo.set(Some((tenant, keyspace)));
+        Ok(keyspace)
+    }
+
+    /// Makes `database` show another keyspace from now on.
+    pub fn set_keyspace(&mut self, tenant: Tenant, database: u8, keyspace: KeyspaceId) {
+        self.set(&keys::catalog(tenant, database), &[&keyspace.to_be_bytes()]);
+        self.databases[usize::from(database)].set(Some((tenant, keyspace)));
+    }
+
+    /// The record's value.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Cow<'_, [u8]>>, Stop> {
+        match self.overlay.get(key) {
+            Some(own) => Ok(own.map(Cow::Borrowed)),
+            None => Ok(self.snapshot.get(key)?),
+        }
+    }
+
+    /// Writes a record, given its value in pieces.
+    pub fn set(&mut self, key: &[u8], value: &[&[u8]]) {
+        self.overlay.set(key, value, 0);
+    }
+
+    /// Removes a record.
+    pub fn clear(&mut self, key: &[u8]) {
+        self.overlay.clear(key, 0);
+    }
+
+    /// Writes a meta record that changes the number of keys by `size_delta`.
+    pub(super) fn set_sized(&mut self, key: &[u8], value: &[&[u8]], size_delta: i8) {
+        self.overlay.set(key, value, size_delta);
+    }
+
+    /// Removes a meta record that counted as a key.
+    pub(super) fn clear_sized(&mut self, key: &[u8]) {
+        self.overlay.clear(key, -1);
+    }
+
+    /// Visits up to `scan.limit` records in order, the group's own writes among them.
+    pub fn scan(&self, scan: Scan<'_>, visit: &mut Visitor<'_>) -> Result<(), Stop> {
+        if scan.begin >= scan.end || scan.limit == 0 {
+            return Ok(());
+        }
+        if self.overlay.is_empty() {
+            return Ok(self.snapshot.scan(scan, visit)?);
+        }
+        let mut own = self.overlay.range(scan.begin, scan.end);
+        if scan.reverse {
+            own.reverse();
+        }
+        Merge { own: own.into_iter().peekable(), scan, left: scan.limit }.run(self.snapshot, visit)
+    }
+
+    /// Number of keys in a keyspace where it is counted exactly, `None` on other stores.
+    pub fn exact_size(&self, keyspace: KeyspaceId) -> Result<Option<u64>, Stop> {
+        if !self.answers_at_once() {
+            return Ok(None);
+        }
+        let base = self.committed_size(keyspace)?;
+        let deltas = self.overlay.size_deltas();
+        let delta = deltas.iter().find(|(other, _)| *other == keyspace).map_or(0, |(_, d)| *d);
+        Ok(Some((base + delta).max(0) as u64))
+    }
+
+    fn committed_size(&self, keyspace: KeyspaceId) -> Result<i64, Stop> {
+        let record = self.snapshot.get(&keys::size(keyspace))?;
+        Ok(record.map_or(0, |record| keys::be_u64(&record) as i64))
+    }
+
+    /// The point up to which [`View::rollback`] can undo.
+    pub fn mark(&self) -> Mark {
+        self.overlay.mark()
+    }
+
+    /// Undoes every write since `mark`.
+    pub fn rollback(&mut self, mark: Mark) {
+        self.overlay.rollback(mark);
+        // A database may have been pointed elsewhere since the mark; look it up again.
+        self.databases.iter().for_each(|memo| memo.set(None));
+    }
+
+    /// Bytes of keys and values written so far.
+    pub fn written_bytes(&self) -> usize {
+        self.overlay.mutations().bytes()
+    }
+
+    /// Adds what the group as a whole must write: the exact numbers of keys.
+    pub fn finish(&mut self) -> Result<(), Stop> {
+        if !self.answers_at_once() {
+            return Ok(());
+        }
+        for (keyspace, delta) in self.overlay.size_deltas() {
+            let size = (self.committed_size(keyspace)? + delta).max(0) as u64;
+            self.overlay.set(&keys::size(keyspace), &[&size.to_be_bytes()], 0);
+        }
+        Ok(())
+    }
+}
+
+type Own<'v> = (&'v [u8], Option<&'v [u8]>);
+
+/// Merges a snapshot's records with the group's own writes in the same range.
+struct Merge<'v> {
+    own: std::iter::Peekable<std::vec::IntoIter<Own<'v>>>,
+    scan: Scan<'v>,
+    left: usize,
+}
+
+impl Merge<'_> {
+    fn run(mut self, snapshot: &dyn Snapshot, visit: &mut Visitor<'_>) -> Result<(), Stop> {
+        // Own removals hide at most this many of the snapshot's records.
+        let scan = Scan { limit: self.scan.limit.saturating_add(self.own.len()), ..self.scan };
+        let mut done = false;
+        snapshot.scan(scan, &mut |key, value| {
+            if self.own_before(key, visit).is_break() || self.left == 0 {
+                done = true;
+                return ControlFlow::Break(());
+            }
+            if self.own.peek().is_some_and(|(own, _)| *own == key) {
+                return ControlFlow::Continue(());
+            }
+            self.left -= 1;
+            let flow = visit(key, value);
+            done = flow.is_break();
+            flow
+        })?;
+        if !done {
+            let _ = self.own_before_end(visit);
+        }
+        Ok(())
+    }
+
+    /// Visits own writes that come before `key`, and the one at `key` itself is taken off after.
+    fn own_before(&mut self, key: &[u8], visit: &mut Visitor<'_>) -> ControlFlow<()> {
+        while let Some(&(own, value)) = self.own.peek() {
+            let before = if self.scan.reverse { own > key } else { own < key };
+            if !before {
+                break;
+            }
+            self.own.next();
+            self.visit_own(own, value, visit)?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn own_before_end(&mut self, visit: &mut Visitor<'_>) -> ControlFlow<()> {
+        while let Some((own, value)) = self.own.next() {
+            self.visit_own(own, value, visit)?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn visit_own(
+        &mut self,
+        key: &[u8],
+        value: Option<&[u8]>,
+        visit: &mut Visitor<'_>,
+    ) -> ControlFlow<()> {
+        let Some(value) = value else { return ControlFlow::Continue(()) };
+        if self.left == 0 {
+            return ControlFlow::Break(());
+        }
+        self.left -= 1;
+        visit(key, value)
+    }
+}

@@ -1,0 +1,61 @@
+//! Why a command stops early, and the error replies that more than one command gives.
+//!
+//! The texts are those of Redis 7.0, byte for byte, where Redis has one.
+
+use std::borrow::Cow;
+
+use crate::store::ReadError;
+
+/// What keeps a command handler from finishing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stop {
+    /// The client's mistake: this error reply, and none of the command's writes.
+    Error(Cow<'static, str>),
+    /// The store has to fetch a record first; the group is executed again once it is there.
+    Pending,
+    /// The store failed to read; the text says how.
+    Failed(String),
+}
+
+impl From<ReadError> for Stop {
+    fn from(error: ReadError) -> Stop {
+        match error {
+            ReadError::Pending => Stop::Pending,
+            ReadError::Failed(cause) => Stop::Failed(cause),
+        }
+    }
+}
+
+impl From<&'static str> for Stop {
+    fn from(text: &'static str) -> Stop {
+        Stop::Error(Cow::Borrowed(text))
+    }
+}
+
+impl From<String> for Stop {
+    fn from(text: String) -> Stop {
+        Stop::Error(Cow::Owned(text))
+    }
+}
+
+/// The key holds another type.
+pub const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
+/// Options that contradict each other, or unknown ones.
+pub const SYNTAX: &str = "ERR syntax error";
+/// An integer argument or value is not one.
+pub const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
+/// A float argument or value is not one.
+pub const NOT_A_FLOAT: &str = "ERR value is not a valid float";
+/// An increment left the 64-bit range.
+pub const OVERFLOW: &str = "ERR increment or decrement would overflow";
+/// `RENAME`, `OBJECT` and others on a key that is not there.
+pub const NO_SUCH_KEY: &str = "ERR no such key";
+/// A string would grow past the value limit.
+pub const STRING_TOO_LONG: &str = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
+/// A bit offset is negative or past the value limit.
+pub const BIT_OFFSET: &str = "ERR bit offset is not an integer or out of range";
+/// A key is longer than the store can hold.
+pub const KEY_TOO_LONG: &str = "ERR key is longer than 8192 bytes, the limit for keys";
+/// One command writes more than a transaction can hold.
+pub const TRANSACTION_TOO_LARGE: &str =
+    "ERR transaction is larger than 10000000 bytes; split it into smaller ones";

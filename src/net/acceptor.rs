@@ -1,0 +1,266 @@
+//! Accepts connections on all listeners and gives each to the worker with the fewest.
+//!
+//! One thread accepts for all: `SO_REUSEPORT` would spread connections by a hash of their addresses,
+//! which leaves 50 connections on two workers as uneven as 32 and 18, and knows no Unix sockets.
+
+use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use socket2::{Domain, Protocol, Socket as RawSocket, TcpKeepalive, Type};
+
+use super::stream::Stream;
+use super::worker::Inbox;
+use crate::command::Server;
+use crate::config::Config;
+
+/// A socket that connections arrive on.
+pub enum Listener {
+    /// TCP.
+    Tcp(TcpListener),
+    /// A Unix socket, with the path that is removed at the end.
+    Unix(UnixListener, PathBuf),
+}
+
+/// A new connection on its way to a worker.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The connection.
+    pub socket: Socket,
+    /// The peer, as `CLIENT LIST` shows it.
+    pub addr: String,
+    /// Our end.
+    pub laddr: String,
+}
+
+/// A connected socket not yet on a ring.
+#[derive(Debug)]
+pub enum Socket {
+    /// TCP.
+    Tcp(TcpStream),
+    /// Unix.
+    Unix(UnixStream),
+}
+
+impl Socket {
+    /// Puts the socket on the current worker's ring.
+    pub fn into_stream(self) -> Stream {
+        match self {
+            Socket::Tcp(socket) => Stream::Tcp(tokio_uring::net::TcpStream::from_std(socket)),
+            Socket::Unix(socket) => Stream::Unix(tokio_uring::net::UnixStream::from_std(socket)),
+        }
+    }
+
+    /// A last word to a connection that is not taken.
+    fn refuse(mut self, line: &[u8]) {
+        // The peer may be gone already; there is nobody else to tell.
+        let _ = match &mut self {
+            Socket::Tcp(socket) => socket.write_all(line),
+            Socket::Unix(socket) => socket.write_all(line),
+        };
+    }
+}
+
+impl Listener {
+    /// Listens on a TCP address.
+    pub fn tcp(addr: SocketAddr, backlog: u16) -> io::Result<Listener> {
+        let socket = RawSocket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        if addr.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.bind(&addr.into())?;
+        socket.listen(i32::from(backlog))?;
+        socket.set_nonblocking(true)?;
+        Ok(Listener::Tcp(socket.into()))
+    }
+
+    /// Listens on a Unix socket; one left behind by a dead process is replaced.
+    pub fn unix(path: PathBuf, mode: Option<u32>) -> io::Result<Listener> {
+        use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+        let is_socket = std::fs::metadata(&path).is_ok_and(|meta| meta.file_type().is_socket());
+        if is_socket && UnixStream::connect(&path).is_err() {
+            std::fs::remove_file(&path)?;
+        }
+        let listener = UnixListener::bind(&path)?;
+        if let Some(mode) = mode {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode))?;
+        }
+        listener.set_nonblocking(true)?;
+        Ok(Listener::Unix(listener, path))
+    }
+
+    /// What is listened on, as a user would write it.
+    pub fn address(&self) -> String {
+        match self {
+            Listener::Tcp(listener) => match listener.local_addr() {
+                Ok(addr) => addr.to_string(),
+                Err(error) => error.to_string(),
+            },
+            Listener::Unix(_, path) => format!("unix:{}", path.display()),
+        }
+    }
+
+    /// The TCP port, 0 for a Unix socket.
+    pub fn port(&self) -> u16 {
+        match self {
+            Listener::Tcp(listener) => listener.local_addr().map_or(0, |addr| addr.port()),
+            Listener::Unix(..) => 0,
+        }
+    }
+
+    fn accept(&self) -> io::Result<(Accepted, Option<IpAddr>)> {
+        match self {
+            Listener::Tcp(listener) => {
+                let (socket, peer) = listener.accept()?;
+                let laddr = socket.local_addr().map(|addr| addr.to_string()).unwrap_or_default();
+                let addr = peer.to_string();
+                Ok((Accepted { socket: Socket::Tcp(socket), addr, laddr }, Some(peer.ip())))
+            }
+            Listener::Unix(listener, path) => {
+                let (socket, _) = listener.accept()?;
+                let addr = format!("{}:0", path.display());
+                let laddr = addr.clone();
+                Ok((Accepted { socket: Socket::Unix(socket), addr, laddr }, None))
+            }
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Listener::Unix(_, path) = self {
+            // Somebody may have removed it already.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// The accepting thread's own.
+pub struct Acceptor {
+    listeners: Vec<Listener>,
+    inboxes: Vec<Arc<Inbox>>,
+    server: Arc<Server>,
+    stop: Arc<Stop>,
+}
+
+/// Ends an [`Acceptor`] from another thread.
+pub struct Stop {
+    flag: AtomicBool,
+    wake: OwnedFd,
+}
+
+impl Stop {
+    /// Makes the acceptor close its listeners and end.
+    pub fn stop(&self) {
+        self.flag.store(true, Ordering::Release);
+        // An eventfd's counter cannot overflow from one write.
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+}
+
+impl Acceptor {
+    /// An acceptor for `listeners` that spreads connections over `inboxes`.
+    pub fn new(
+        listeners: Vec<Listener>,
+        inboxes: Vec<Arc<Inbox>>,
+        server: Arc<Server>,
+    ) -> io::Result<Acceptor> {
+        let wake = eventfd(0, EventfdFlags::CLOEXEC)?;
+        let stop = Arc::new(Stop { flag: AtomicBool::new(false), wake });
+        Ok(Acceptor { listeners, inboxes, server, stop })
+    }
+
+    /// What ends [`Acceptor::run`].
+    pub fn stop(&self) -> Arc<Stop> {
+        Arc::clone(&self.stop)
+    }
+
+    /// Accepts until stopped.
+    pub fn run(self) {
+        while !self.stop.flag.load(Ordering::Acquire) {
+            let mut fds: Vec<PollFd<'_>> = self
+                .listeners
+                .iter()
+                .map(|listener| match listener {
+                    Listener::Tcp(listener) => listener.as_fd(),
+                    Listener::Unix(listener, _) => listener.as_fd(),
+                })
+                .chain([self.stop.wake.as_fd()])
+                .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+                .collect();
+            if let Err(error) = poll(&mut fds, None)
+                && error != rustix::io::Errno::INTR
+            {
+                tracing::error!(%error, "cannot wait for connections");
+                return;
+            }
+            for (listener, fd) in self.listeners.iter().zip(&fds) {
+                if !fd.revents().is_empty() {
+                    self.accept_all(listener);
+                }
+            }
+        }
+    }
+
+    fn accept_all(&self, listener: &Listener) {
+        loop {
+            match listener.accept() {
+                Ok((accepted, peer)) => self.place(accepted, peer),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    // Out of descriptors, most likely: let some close rather than spin.
+                    std::thread::sleep(crate::limits::ACCEPT_PAUSE);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Gives a connection to the least loaded worker, unless it may not be taken.
+    fn place(&self, accepted: Accepted, peer: Option<IpAddr>) {
+        let config = &self.server.config;
+        let load: usize = self.inboxes.iter().map(|inbox| inbox.load()).sum();
+        if load >= config.maxclients {
+            accepted.socket.refuse(b"-ERR max number of clients reached\r\n");
+            return;
+        }
+        if config.protected_mode && peer.is_some_and(|ip| !ip.to_canonical().is_loopback()) {
+            accepted.socket.refuse(PROTECTED);
+            return;
+        }
+        if let Socket::Tcp(socket) = &accepted.socket
+            && let Err(error) = prepare(socket, config)
+        {
+            tracing::debug!(%error, "a connection ended before it began");
+            return;
+        }
+        let least = self.inboxes.iter().min_by_key(|inbox| inbox.load());
+        least.expect("there is at least one worker").accept(accepted);
+    }
+}
+
+/// The answer to connections from elsewhere while there is no authentication.
+const PROTECTED: &[u8] = b"-DENIED ringstone is running in protected mode because no authentication \
+is configured. In this mode connections are only accepted from the loopback interface. To accept \
+them from elsewhere, configure authentication or start ringstone with --protected-mode no.\r\n";
+
+fn prepare(socket: &TcpStream, config: &Config) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    if let Some(idle) = config.tcp_keepalive {
+        // As Redis: three probes within the configured time again.
+        let keepalive = TcpKeepalive::new()
+            .with_time(idle)
+            .with_interval((idle / 3).max(std::time::Duration::from_secs(1)))
+            .with_retries(3);
+        socket2::SockRef::from(socket).set_tcp_keepalive(&keepalive)?;
+    }
+    Ok(())
+}

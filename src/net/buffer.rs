@@ -1,0 +1,209 @@
+//! Receive and send buffers: registered with the ring while they last, ordinary memory past that.
+
+use std::cell::Cell;
+use std::io;
+
+use tokio_uring::buf::BoundedBufMut;
+use tokio_uring::buf::fixed::{FixedBuf, FixedBufPool};
+use tokio_uring::buf::BoundedBuf;
+
+use super::stream::Stream;
+use crate::limits::{HEAP_BUFFER_BYTES_MIN, IDLE_BUFFER_BYTES_MAX, REGISTERED_BUFFER_BYTES};
+use crate::resp::Reply;
+
+/// A worker's registered buffers.
+pub struct Pool {
+    registered: Option<FixedBufPool<Vec<u8>>>,
+    /// Buffers connections may still keep for receiving; the rest is for sending.
+    receive_left: Cell<usize>,
+}
+
+impl Pool {
+    /// Registers `buffers` buffers with the ring of the current runtime. Where the kernel refuses
+    /// (`RLIMIT_MEMLOCK`), half as many are tried, down to none.
+    pub fn register(mut buffers: usize) -> Pool {
+        while buffers > 1 {
+            let pool = FixedBufPool::new(
+                std::iter::repeat_with(|| Vec::with_capacity(REGISTERED_BUFFER_BYTES))
+                    .take(buffers),
+            );
+            if pool.register().is_ok() {
+                // Connections hold a receive buffer each, but a send buffer only while sending.
+                let receive_left = Cell::new(buffers - buffers.div_ceil(4));
+                return Pool { registered: Some(pool), receive_left };
+            }
+            buffers /= 2;
+        }
+        Pool { registered: None, receive_left: Cell::new(0) }
+    }
+
+    fn take(&self) -> Option<FixedBuf> {
+        self.registered.as_ref()?.try_next(REGISTERED_BUFFER_BYTES)
+    }
+
+    /// A buffer for a connection to receive into.
+    pub fn receive(&self) -> Receive<'_> {
+        Receive { pool: self, buf: self.fresh(), filled: 0, grow: false }
+    }
+
+    fn fresh(&self) -> Buf {
+        if self.receive_left.get() > 0
+            && let Some(buf) = self.take()
+        {
+            self.receive_left.set(self.receive_left.get() - 1);
+            return Buf::Registered(buf);
+        }
+        Buf::Heap(Vec::with_capacity(HEAP_BUFFER_BYTES_MIN))
+    }
+
+    /// Sends and clears the replies: from a registered buffer if they fit and one is free.
+    pub async fn send(&self, stream: &Stream, reply: &mut Reply) -> io::Result<()> {
+        if reply.is_empty() {
+            return Ok(());
+        }
+        if reply.len() <= REGISTERED_BUFFER_BYTES
+            && let Some(mut buf) = self.take()
+        {
+            buf.put_slice(reply.bytes());
+            let len = reply.len();
+            reply.clear();
+            return stream.write_fixed(buf, len).await;
+        }
+        let (result, buf) = stream.write_all(reply.take()).await;
+        if buf.capacity() <= IDLE_BUFFER_BYTES_MAX {
+            reply.give_back(buf);
+        }
+        result
+    }
+}
+
+enum Buf {
+    Registered(FixedBuf),
+    Heap(Vec<u8>),
+    /// In the kernel's hands.
+    Away,
+}
+
+/// Where a connection's input collects: received bytes at the front, room behind them.
+pub struct Receive<'p> {
+    pool: &'p Pool,
+    buf: Buf,
+    filled: usize,
+    /// The last receive filled all the room there was.
+    grow: bool,
+}
+
+impl Drop for Receive<'_> {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+impl Receive<'_> {
+    /// The bytes received and not consumed.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        let filled = self.filled;
+        match &mut self.buf {
+            Buf::Registered(buf) => &mut buf[..filled],
+            Buf::Heap(buf) => &mut buf[..filled],
+            Buf::Away => &mut [],
+        }
+    }
+
+    /// The bytes received and not consumed.
+    pub fn bytes(&self) -> &[u8] {
+        match &self.buf {
+            Buf::Registered(buf) => &buf[..self.filled],
+            Buf::Heap(buf) => &buf[..self.filled],
+            Buf::Away => &[],
+        }
+    }
+
+    fn capacity(&self) -> usize {
+        match &self.buf {
+            Buf::Registered(_) => REGISTERED_BUFFER_BYTES,
+            Buf::Heap(buf) => buf.capacity(),
+            Buf::Away => 0,
+        }
+    }
+
+    /// Drops the first `count` bytes.
+    pub fn consume(&mut self, count: usize) {
+        let filled = self.filled;
+        self.bytes_mut().copy_within(count..filled, 0);
+        self.filled -= count;
+        if self.filled == 0 && self.capacity() > IDLE_BUFFER_BYTES_MAX {
+            self.release();
+            self.buf = self.pool.fresh();
+        }
+    }
+
+    /// Moves the first `count` bytes into `owned`, without copying where the buffer can be spared.
+    pub fn lend(&mut self, count: usize, owned: &mut Vec<u8>) {
+        match &mut self.buf {
+            Buf::Heap(buf) if count > IDLE_BUFFER_BYTES_MAX => {
+                let mut rest = Vec::with_capacity(self.filled - count + HEAP_BUFFER_BYTES_MIN);
+                rest.extend_from_slice(&buf[count..self.filled]);
+                buf.truncate(count);
+                *owned = std::mem::replace(buf, rest);
+                self.filled -= count;
+            }
+            _ => {
+                owned.extend_from_slice(&self.bytes()[..count]);
+                self.consume(count);
+            }
+        }
+    }
+
+    /// Makes room for at least `needed` more bytes (0: not known).
+    pub fn reserve(&mut self, needed: usize) {
+        let capacity = self.capacity();
+        let target = if needed > 0 {
+            self.filled + needed
+        } else if self.filled == capacity {
+            capacity * 2
+        } else if self.grow && capacity < IDLE_BUFFER_BYTES_MAX {
+            capacity * 2
+        } else {
+            return;
+        };
+        if target <= capacity {
+            return;
+        }
+        let mut larger = Vec::with_capacity(target);
+        larger.extend_from_slice(self.bytes());
+        self.release();
+        self.buf = Buf::Heap(larger);
+    }
+
+    fn release(&mut self) {
+        if let Buf::Registered(_) = std::mem::replace(&mut self.buf, Buf::Away) {
+            self.pool.receive_left.set(self.pool.receive_left.get() + 1);
+        }
+    }
+
+    /// Receives at least one byte behind what is there; 0 at the end of the stream.
+    ///
+    /// There must be room: call [`Receive::reserve`] before.
+    pub async fn fill(&mut self, stream: &Stream) -> io::Result<usize> {
+        let filled = self.filled;
+        let result = match std::mem::replace(&mut self.buf, Buf::Away) {
+            Buf::Registered(buf) => {
+                let (result, slice) = stream.read_fixed(buf.slice(filled..)).await;
+                self.buf = Buf::Registered(slice.into_inner());
+                result
+            }
+            Buf::Heap(buf) => {
+                let (result, slice) = stream.read(buf.slice(filled..)).await;
+                self.buf = Buf::Heap(slice.into_inner());
+                result
+            }
+            Buf::Away => Ok(0),
+        };
+        if let Ok(count) = result {
+            self.filled += count;
+            self.grow = self.filled == self.capacity();
+        }
+        result
+    }
+}

@@ -1,0 +1,312 @@
+//! A worker: one thread, one io_uring event loop, its registered buffers and its connections.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::net::Shutdown;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Poll, Waker};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use slab::Slab;
+use tokio::sync::Notify;
+
+use super::acceptor::Accepted;
+use super::buffer::Pool;
+use super::conn;
+use super::stream::Stream;
+use crate::batch::{Batch, Home, Reader, Writer};
+use crate::clock;
+use crate::command::state::{ClientShared, Killer};
+use crate::command::{Client, Server};
+use crate::limits::{RING_ENTRIES, TIMEOUT_CHECK};
+
+/// What other threads hand to a worker.
+#[derive(Default)]
+pub struct Inbox {
+    messages: Mutex<Messages>,
+    notify: Notify,
+    /// Connections given to this worker and not closed yet.
+    load: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Messages {
+    accepted: Vec<Accepted>,
+    finished: Vec<Box<Batch>>,
+    kills: Vec<u64>,
+    stopping: bool,
+}
+
+impl Inbox {
+    /// Connections the worker has.
+    pub fn load(&self) -> usize {
+        self.load.load(Ordering::Relaxed)
+    }
+
+    /// Gives the worker a connection.
+    pub fn accept(&self, accepted: Accepted) {
+        self.load.fetch_add(1, Ordering::Relaxed);
+        self.messages.lock().accepted.push(accepted);
+        self.notify.notify_one();
+    }
+
+    /// Asks the worker to end its connections, after what is in flight, and then itself.
+    pub fn stop(&self) {
+        self.messages.lock().stopping = true;
+        self.notify.notify_one();
+    }
+}
+
+impl Home for Inbox {
+    fn deliver(&self, batches: &mut Vec<Box<Batch>>) {
+        self.messages.lock().finished.append(batches);
+        self.notify.notify_one();
+    }
+}
+
+impl std::fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inbox").field("load", &self.load()).finish_non_exhaustive()
+    }
+}
+
+impl Killer for Inbox {
+    fn kill(&self, client: u64) {
+        self.messages.lock().kills.push(client);
+        self.notify.notify_one();
+    }
+}
+
+/// The threads that serve connections.
+pub struct Workers {
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    /// Starts one worker for each inbox, with `buffers` registered buffers each, and returns once
+    /// all have their ring.
+    pub fn start(
+        inboxes: &[Arc<Inbox>],
+        buffers: usize,
+        server: &Arc<Server>,
+        writer: &Arc<Writer>,
+    ) -> io::Result<Workers> {
+        let (ready, started) = std::sync::mpsc::channel();
+        let mut threads = Vec::new();
+        for (number, inbox) in inboxes.iter().enumerate() {
+            let (inbox, server) = (Arc::clone(inbox), Arc::clone(server));
+            let (writer, ready) = (Arc::clone(writer), ready.clone());
+            let thread = std::thread::Builder::new().name(format!("worker-{number}"));
+            threads.push(thread.spawn(move || match runtime() {
+                Ok(runtime) => runtime.block_on(async move {
+                    let pool = Pool::register(buffers);
+                    let _ = ready.send(Ok(()));
+                    Worker::new(number, server, writer, inbox, pool).run().await;
+                }),
+                Err(error) => drop(ready.send(Err(error))),
+            })?);
+        }
+        drop(ready);
+        started.iter().collect::<io::Result<()>>()?;
+        Ok(Workers { threads })
+    }
+
+    /// Whether all workers have ended.
+    pub fn are_finished(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+}
+
+/// A ring that runs completions only when we ask for them, and that one thread alone uses: without
+/// these two flags the kernel interrupts the worker for every completion.
+fn runtime() -> io::Result<tokio_uring::Runtime> {
+    let mut ring = tokio_uring::uring_builder();
+    ring.setup_coop_taskrun().setup_single_issuer();
+    tokio_uring::Runtime::new(tokio_uring::builder().entries(RING_ENTRIES).uring_builder(&ring))
+}
+
+/// See the module.
+pub struct Worker {
+    number: usize,
+    pub server: Arc<Server>,
+    pub pool: Pool,
+    writer: Arc<Writer>,
+    inbox: Arc<Inbox>,
+    slots: RefCell<Slab<Slot>>,
+    /// Batches for the writer that arrived in this turn of the event loop.
+    pending: RefCell<Vec<Box<Batch>>>,
+    submit: Notify,
+    emptied: Notify,
+    reader: RefCell<Reader>,
+}
+
+/// A connection, as its worker sees it.
+struct Slot {
+    client: u64,
+    stream: Rc<Stream>,
+    /// The batch has come back from the writer.
+    finished: Option<Box<Batch>>,
+    waiting: Option<Waker>,
+    active: Instant,
+}
+
+impl Worker {
+    fn new(
+        number: usize,
+        server: Arc<Server>,
+        writer: Arc<Writer>,
+        inbox: Arc<Inbox>,
+        pool: Pool,
+    ) -> Rc<Worker> {
+        Rc::new(Worker {
+            number,
+            server,
+            pool,
+            writer,
+            inbox,
+            slots: RefCell::default(),
+            pending: RefCell::default(),
+            submit: Notify::new(),
+            emptied: Notify::new(),
+            reader: RefCell::default(),
+        })
+    }
+
+    /// Serves until told to stop and the last connection is gone.
+    async fn run(self: Rc<Worker>) {
+        tokio_uring::spawn(Rc::clone(&self).submit_pending());
+        if let Some(timeout) = self.server.config.timeout {
+            tokio_uring::spawn(Rc::clone(&self).close_idle(timeout));
+        }
+        let mut stopping = false;
+        loop {
+            self.inbox.notify.notified().await;
+            stopping |= self.receive();
+            if stopping {
+                break;
+            }
+        }
+        while !self.slots.borrow().is_empty() {
+            for (_, slot) in self.slots.borrow().iter() {
+                slot.stream.shutdown(Shutdown::Read);
+            }
+            tokio::select! {
+                () = self.inbox.notify.notified() => { self.receive(); }
+                () = self.emptied.notified() => {}
+            }
+        }
+    }
+
+    /// Takes the messages; whether one said to stop.
+    fn receive(self: &Rc<Worker>) -> bool {
+        let mut messages = std::mem::take(&mut *self.inbox.messages.lock());
+        let mut slots = self.slots.borrow_mut();
+        for batch in messages.finished.drain(..) {
+            let slot = &mut slots[batch.slot];
+            slot.finished = Some(batch);
+            if let Some(waker) = slot.waiting.take() {
+                waker.wake();
+            }
+        }
+        for client in messages.kills {
+            for (_, slot) in slots.iter().filter(|(_, slot)| slot.client == client) {
+                slot.stream.shutdown(Shutdown::Both);
+            }
+        }
+        drop(slots);
+        for accepted in messages.accepted {
+            self.open(accepted);
+        }
+        messages.stopping
+    }
+
+    fn open(self: &Rc<Worker>, accepted: Accepted) {
+        let Accepted { socket, addr, laddr } = accepted;
+        let stream = Rc::new(socket.into_stream());
+        let id = self.server.next_client_id();
+        let killer = Arc::clone(&self.inbox);
+        let shared = Arc::new(ClientShared::new(id, addr, laddr, clock::unix_ms(), killer));
+        self.server.add_client(&shared);
+        let slot = self.slots.borrow_mut().insert(Slot {
+            client: id,
+            stream: Rc::clone(&stream),
+            finished: None,
+            waiting: None,
+            active: clock::monotonic(),
+        });
+        let batch = Box::new(Batch::new(Client::new(shared), self.number, slot));
+        let worker = Rc::clone(self);
+        tokio_uring::spawn(async move {
+            conn::serve(Rc::clone(&worker), stream, batch).await;
+            worker.close(slot);
+        });
+    }
+
+    fn close(&self, slot: usize) {
+        let slot = self.slots.borrow_mut().remove(slot);
+        slot.stream.shutdown(Shutdown::Both);
+        self.server.remove_client(slot.client);
+        self.inbox.load.fetch_sub(1, Ordering::Relaxed);
+        self.emptied.notify_one();
+    }
+
+    /// Runs a batch without writes, here and now.
+    pub fn read(&self, batch: &mut Batch, input: &[u8]) {
+        self.reader.borrow_mut().run(batch, input, &self.server);
+    }
+
+    /// Has the writer run a batch; returns when what it wrote is durable.
+    pub async fn write(&self, batch: Box<Batch>) -> Box<Batch> {
+        let slot = batch.slot;
+        self.pending.borrow_mut().push(batch);
+        self.submit.notify_one();
+        poll_fn(|context| {
+            let slot = &mut self.slots.borrow_mut()[slot];
+            match slot.finished.take() {
+                Some(batch) => Poll::Ready(batch),
+                None => {
+                    slot.waiting = Some(context.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
+    /// Hands all batches of one turn of the event loop to the writer together: this task runs after
+    /// those of the connections that were ready before it was woken.
+    async fn submit_pending(self: Rc<Worker>) {
+        let mut batches = Vec::new();
+        loop {
+            self.submit.notified().await;
+            std::mem::swap(&mut batches, &mut *self.pending.borrow_mut());
+            self.writer.submit(&mut batches);
+        }
+    }
+
+    /// Notes that the connection did something.
+    pub fn touch(&self, slot: usize) {
+        if self.server.config.timeout.is_some() {
+            self.slots.borrow_mut()[slot].active = clock::monotonic();
+        }
+    }
+
+    /// Ends connections that have been idle for `timeout`.
+    async fn close_idle(self: Rc<Worker>, timeout: std::time::Duration) {
+        let mut interval = tokio::time::interval(TIMEOUT_CHECK);
+        loop {
+            interval.tick().await;
+            let now = clock::monotonic();
+            for (_, slot) in self.slots.borrow().iter() {
+                if now.duration_since(slot.active) >= timeout {
+                    slot.stream.shutdown(Shutdown::Both);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The process from start to stop: store, listeners, workers, and back.
+//!
+//! Read top to bottom: open the store, bind, start the writer and the workers, accept, wait for a
+//! reason to stop, and take everything down in the opposite order within a deadline.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::batch::{Home, Writer};
+use crate::clock;
+use crate::command::Server;
+use crate::config::{Config, Durability, StoreKind};
+use crate::limits::{REGISTERED_BUFFER_BYTES, REGISTERED_BUFFERS_MAX, STOP_CHECK};
+use crate::net::{Acceptor, Inbox, Listener, Stop, Workers};
+use crate::store::Store;
+use crate::store::memory::MemoryStore;
+
+/// Serves until SIGTERM, SIGINT or `SHUTDOWN`.
+pub fn run(config: Config) -> ExitCode {
+    match start(config) {
+        Ok(running) => running.wait(),
+        Err(problem) => {
+            eprintln!("ringstone: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A running server.
+struct Running {
+    server: Arc<Server>,
+    writer: Arc<Writer>,
+    writer_thread: Option<JoinHandle<()>>,
+    workers: Workers,
+    inboxes: Vec<Arc<Inbox>>,
+    accepting: JoinHandle<()>,
+    stop_accepting: Arc<Stop>,
+    stopped: Receiver<()>,
+}
+
+fn start(config: Config) -> Result<Running, String> {
+    raise_descriptor_limit(config.maxclients);
+    let (stop, stopped) = channel();
+    stop_on_signals(stop).map_err(|error| format!("cannot handle signals: {error}"))?;
+    let listeners = bind(&config)?;
+    let store = open(&config)?;
+    let server = Arc::new(Server::new(config, store));
+    let inboxes: Vec<Arc<Inbox>> =
+        (0..server.config.workers).map(|_| Arc::new(Inbox::default())).collect();
+    let homes = inboxes.iter().map(|inbox| Arc::clone(inbox) as Arc<dyn Home>).collect();
+    let writer = Arc::new(Writer::new(&server, homes));
+    let writer_thread = writer.start().map_err(|error| format!("cannot start: {error}"))?;
+    let buffers = registered_buffers(server.config.workers);
+    let workers = Workers::start(&inboxes, buffers, &server, &writer).map_err(no_ring)?;
+    let banner = banner(&server.config, &listeners);
+    let acceptor = Acceptor::new(listeners, inboxes.clone(), Arc::clone(&server))
+        .map_err(|error| format!("cannot accept connections: {error}"))?;
+    let stop_accepting = acceptor.stop();
+    let accepting = std::thread::Builder::new()
+        .name("acceptor".to_owned())
+        .spawn(move || acceptor.run())
+        .map_err(|error| format!("cannot start: {error}"))?;
+    // Standard output may be closed; serving matters more than saying so.
+    let _ = io::stdout().write_all(banner.as_bytes()).and_then(|()| io::stdout().flush());
+    Ok(Running {
+        server,
+        writer,
+        writer_thread,
+        workers,
+        inboxes,
+        accepting,
+        stop_accepting,
+        stopped,
+    })
+}
+
+impl Running {
+    /// Serves until there is a reason to stop; then stops accepting, finishes what is in flight and
+    /// closes the store.
+    fn wait(self) -> ExitCode {
+        // An error means that nobody can ask any more, which is a reason too.
+        let _ = self.stopped.recv();
+        tracing::info!("stopping");
+        let deadline = clock::monotonic() + self.server.config.shutdown_timeout;
+        self.stop_accepting.stop();
+        let _ = self.accepting.join();
+        self.inboxes.iter().for_each(|inbox| inbox.stop());
+        while !self.workers.are_finished() && clock::monotonic() < deadline {
+            std::thread::sleep(STOP_CHECK);
+        }
+        let all_ended = self.workers.are_finished();
+        if !all_ended {
+            tracing::warn!("connections are still open at the shutdown deadline; closing them");
+        }
+        self.writer.close();
+        if let Some(thread) = self.writer_thread {
+            let _ = thread.join();
+        }
+        match self.server.store.close() {
+            Ok(()) => {
+                tracing::info!("stopped");
+                ExitCode::SUCCESS
+            }
+            Err(cause) => {
+                tracing::error!(%cause, "the store did not close cleanly");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+fn stop_on_signals(stop: Sender<()>) -> io::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for _ in signals.forever() {
+            if stop.send(()).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok(())
+}
+
+fn open(config: &Config) -> Result<Arc<dyn Store>, String> {
+    match config.store {
+        StoreKind::Memory => Ok(Arc::new(MemoryStore::new())),
+        StoreKind::Embedded => Err("no embedded store".to_owned()),
+        StoreKind::FoundationDb => Err("this build has no FoundationDB support".to_owned()),
+    }
+}
+
+fn bind(config: &Config) -> Result<Vec<Listener>, String> {
+    let mut listeners = Vec::new();
+    for &addr in &config.listen {
+        let listener = Listener::tcp(addr, config.tcp_backlog)
+            .map_err(|error| format!("cannot listen on {addr}: {error}"))?;
+        listeners.push(listener);
+    }
+    if let Some(path) = &config.unixsocket {
+        let listener = Listener::unix(path.clone(), config.unixsocketperm)
+            .map_err(|error| format!("cannot listen on {}: {error}", path.display()))?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+/// Buffers each worker may register: together they take at most half of `RLIMIT_MEMLOCK`.
+fn registered_buffers(workers: usize) -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Memlock).current;
+    let bytes = limit.map_or(usize::MAX, |bytes| bytes as usize) / 2;
+    (bytes / workers / REGISTERED_BUFFER_BYTES).min(REGISTERED_BUFFERS_MAX)
+}
+
+/// Connections need descriptors; the soft limit is often lower than what the system would allow.
+fn raise_descriptor_limit(maxclients: usize) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    const OTHERS: u64 = 256;
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = maxclients as u64 + OTHERS;
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    let current = Some(limit.maximum.map_or(wanted, |maximum| wanted.min(maximum)));
+    if setrlimit(Resource::Nofile, Rlimit { current, ..limit }).is_err()
+        || current.is_some_and(|current| current < wanted)
+    {
+        tracing::warn!(maxclients, "the limit on open files is too low for maxclients; raise it");
+    }
+}
+
+/// Says why there is no ring, naming the likely cause.
+fn no_ring(error: io::Error) -> String {
+    let hint = match error.raw_os_error() {
+        Some(code) if code == rustix::io::Errno::PERM.raw_os_error() => {
+            "; io_uring is not permitted here: set sysctl kernel.io_uring_disabled=0, or allow the \
+             io_uring_* system calls in the container's seccomp profile"
+        }
+        Some(code) if code == rustix::io::Errno::NOSYS.raw_os_error() => {
+            "; this kernel has no io_uring: Linux 5.19 or later is needed"
+        }
+        Some(code) if code == rustix::io::Errno::INVAL.raw_os_error() => {
+            "; this kernel's io_uring is too old: Linux 6.0 or later is needed"
+        }
+        Some(code) if code == rustix::io::Errno::NOMEM.raw_os_error() => {
+            "; raise the limit on locked memory (ulimit -l)"
+        }
+        _ => "",
+    };
+    format!("cannot set up io_uring: {error}{hint}")
+}
+
+/// What is served, in one block.
+fn banner(config: &Config, listeners: &[Listener]) -> String {
+    let mut text = format!("ringstone {}\n", env!("CARGO_PKG_VERSION"));
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "{name:<11} {value}");
+    };
+    for listener in listeners {
+        line("listening", listener.address());
+    }
+    line("store", store_line(config));
+    line("workers", config.workers.to_string());
+    line(
+        "groups",
+        format!(
+            "at most {} commands, {} bytes",
+            config.group_commands_max, config.group_bytes_max
+        ),
+    );
+    line(
+        "limits",
+        format!(
+            "{} clients, {} byte requests, {} byte replies",
+            config.maxclients, config.request_bytes_max, config.output_buffer_limit
+        ),
+    );
+    line("ready", "for connections".to_owned());
+    text
+}
+
+fn store_line(config: &Config) -> String {
+    match config.store {
+        StoreKind::Memory => "memory; nothing survives the process".to_owned(),
+        StoreKind::FoundationDb => "foundationdb".to_owned(),
+        StoreKind::Embedded => {
+            let durability = match config.durability {
+                Durability::Sync => "every reply to a write waits for fdatasync".to_owned(),
+                Durability::Interval => {
+                    format!("synced every {}", show_seconds(config.durability_interval))
+                }
+                Durability::None => "never synced".to_owned(),
+            };
+            format!("embedded in {}; {durability}", config.data_dir.display())
+        }
+    }
+}
+
+fn show_seconds(duration: Duration) -> String {
+    format!("{} s", duration.as_secs_f64())
+}

@@ -1,0 +1,105 @@
+//! The store that keeps everything in memory and nothing anywhere else: for caches and tests.
+//!
+//! A snapshot holds a read lock while it is read, so it sees one state by construction, and commits are
+//! applied whole under the write lock. Nothing survives the process.
+
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::RwLock;
+
+use super::memtable::Memtable;
+use super::{CommitError, Mutation, Mutations, ReadError, Scan, Snapshot, Store, Value, Visitor};
+
+/// See the module.
+#[derive(Default)]
+pub struct MemoryStore {
+    table: RwLock<Memtable>,
+    sequence: AtomicU64,
+    closed: std::sync::atomic::AtomicBool,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl Store for MemoryStore {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    fn read(&self, f: &mut dyn FnMut(&dyn Snapshot)) {
+        f(&MemorySnapshot(&self.table.read()));
+    }
+
+    fn commit(&self, sequence: u64, mutations: &Mutations) -> Result<(), CommitError> {
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(CommitError::Refused("the store is closed".into()));
+        }
+        let mut table = self.table.write();
+        for mutation in mutations.iter() {
+            match mutation {
+                Mutation::Set { key, value } => table.put(key, Some(value)),
+                Mutation::Clear { key } => table.remove(key),
+            }
+        }
+        self.sequence.store(sequence, Ordering::Release);
+        Ok(())
+    }
+
+    fn commit_blocks(&self) -> bool {
+        false
+    }
+
+    fn sequence(&self) -> u64 {
+        self.sequence.load(Ordering::Acquire)
+    }
+
+    fn figures(&self) -> Vec<(&'static str, u64)> {
+        let table = self.table.read();
+        vec![("records", table.len() as u64), ("memory_bytes", table.bytes() as u64)]
+    }
+
+    fn close(&self) -> Result<(), String> {
+        self.closed.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+struct MemorySnapshot<'a>(&'a Memtable);
+
+impl Snapshot for MemorySnapshot<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Value<'_>>, ReadError> {
+        Ok(self.0.get(key).flatten().map(Cow::Borrowed))
+    }
+
+    fn scan(&self, scan: Scan<'_>, visit: &mut Visitor<'_>) -> Result<(), ReadError> {
+        let records = self.0.range(scan.begin, scan.end);
+        if scan.reverse {
+            visit_all(records.rev().take(scan.limit), visit);
+        } else {
+            visit_all(records.take(scan.limit), visit);
+        }
+        Ok(())
+    }
+
+    fn answers_at_once(&self) -> bool {
+        true
+    }
+}
+
+fn visit_all<'a>(
+    records: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+    visit: &mut Visitor<'_>,
+) {
+    for (key, value) in records {
+        // This store removes what is cleared, so there are no tombstones to skip.
+        let value = value.expect("the memory store keeps no tombstones");
+        if visit(key, value).is_break() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! An ordered map of records in memory, shared by the memory store (as its whole state) and the
+//! embedded store (as its write buffer).
+//!
+//! Two indexes, because point access and order want different shapes: a hash index whose slots lead
+//! straight to the record's bytes, and a tree of keys for scans. Overwriting a record touches only the
+//! first, and allocates nothing while the new value fits where the old one was.
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::ops::Bound;
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// The hash index grows shard by shard, so that no single insert pays for rehashing all records.
+const SHARDS: usize = 64;
+
+/// What a record costs besides its bytes: its slots in both indexes (partly empty on average) and what
+/// the allocator adds to two allocations.
+const RECORD_OVERHEAD_BYTES: usize = 128;
+
+/// A record keeps the room of an earlier, longer value up to this many bytes.
+const SLACK_BYTES_MAX: usize = 1024;
+
+/// The ordered map. `None` as a value is a tombstone: the record is known to be absent.
+pub struct Memtable {
+    shards: Vec<HashTable<Record>>,
+    order: BTreeSet<OrderedKey>,
+    seed: u64,
+    bytes: usize,
+}
+
+/// Key and value in one allocation.
+struct Record {
+    data: Vec<u8>,
+    key_len: u32,
+    tombstone: bool,
+}
+
+impl Record {
+    fn new(key: &[u8], value: Option<&[u8]>) -> Self {
+        let mut data = Vec::with_capacity(key.len() + value.map_or(0, <[u8]>::len));
+        data.extend_from_slice(key);
+        data.extend_from_slice(value.unwrap_or_default());
+        Self { data, key_len: key.len() as u32, tombstone: value.is_none() }
+    }
+
+    fn key(&self) -> &[u8] {
+        &self.data[..self.key_len as usize]
+    }
+
+    fn value(&self) -> Option<&[u8]> {
+        (!self.tombstone).then(|| &self.data[self.key_len as usize..])
+    }
+
+    fn replace(&mut self, value: Option<&[u8]>) {
+        self.data.truncate(self.key_len as usize);
+        self.data.extend_from_slice(value.unwrap_or_default());
+        self.tombstone = value.is_none();
+        if self.data.capacity() - self.data.len() > self.data.len().max(SLACK_BYTES_MAX) {
+            self.data.shrink_to_fit();
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.data.capacity() + self.key_len as usize + RECORD_OVERHEAD_BYTES
+    }
+}
+
+/// A key of the tree. Its first 16 bytes lie inline as a number, which decides nearly every comparison
+/// without following the pointer.
+struct OrderedKey {
+    head: u128,
+    key: Box<[u8]>,
+}
+
+impl OrderedKey {
+    fn new(key: &[u8]) -> Self {
+        let mut head = [0; 16];
+        let len = key.len().min(16);
+        head[..len].copy_from_slice(&key[..len]);
+        Self { head: u128::from_be_bytes(head), key: key.into() }
+    }
+}
+
+impl Ord for OrderedKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.head.cmp(&other.head).then_with(|| self.key.cmp(&other.key))
+    }
+}
+
+impl PartialOrd for OrderedKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for OrderedKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for OrderedKey {}
+
+impl Default for Memtable {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Memtable {
+    /// An empty map.
+    pub fn new() -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| HashTable::new()).collect(),
+            order: BTreeSet::new(),
+            // Clients choose keys; without a secret they could choose colliding ones.
+            seed: RandomState::new().build_hasher().finish(),
+            bytes: 0,
+        }
+    }
+
+    /// The record under `key`: `None` when nothing is known about it, `Some(None)` for a tombstone.
+    pub fn get(&self, key: &[u8]) -> Option<Option<&[u8]>> {
+        let hash = self.hash(key);
+        let record = self.shards[shard(hash)].find(hash, |record| record.key() == key)?;
+        Some(record.value())
+    }
+
+    /// Gives the record a value, or with `None` a tombstone.
+    pub fn put(&mut self, key: &[u8], value: Option<&[u8]>) {
+        let (hash, seed) = (self.hash(key), self.seed);
+        let entry = self.shards[shard(hash)].entry(
+            hash,
+            |record| record.key() == key,
+            |record| xxh3_64_with_seed(record.key(), seed),
+        );
+        match entry {
+            Entry::Occupied(mut slot) => {
+                let record = slot.get_mut();
+                let before = record.data.capacity();
+                record.replace(value);
+                self.bytes = self.bytes + record.data.capacity() - before;
+            }
+            Entry::Vacant(slot) => {
+                let record = Record::new(key, value);
+                self.bytes += record.bytes();
+                slot.insert(record);
+                self.order.insert(OrderedKey::new(key));
+            }
+        }
+    }
+
+    /// Forgets the record altogether.
+    pub fn remove(&mut self, key: &[u8]) {
+        let hash = self.hash(key);
+        let found = self.shards[shard(hash)].find_entry(hash, |record| record.key() == key);
+        if let Ok(slot) = found {
+            self.bytes -= slot.remove().0.bytes();
+            self.order.remove(&OrderedKey::new(key));
+        }
+    }
+
+    /// The records with `begin <= key < end` in key order, tombstones as `None`.
+    pub fn range(
+        &self,
+        begin: &[u8],
+        end: &[u8],
+    ) -> impl DoubleEndedIterator<Item = (&[u8], Option<&[u8]>)> {
+        // An inverted range is empty; the tree would call it a mistake.
+        let end = end.max(begin);
+        let bounds =
+            (Bound::Included(OrderedKey::new(begin)), Bound::Excluded(OrderedKey::new(end)));
+        self.order.range(bounds).map(|ordered| self.record(ordered))
+    }
+
+    /// All records in key order.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        self.order.iter().map(|ordered| self.record(ordered))
+    }
+
+    /// Number of records, tombstones included.
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Whether there is no record.
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// Memory in use, in bytes, within some percent.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn record<'a>(&'a self, ordered: &'a OrderedKey) -> (&'a [u8], Option<&'a [u8]>) {
+        let value = self.get(&ordered.key).expect("both indexes hold the same keys");
+        (&ordered.key, value)
+    }
+
+    fn hash(&self, key: &[u8]) -> u64 {
+        xxh3_64_with_seed(key, self.seed)
+    }
+}
+
+/// hashbrown takes the position from the low bits and its tag from the high ones; a shard is chosen by
+/// bits between, so that the three are independent.
+fn shard(hash: u64) -> usize {
+    (hash >> 40) as usize % SHARDS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys<'a>(records: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>) -> Vec<&'a [u8]> {
+        records.map(|(key, _)| key).collect()
+    }
+
+    #[test]
+    fn keys_compare_as_bytes_whatever_their_length() {
+        let names: [&[u8]; 8] = [
+            b"",
+            b"\0",
+            b"a",
+            b"a\0",
+            b"a\0\0",
+            b"abcdefghijklmnop",
+            b"abcdefghijklmnop\0",
+            b"abcdefghijklmnopq",
+        ];
+        let mut table = Memtable::new();
+        for name in names.iter().rev() {
+            table.put(name, Some(name));
+        }
+        assert_eq!(keys(table.iter()), names);
+        assert_eq!(keys(table.range(b"a", b"a\0\0")), [b"a".as_slice(), b"a\0"]);
+        assert_eq!(keys(table.range(b"b", b"a")), [] as [&[u8]; 0]);
+        assert_eq!(keys(table.range(b"\0", b"abcdefghijklmnopq").rev())[0], names[6]);
+    }
+
+    #[test]
+    fn overwriting_keeps_the_record_where_it_is() {
+        let mut table = Memtable::new();
+        table.put(b"key", Some(b"12345678"));
+        let (at, bytes) = (table.get(b"key").flatten().map(<[u8]>::as_ptr), table.bytes());
+        table.put(b"key", Some(b"1234"));
+        assert_eq!(table.get(b"key"), Some(Some(b"1234".as_slice())));
+        assert_eq!(table.get(b"key").flatten().map(<[u8]>::as_ptr), at);
+        assert_eq!(table.bytes(), bytes);
+    }
+
+    #[test]
+    fn bytes_return_to_zero() {
+        let mut table = Memtable::new();
+        for number in 0..1000_u32 {
+            table.put(&number.to_be_bytes(), Some(&vec![7; number as usize * 16]));
+        }
+        let full = table.bytes();
+        for number in 0..1000_u32 {
+            table.put(&number.to_be_bytes(), None);
+        }
+        assert!(table.bytes() < full / 8, "a tombstone keeps no large value");
+        assert_eq!(table.get(&7_u32.to_be_bytes()), Some(None));
+        for number in 0..1000_u32 {
+            table.remove(&number.to_be_bytes());
+        }
+        assert_eq!((table.bytes(), table.len()), (0, 0));
+        assert_eq!(table.get(&7_u32.to_be_bytes()), None);
+    }
+}
