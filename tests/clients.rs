@@ -83,12 +83,10 @@ fn run(command: &mut Command, server: &Server) {
     command.args(["127.0.0.1", &server.tcp_port().to_string()]);
     let output = tempfile::NamedTempFile::new().unwrap();
     let (stdout, stderr) = (output.reopen().unwrap(), output.reopen().unwrap());
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(stdout)
-        .stderr(stderr)
-        .spawn()
-        .unwrap_or_else(|error| panic!("{:?}: {error}: run scripts/test.sh", command.get_program()));
+    let mut child =
+        command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn().unwrap_or_else(
+            |error| panic!("{:?}: {error}: run scripts/test.sh", command.get_program()),
+        );
     let started = Instant::now();
     let status = loop {
         match child.try_wait().unwrap() {
