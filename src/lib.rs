@@ -7,6 +7,7 @@ pub mod command;
 pub mod config;
 pub mod data;
 pub mod error;
+pub mod glob;
 pub mod limits;
 pub mod logging;
 pub mod net;

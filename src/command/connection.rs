@@ -6,30 +6,18 @@ const ANY_TIME: Flags = Flags::LOADING.and(Flags::STALE).and(Flags::FAST);
 
 /// The rows of the connection commands.
 pub const TABLE: &[Spec] = &[
-    Spec {
-        name: "ping",
-        arity: -1,
-        flags: Flags::FAST,
-        keys: Keys::NONE,
-        group: Group::Connection,
-        since: "1.0.0",
-        complexity: "O(1)",
-        summary: "Answers PONG, or the message given.",
-        run: ping,
-        subcommands: &[],
-    },
-    Spec {
-        name: "select",
-        arity: 2,
-        flags: ANY_TIME,
-        keys: Keys::NONE,
-        group: Group::Connection,
-        since: "1.0.0",
-        complexity: "O(1)",
-        summary: "Changes the connection's database.",
-        run: select,
-        subcommands: &[],
-    },
+    Spec::new("ping", -1, Flags::FAST, Keys::NONE, ping).doc(
+        Group::Connection,
+        "1.0.0",
+        "O(1)",
+        "Answers PONG, or the message given.",
+    ),
+    Spec::new("select", 2, ANY_TIME, Keys::NONE, select).doc(
+        Group::Connection,
+        "1.0.0",
+        "O(1)",
+        "Changes the connection's database.",
+    ),
 ];
 
 fn ping(ctx: &mut Ctx<'_, '_>) -> Outcome {

@@ -230,6 +230,44 @@ pub struct Spec {
 }
 
 impl Spec {
+    /// A command's row, to be completed with [`Spec::doc`].
+    pub const fn new(
+        name: &'static str,
+        arity: i16,
+        flags: Flags,
+        keys: Keys,
+        run: Handler,
+    ) -> Spec {
+        Spec {
+            name,
+            arity,
+            flags,
+            keys,
+            group: Group::Generic,
+            since: "",
+            complexity: "",
+            summary: "",
+            run,
+            subcommands: &[],
+        }
+    }
+
+    /// Adds what `COMMAND DOCS` says: group, first Redis version, cost, and one sentence.
+    pub const fn doc(
+        self,
+        group: Group,
+        since: &'static str,
+        complexity: &'static str,
+        summary: &'static str,
+    ) -> Spec {
+        Spec { group, since, complexity, summary, ..self }
+    }
+
+    /// Makes the row a container of these subcommands.
+    pub const fn with(self, subcommands: &'static [Spec]) -> Spec {
+        Spec { subcommands, ..self }
+    }
+
     /// Whether `count` arguments, the name included, are right.
     pub fn accepts(&self, count: usize) -> bool {
         let arity = usize::from(self.arity.unsigned_abs());

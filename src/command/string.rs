@@ -11,54 +11,30 @@ const GROWS_FAST: Flags = GROWS.and(Flags::FAST);
 
 /// The rows of the string commands.
 pub const TABLE: &[Spec] = &[
-    Spec {
-        name: "get",
-        arity: 2,
-        flags: READ_FAST,
-        keys: Keys::ONE,
-        group: Group::String,
-        since: "1.0.0",
-        complexity: "O(1)",
-        summary: "Returns the string at a key.",
-        run: get,
-        subcommands: &[],
-    },
-    Spec {
-        name: "set",
-        arity: -3,
-        flags: GROWS,
-        keys: Keys::ONE,
-        group: Group::String,
-        since: "1.0.0",
-        complexity: "O(1)",
-        summary: "Makes a string the value of a key, whatever was there before.",
-        run: set,
-        subcommands: &[],
-    },
-    Spec {
-        name: "incr",
-        arity: 2,
-        flags: GROWS_FAST,
-        keys: Keys::ONE,
-        group: Group::String,
-        since: "1.0.0",
-        complexity: "O(1)",
-        summary: "Adds one to the integer at a key, which is 0 if there is none.",
-        run: incr,
-        subcommands: &[],
-    },
-    Spec {
-        name: "mset",
-        arity: -3,
-        flags: GROWS,
-        keys: Keys { first: 1, last: -1, step: 2 },
-        group: Group::String,
-        since: "1.0.1",
-        complexity: "O(N) where N is the number of keys",
-        summary: "Gives several keys their values in one step.",
-        run: mset,
-        subcommands: &[],
-    },
+    Spec::new("get", 2, READ_FAST, Keys::ONE, get).doc(
+        Group::String,
+        "1.0.0",
+        "O(1)",
+        "Returns the string at a key.",
+    ),
+    Spec::new("set", -3, GROWS, Keys::ONE, set).doc(
+        Group::String,
+        "1.0.0",
+        "O(1)",
+        "Makes a string the value of a key, whatever was there before.",
+    ),
+    Spec::new("incr", 2, GROWS_FAST, Keys::ONE, incr).doc(
+        Group::String,
+        "1.0.0",
+        "O(1)",
+        "Adds one to the integer at a key, which is 0 if there is none.",
+    ),
+    Spec::new("mset", -3, GROWS, Keys { first: 1, last: -1, step: 2 }, mset).doc(
+        Group::String,
+        "1.0.1",
+        "O(N) where N is the number of keys",
+        "Gives several keys their values in one step.",
+    ),
 ];
 
 fn get(ctx: &mut Ctx<'_, '_>) -> Outcome {

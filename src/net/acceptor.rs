@@ -248,7 +248,8 @@ impl Acceptor {
 }
 
 /// The answer to connections from elsewhere while there is no authentication.
-const PROTECTED: &[u8] = b"-DENIED ringstone is running in protected mode because no authentication \
+const PROTECTED: &[u8] =
+    b"-DENIED ringstone is running in protected mode because no authentication \
 is configured. In this mode connections are only accepted from the loopback interface. To accept \
 them from elsewhere, configure authentication or start ringstone with --protected-mode no.\r\n";
 

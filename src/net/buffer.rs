@@ -3,9 +3,9 @@
 use std::cell::Cell;
 use std::io;
 
+use tokio_uring::buf::BoundedBuf;
 use tokio_uring::buf::BoundedBufMut;
 use tokio_uring::buf::fixed::{FixedBuf, FixedBufPool};
-use tokio_uring::buf::BoundedBuf;
 
 use super::stream::Stream;
 use crate::limits::{HEAP_BUFFER_BYTES_MIN, IDLE_BUFFER_BYTES_MAX, REGISTERED_BUFFER_BYTES};

@@ -111,8 +111,9 @@ impl Workers {
                 Err(error) => drop(ready.send(Err(error))),
             })?);
         }
-        drop(ready);
-        started.iter().collect::<io::Result<()>>()?;
+        for _ in inboxes {
+            started.recv().expect("every worker reports whether it has its ring")?;
+        }
         Ok(Workers { threads })
     }
 

@@ -105,17 +105,20 @@ impl Reply {
         self.line(b'+', text.as_bytes());
     }
 
-    /// An error: its code, a space and the message. Line breaks in it become spaces.
+    /// An error: its code, a space and the message. Line breaks at its ends are dropped, those inside
+    /// become spaces.
     pub fn error(&mut self, text: &str) {
         self.error_bytes(text.as_bytes());
     }
 
     /// As [`Reply::error`], for a message that quotes bytes of a request.
     pub fn error_bytes(&mut self, text: &[u8]) {
-        self.bytes.reserve(text.len() + 3);
+        let breaks = |byte: &u8| matches!(byte, b'\r' | b'\n');
+        let start = text.iter().position(|byte| !breaks(byte)).unwrap_or(text.len());
+        let end = text.iter().rposition(|byte| !breaks(byte)).map_or(start, |last| last + 1);
+        let printed = text[start..end].iter().map(|byte| if breaks(byte) { b' ' } else { *byte });
+        self.bytes.reserve(end - start + 3);
         self.bytes.push(b'-');
-        let printed =
-            text.iter().map(|&byte| if byte == b'\r' || byte == b'\n' { b' ' } else { byte });
         self.bytes.extend(printed);
         self.bytes.extend_from_slice(b"\r\n");
     }
@@ -176,7 +179,7 @@ impl Reply {
 
     /// A double with the 17 digits Redis gives; a bulk string in RESP2.
     pub fn double(&mut self, value: f64) {
-        self.double_text(num::format_g17(value).as_bytes());
+        self.double_text(&num::format_g17(value));
     }
 
     /// A double already formatted, for the few replies that format differently.
@@ -265,3 +268,7 @@ impl Reply {
         self.bytes.extend_from_slice(b"\r\n");
     }
 }
+
+#[cfg(test)]
+#[path = "encode_tests.rs"]
+mod tests;

@@ -5,8 +5,10 @@
 //! encoder.
 
 mod encode;
+mod error;
 mod inline;
 mod parse;
 
 pub use encode::{Mark, Protocol, Reply};
-pub use parse::{ParseLimits, Parser, Progress, ProtocolError, Requests, Span};
+pub use error::ProtocolError;
+pub use parse::{ParseLimits, Parser, Progress, Requests, Span};

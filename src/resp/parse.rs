@@ -6,10 +6,9 @@
 //! and gets back where the arguments are in them. Incomplete input is a value, not an error, and no
 //! byte of it is read twice.
 
-use std::fmt;
-
 use memchr::memchr2;
 
+use super::error::{ProtocolError, Violation};
 use super::inline;
 use crate::{limits, num};
 
@@ -107,68 +106,6 @@ pub struct Progress {
     pub needed: usize,
 }
 
-/// A request that breaks the protocol. The connection is closed after the reply.
-///
-/// `Display` gives the reply's text behind `-ERR `.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ProtocolError(Violation);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Violation {
-    MultibulkLength,
-    MultibulkLine,
-    NotBulk(u8),
-    BulkLength,
-    BulkLine,
-    InlineLength,
-    Quotes,
-    RequestLength,
-    UnauthenticatedMultibulk,
-    UnauthenticatedBulk,
-}
-
-impl ProtocolError {
-    /// The reply's text behind `-ERR `, as bytes: it can quote a byte that is not UTF-8.
-    pub fn text(&self) -> Vec<u8> {
-        let mut text = b"Protocol error: ".to_vec();
-        text.extend_from_slice(self.reason().as_bytes());
-        if let Violation::NotBulk(byte) = self.0 {
-            text.push(b'\'');
-            text.push(printed(byte));
-            text.push(b'\'');
-        }
-        text
-    }
-
-    fn reason(&self) -> &'static str {
-        match self.0 {
-            Violation::MultibulkLength => "invalid multibulk length",
-            Violation::MultibulkLine => "too big mbulk count string",
-            Violation::NotBulk(_) => "expected '$', got ",
-            Violation::BulkLength => "invalid bulk length",
-            Violation::BulkLine => "too big bulk count string",
-            Violation::InlineLength => "too big inline request",
-            Violation::Quotes => "unbalanced quotes in request",
-            Violation::RequestLength => "too big request",
-            Violation::UnauthenticatedMultibulk => "unauthenticated multibulk length",
-            Violation::UnauthenticatedBulk => "unauthenticated bulk length",
-        }
-    }
-}
-
-/// A line break inside an error reply would end it.
-fn printed(byte: u8) -> u8 {
-    if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }
-}
-
-impl fmt::Display for ProtocolError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from_utf8_lossy(&self.text()))
-    }
-}
-
-impl std::error::Error for ProtocolError {}
-
 /// What is known of the command being read.
 #[derive(Clone, Copy, Debug, Default)]
 struct Head {
@@ -261,7 +198,7 @@ impl Parser {
                 }
                 Err(violation) => {
                     out.args.truncate(out.open());
-                    return Err(ProtocolError(violation));
+                    return Err(ProtocolError::from(violation));
                 }
             }
         }
@@ -447,25 +384,42 @@ impl Parser {
     }
 }
 
-/// Reads a length line of one or two digits, which most are, and moves `head` behind it.
+/// Reads a length line of up to seven digits, which nearly all are, and moves `head` behind it.
+/// `None` leaves the line to the slow path, whatever is the matter with it.
 #[inline(always)]
 fn short_length(input: &[u8], head: &mut Head, kind: u8) -> Option<usize> {
-    let line = input.get(head.pos..)?.first_chunk::<5>()?;
-    let first = line[1].wrapping_sub(b'0');
-    let second = line[2].wrapping_sub(b'0');
-    if line[0] != kind || first > 9 {
-        None
-    } else if line[2] == b'\r' {
-        head.pos += 4;
-        head.searched = 0;
-        Some(first as usize)
-    } else if line[3] == b'\r' && second <= 9 && first > 0 {
-        head.pos += 5;
-        head.searched = 0;
-        Some(first as usize * 10 + second as usize)
-    } else {
-        None
+    let line = input.get(head.pos..)?;
+    let start = line.first_chunk::<5>()?;
+    let first = start[1].wrapping_sub(b'0');
+    let second = start[2].wrapping_sub(b'0');
+    if start[0] != kind || first > 9 {
+        return None;
     }
+    let (len, digits) = if start[2] == b'\r' {
+        (first as usize, 1)
+    } else if start[3] == b'\r' && second <= 9 && first > 0 {
+        (first as usize * 10 + second as usize, 2)
+    } else {
+        longer_length(line)?
+    };
+    head.pos += 1 + digits + 2;
+    head.searched = 0;
+    Some(len)
+}
+
+/// The value and number of digits of a length line of three to seven digits.
+fn longer_length(line: &[u8]) -> Option<(usize, usize)> {
+    let line = line.first_chunk::<10>()?;
+    let mut len = 0;
+    for digits in 0..8 {
+        let digit = line[1 + digits].wrapping_sub(b'0');
+        if digit > 9 {
+            let canonical = digits > 1 && line[1] != b'0';
+            return (canonical && line[1 + digits] == b'\r').then_some((len, digits));
+        }
+        len = len * 10 + digit as usize;
+    }
+    None
 }
 
 /// The line at `head`, without its end, moving `head` behind it; `Ok(None)` if it is not whole yet,

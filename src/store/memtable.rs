@@ -123,6 +123,13 @@ impl Memtable {
         }
     }
 
+    /// An empty map with room for as many records as `other` has, which it is likely to get.
+    pub fn sized_like(other: &Self) -> Self {
+        let shards =
+            other.shards.iter().map(|shard| HashTable::with_capacity(shard.len())).collect();
+        Self { shards, ..Self::new() }
+    }
+
     /// The record under `key`: `None` when nothing is known about it, `Some(None)` for a tombstone.
     pub fn get(&self, key: &[u8]) -> Option<Option<&[u8]>> {
         let hash = self.hash(key);

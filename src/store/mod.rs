@@ -8,6 +8,10 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
+#[cfg(test)]
+mod conformance;
+pub mod embedded;
+pub mod fault;
 pub mod memory;
 mod memtable;
 mod mutations;

@@ -3,6 +3,8 @@
 //! Read top to bottom: open the store, bind, start the writer and the workers, accept, wait for a
 //! reason to stop, and take everything down in the opposite order within a deadline.
 
+mod open;
+
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -20,8 +22,6 @@ use crate::command::Server;
 use crate::config::{Config, Durability, StoreKind};
 use crate::limits::{REGISTERED_BUFFER_BYTES, REGISTERED_BUFFERS_MAX, STOP_CHECK};
 use crate::net::{Acceptor, Inbox, Listener, Stop, Workers};
-use crate::store::Store;
-use crate::store::memory::MemoryStore;
 
 /// Serves until SIGTERM, SIGINT or `SHUTDOWN`.
 pub fn run(config: Config) -> ExitCode {
@@ -51,7 +51,7 @@ fn start(config: Config) -> Result<Running, String> {
     let (stop, stopped) = channel();
     stop_on_signals(stop).map_err(|error| format!("cannot handle signals: {error}"))?;
     let listeners = bind(&config)?;
-    let store = open(&config)?;
+    let store = open::open(&config)?;
     let server = Arc::new(Server::new(config, store));
     let inboxes: Vec<Arc<Inbox>> =
         (0..server.config.workers).map(|_| Arc::new(Inbox::default())).collect();
@@ -129,14 +129,6 @@ fn stop_on_signals(stop: Sender<()>) -> io::Result<()> {
     Ok(())
 }
 
-fn open(config: &Config) -> Result<Arc<dyn Store>, String> {
-    match config.store {
-        StoreKind::Memory => Ok(Arc::new(MemoryStore::new())),
-        StoreKind::Embedded => Err("no embedded store".to_owned()),
-        StoreKind::FoundationDb => Err("this build has no FoundationDB support".to_owned()),
-    }
-}
-
 fn bind(config: &Config) -> Result<Vec<Listener>, String> {
     let mut listeners = Vec::new();
     for &addr in &config.listen {
@@ -210,10 +202,7 @@ fn banner(config: &Config, listeners: &[Listener]) -> String {
     line("workers", config.workers.to_string());
     line(
         "groups",
-        format!(
-            "at most {} commands, {} bytes",
-            config.group_commands_max, config.group_bytes_max
-        ),
+        format!("at most {} commands, {} bytes", config.group_commands_max, config.group_bytes_max),
     );
     line(
         "limits",

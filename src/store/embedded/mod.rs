@@ -1,0 +1,372 @@
+//! The store in one directory of this machine: a log, write buffers, and an LSM tree.
+//!
+//! A commit is appended to the log, made durable, then applied to the write buffer in memory: what a
+//! reader sees is as durable as configured. When the buffer or the log has grown enough, a checkpoint
+//! moves the buffer into the tree in the background. Only checkpoints write the tree, so a commit costs
+//! one write and one sync, whatever the tree is doing.
+//!
+//! ```text
+//! commit -> log/*.log (write, sync) -> active buffer -> frozen buffer -> tree/   (checkpoint)
+//! read   -> active buffer, frozen buffer, record cache, tree
+//! ```
+//!
+//! # What a failure means
+//!
+//! - No room on the disk: commits are refused, nothing of them is written, and they succeed again once
+//!   there is room.
+//! - A failed sync, or a write that failed for another reason: the store refuses all commits until it is
+//!   opened again, for nobody knows what the disk holds. Commits answered before stand. The failing
+//!   commit is [`CommitError::Refused`] if its record could be erased durably, and otherwise
+//!   [`CommitError::Unknown`]: opening the store again decides it, once and for all.
+//! - A failed checkpoint: tried again; the log keeps the records. Commits go on until the log reaches
+//!   its bound.
+//!
+//! Reads go on in every case.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+
+use super::memtable::Memtable;
+use super::{CommitError, Mutation, Mutations, Snapshot, Store};
+use crate::limits::{LOG_BYTES_MAX, LOG_SEGMENT_BYTES, MEMTABLE_BYTES_MAX};
+use cache::RecordCache;
+use checkpoint::{Checkpoints, Compactions, Frozen};
+use files::Files;
+use log::{Log, Syncer};
+use marker::Marker;
+use segments::Pool;
+use snapshot::EmbeddedSnapshot;
+use tree::Tree;
+
+mod cache;
+mod checkpoint;
+mod files;
+mod log;
+mod marker;
+mod open;
+mod record;
+mod replay;
+mod segments;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+/// When a commit is on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Before it is answered.
+    Sync,
+    /// At the latest this long after it was answered; what was answered since the last sync can be
+    /// lost when the machine (not only the process) stops.
+    Interval(Duration),
+    /// Whenever the system likes, and when the store is closed.
+    None,
+}
+
+/// How to open an [`EmbeddedStore`].
+#[derive(Clone)]
+pub struct EmbeddedOptions {
+    /// The data directory; created if it is not there.
+    pub dir: PathBuf,
+    /// When a commit is on the disk.
+    pub durability: Durability,
+    /// Bytes of the cache of records read from the tree; 0 for none.
+    pub cache_bytes: u64,
+    /// Size of the write buffer at which it is moved to the tree, in bytes.
+    pub memtable_bytes: usize,
+    /// Size of the log at which the write buffer is moved to the tree, in bytes.
+    pub log_bytes: u64,
+    /// Size of a log file, in bytes.
+    pub segment_bytes: u64,
+    files: Files,
+}
+
+impl EmbeddedOptions {
+    /// The defaults, for the directory `dir`.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            durability: Durability::Sync,
+            cache_bytes: 256 * 1024 * 1024,
+            memtable_bytes: MEMTABLE_BYTES_MAX,
+            log_bytes: LOG_BYTES_MAX,
+            segment_bytes: LOG_SEGMENT_BYTES,
+            files: Files::default(),
+        }
+    }
+}
+
+/// Why a store could not be opened. `Display` is one sentence for the operator.
+#[derive(Debug)]
+pub enum OpenError {
+    /// Another process uses the directory.
+    Locked(PathBuf),
+    /// The directory was written by a program with another on-disk format.
+    UnknownFormat {
+        /// The directory's format.
+        found: u32,
+        /// The format this program knows.
+        supported: u32,
+    },
+    /// Acknowledged data is damaged or missing; the text says which.
+    Corrupt(String),
+    /// The system refused something.
+    Io(io::Error),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Locked(dir) => write!(
+                f,
+                "the data directory {} is in use by another process; stop that process or choose \
+                 another directory",
+                dir.display()
+            ),
+            Self::UnknownFormat { found, supported } => write!(
+                f,
+                "the data directory has format {found} and this program knows format {supported}; \
+                 use a program of the version that wrote it"
+            ),
+            Self::Corrupt(what) => write!(
+                f,
+                "the data directory is damaged: {what}; restore it from a backup, for going on would \
+                 lose acknowledged writes"
+            ),
+            Self::Io(error) => write!(f, "the data directory cannot be used: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+impl From<io::Error> for OpenError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// See the module.
+pub struct EmbeddedStore {
+    core: Arc<Core>,
+    writer: Mutex<Writer>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Holds the directory's lock until the store is closed.
+    lock: Mutex<Option<File>>,
+    memtable_bytes: usize,
+    log_bytes: u64,
+}
+
+/// What only the writer needs.
+struct Writer {
+    log: Log,
+    /// Size of the active buffer after the last commit.
+    buffer_bytes: usize,
+    closed: bool,
+}
+
+/// What readers, the writer and the threads share.
+struct Core {
+    dir: PathBuf,
+    files: Files,
+    tables: RwLock<Tables>,
+    tree: Tree,
+    cache: RecordCache,
+    pool: Arc<Pool>,
+    syncer: Arc<Syncer>,
+    health: Arc<Health>,
+    checkpoints: Checkpoints,
+    compactions: Compactions,
+    sequence: AtomicU64,
+    /// Bytes of log since the last checkpoint began.
+    log_bytes: AtomicU64,
+}
+
+/// The write buffers.
+struct Tables {
+    active: Memtable,
+    /// On its way into the tree.
+    frozen: Option<Arc<Memtable>>,
+}
+
+/// Whether the log can still be trusted.
+#[derive(Default)]
+struct Health {
+    failed: AtomicBool,
+    cause: Mutex<Option<String>>,
+}
+
+impl Health {
+    /// Refuse commits from now on.
+    fn fail(&self, cause: &str) {
+        tracing::error!(
+            cause,
+            "the log failed; writes are refused until the store is opened again"
+        );
+        self.cause.lock().get_or_insert_with(|| cause.to_owned());
+        self.failed.store(true, Ordering::Release);
+    }
+
+    fn cause(&self) -> Option<String> {
+        let failed = self.failed.load(Ordering::Acquire);
+        failed.then(|| self.cause.lock().clone()).flatten()
+    }
+}
+
+impl Core {
+    fn remove_leftovers(&self) {
+        if let Err(error) = self.tree.remove_leftovers(|| self.tables.write()) {
+            tracing::warn!(%error, "unfinished files could not be removed");
+        }
+    }
+}
+
+impl EmbeddedStore {
+    /// Opens the store in a directory, creating it if it is not there, and reads what the log has.
+    pub fn open(options: EmbeddedOptions) -> Result<Self, OpenError> {
+        open::open(options)
+    }
+
+    /// Hands the active buffer to the checkpoint thread; waits while the last one is under way.
+    fn freeze(&self, writer: &mut Writer) -> Result<(), CommitError> {
+        self.core.checkpoints.wait_until_idle().map_err(CommitError::Refused)?;
+        let cut = writer.log.cut()?;
+        let successor = Memtable::sized_like(&self.core.tables.read().active);
+        let mut tables = self.core.tables.write();
+        let table = Arc::new(std::mem::replace(&mut tables.active, successor));
+        tables.frozen = Some(Arc::clone(&table));
+        drop(tables);
+        writer.buffer_bytes = 0;
+        let sequence = self.core.sequence.load(Ordering::Acquire);
+        self.core.checkpoints.start(Frozen { table, sequence, cut });
+        Ok(())
+    }
+
+    /// Empties the log if that is possible now; otherwise the next start reads it.
+    fn settle(&self, writer: &mut Writer) -> Result<(), String> {
+        self.core.checkpoints.wait_until_idle()?;
+        if writer.log.bytes() > 0 {
+            self.freeze(writer).map_err(|error| format!("{error:?}"))?;
+            self.core.checkpoints.wait_until_idle()?;
+        }
+        let (ordinal, segment) = writer.log.end();
+        let sequence = self.core.sequence.load(Ordering::Acquire);
+        let marker = Marker { sequence, ordinal, segment, clean: true };
+        marker.store(&self.core.files, &self.core.dir).map_err(|error| files::cause(&error))
+    }
+
+    fn stop_threads(&self) {
+        self.core.checkpoints.stop();
+        self.core.compactions.stop();
+        self.core.pool.stop();
+        self.core.syncer.stop();
+        for thread in self.threads.lock().drain(..) {
+            // A panic in there was reported when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Store for EmbeddedStore {
+    fn name(&self) -> &'static str {
+        "embedded"
+    }
+
+    fn read(&self, f: &mut dyn FnMut(&dyn Snapshot)) {
+        let tables = self.core.tables.read();
+        f(&EmbeddedSnapshot::new(&self.core, &tables));
+    }
+
+    fn commit(&self, sequence: u64, mutations: &Mutations) -> Result<(), CommitError> {
+        let mut writer = self.writer.lock();
+        if writer.closed {
+            return Err(CommitError::Refused("the store is closed".into()));
+        }
+        if let Some(cause) = self.core.health.cause() {
+            return Err(CommitError::Refused(cause));
+        }
+        if writer.buffer_bytes >= self.memtable_bytes || writer.log.bytes() >= self.log_bytes {
+            self.freeze(&mut writer)?;
+        }
+        writer.log.append(sequence, mutations)?;
+        let mut tables = self.core.tables.write();
+        for mutation in mutations.iter() {
+            match mutation {
+                Mutation::Set { key, value } => tables.active.put(key, Some(value)),
+                Mutation::Clear { key } => tables.active.put(key, None),
+            }
+        }
+        writer.buffer_bytes = tables.active.bytes();
+        self.core.log_bytes.store(writer.log.bytes(), Ordering::Relaxed);
+        self.core.sequence.store(sequence, Ordering::Release);
+        Ok(())
+    }
+
+    fn commit_blocks(&self) -> bool {
+        true
+    }
+
+    fn sequence(&self) -> u64 {
+        self.core.sequence.load(Ordering::Acquire)
+    }
+
+    fn figures(&self) -> Vec<(&'static str, u64)> {
+        let core = &self.core;
+        let (active, frozen) = {
+            let tables = core.tables.read();
+            (tables.active.bytes(), tables.frozen.as_ref().map_or(0, |table| table.bytes()))
+        };
+        let (spares, spare_bytes) = core.pool.ready();
+        let mut figures = vec![
+            ("buffer_bytes", (active + frozen) as u64),
+            ("log_bytes", core.log_bytes.load(Ordering::Relaxed)),
+            ("log_syncs", core.syncer.count.load(Ordering::Relaxed)),
+            ("log_spare_files", spares),
+            ("log_spare_bytes", spare_bytes),
+            ("checkpoints", core.checkpoints.done.load(Ordering::Relaxed)),
+            ("checkpoint_failures", core.checkpoints.failed.load(Ordering::Relaxed)),
+            ("compactions", core.compactions.done.load(Ordering::Relaxed)),
+        ];
+        figures.extend(core.cache.figures());
+        figures.extend(core.tree.figures());
+        figures
+    }
+
+    fn write_failure(&self) -> Option<String> {
+        let core = &self.core;
+        core.health.cause().or_else(|| core.pool.failure()).or_else(|| core.checkpoints.failure())
+    }
+
+    fn close(&self) -> Result<(), String> {
+        let mut writer = self.writer.lock();
+        if std::mem::replace(&mut writer.closed, true) {
+            return Ok(());
+        }
+        let synced = match self.core.health.cause() {
+            Some(cause) => Err(cause),
+            None => self.core.syncer.sync(&self.core.files, &self.core.health),
+        };
+        if let Err(cause) = self.settle(&mut writer) {
+            tracing::warn!(%cause, "no checkpoint on closing; the next start reads the log");
+        }
+        self.stop_threads();
+        self.lock.lock().take();
+        synced
+    }
+}
+
+impl Drop for EmbeddedStore {
+    fn drop(&mut self) {
+        // Without `close` this leaves the directory as a kill would.
+        self.stop_threads();
+    }
+}
