@@ -17,8 +17,8 @@ use common::script::{self, Blessed, Case, Side, Step};
 use common::text::{self, Now};
 use common::{Conn, DEADLINE, Options, ReadFailure, Reply, Server, Subject};
 
-/// Mismatches printed at most; the rest is counted.
-const SHOWN_MAX: usize = 25;
+/// Mismatches printed unless `RINGSTONE_SHOWN` says otherwise; the rest is counted.
+const SHOWN_DEFAULT: u64 = 25;
 
 #[test]
 fn redis_agrees_with_the_files() {
@@ -67,7 +67,8 @@ fn run(subject: Subject, options: &Options) {
             script::bless(&path, &blessed).unwrap();
         }
     }
-    let shown = failures.iter().take(SHOWN_MAX).cloned().collect::<Vec<_>>().join("\n");
+    let shown = common::env_number("RINGSTONE_SHOWN", SHOWN_DEFAULT) as usize;
+    let shown = failures.iter().take(shown).cloned().collect::<Vec<_>>().join("\n");
     assert!(failures.is_empty(), "{subject:?}: {} mismatches\n{shown}", failures.len());
 }
 
