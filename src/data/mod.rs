@@ -15,3 +15,15 @@ pub use keys::KeyspaceId;
 pub use meta::Stamp;
 pub use overlay::{Mark, Overlay};
 pub use view::{Moment, Tenant, View};
+
+use crate::error::Stop;
+use crate::store::ReadError;
+
+impl From<ReadError> for Stop {
+    fn from(error: ReadError) -> Stop {
+        match error {
+            ReadError::Pending => Stop::Pending,
+            ReadError::Failed(cause) => Stop::Failed(cause),
+        }
+    }
+}

@@ -41,7 +41,8 @@ impl Session {
             parser: Parser::new(),
             limits: ParseLimits {
                 value_bytes_max: config.request_bytes_max,
-                request_bytes_max: config.request_bytes_max,
+                // A value of the full length fits, with its command around it.
+                request_bytes_max: config.request_bytes_max + INLINE_BYTES_MAX,
                 arguments_max: ARGUMENTS_MAX,
                 inline_bytes_max: INLINE_BYTES_MAX,
             },
@@ -125,14 +126,14 @@ impl Session {
     /// Refuses a command; a transaction it was meant for cannot be executed any more.
     fn reject(&mut self, text: String) -> Op {
         self.aborted |= self.transaction.is_some();
-        Op::Error(text.into_boxed_str())
+        Op::Error(text.into_bytes().into())
     }
 
     /// Commands that open, close or bypass a transaction.
     fn control(&mut self, spec: &'static Spec, request: u32) -> Op {
         match spec.name {
             "multi" if self.transaction.is_some() => {
-                Op::Error("ERR MULTI calls can not be nested".into())
+                Op::Error((*b"ERR MULTI calls can not be nested").into())
             }
             "multi" => {
                 self.transaction = Some(Box::default());
@@ -140,18 +141,18 @@ impl Session {
                 Op::Literal(b"+OK\r\n")
             }
             "exec" => match self.transaction.take() {
-                None => Op::Error("ERR EXEC without MULTI".into()),
+                None => Op::Error((*b"ERR EXEC without MULTI").into()),
                 Some(_) if self.aborted => {
                     Op::Discard(b"-EXECABORT Transaction discarded because of previous errors.\r\n")
                 }
                 Some(transaction) => Op::Exec(transaction),
             },
             "discard" => match self.transaction.take() {
-                None => Op::Error("ERR DISCARD without MULTI".into()),
+                None => Op::Error((*b"ERR DISCARD without MULTI").into()),
                 Some(_) => Op::Discard(b"+OK\r\n"),
             },
             "watch" if self.transaction.is_some() => {
-                Op::Error("ERR WATCH inside MULTI is not allowed".into())
+                Op::Error((*b"ERR WATCH inside MULTI is not allowed").into())
             }
             "reset" => {
                 self.transaction = None;
@@ -162,6 +163,6 @@ impl Session {
     }
 }
 
-fn protocol_error(error: &ProtocolError) -> Box<str> {
-    format!("ERR {error}").into_boxed_str()
+fn protocol_error(error: &ProtocolError) -> Box<[u8]> {
+    [b"ERR ", &error.text()[..]].concat().into()
 }
