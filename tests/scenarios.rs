@@ -1,6 +1,6 @@
 //! Property: ringstone answers byte for byte what Redis 7.0 answers, on every store and with faults
-//! injected. The files in `scenarios/` are run against redis-server and against ringstone; the format
-//! is described in `common/script.rs`.
+//! injected. The files in `scenarios/` are run against redis-server and against ringstone; the
+//! format is described in `common/script.rs`.
 //!
 //! `RINGSTONE_SCENARIOS=text` runs only files and cases whose name contains the text.
 //! `RINGSTONE_BLESS=1` writes what redis-server answers into the files; review the difference.
