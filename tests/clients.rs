@@ -1,8 +1,8 @@
-//! Property: programs written for Redis work unchanged. redis-py, ioredis, node-redis (a current and
-//! an older release of each) and redis-cli run their checks against ringstone and redis-server.
+//! Property: programs written for Redis work unchanged. redis-py, ioredis, node-redis (a current
+//! and an older release of each) and redis-cli run their checks against ringstone and redis-server.
 //!
-//! `tests/clients/install.sh` puts the pinned releases under `target/clients`; scripts/test.sh runs it
-//! and then these tests, which are ignored otherwise.
+//! `tests/clients/install.sh` puts the pinned releases under `target/clients`; scripts/test.sh runs
+//! it and then these tests, which are ignored otherwise.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 

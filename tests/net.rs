@@ -90,11 +90,13 @@ fn values_up_to_the_limit_round_trip_and_larger_ones_are_refused() {
     for subject in [Subject::Memory, Subject::Embedded] {
         let server = Server::start(subject);
         let mut conn = server.connect();
-        let value: Vec<u8> = (0..5 << 20).map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-        assert_eq!(conn.call(&[b"SET", b"large", &value[..]]), Reply::Simple("OK".into()));
+        let value: Vec<u8> =
+            (0..5 << 20).map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        assert_eq!(conn.call(&[&b"SET"[..], b"large", &value[..]]), Reply::Simple("OK".into()));
         assert!(bulk(&conn.command("GET large")) == value);
         let mut refused = server.connect();
-        refused.send_raw(format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n", (5 << 20) + 1).as_bytes());
+        refused
+            .send_raw(format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n", (5 << 20) + 1).as_bytes());
         let rest = refused.read_to_close().unwrap();
         assert_eq!(rest, b"-ERR Protocol error: invalid bulk length\r\n");
         assert!(bulk(&conn.command("GET large")) == value);
@@ -106,7 +108,7 @@ fn a_client_that_does_not_read_holds_up_nobody_and_loses_nothing() {
     let server = start(&[]);
     let mut other = server.connect();
     let value = vec![b'x'; 1 << 20];
-    other.call(&[b"SET", b"large", &value[..]]);
+    other.call(&[&b"SET"[..], b"large", &value[..]]);
     let mut slow = server.connect();
     // 300 MiB of replies: more than any socket buffer, more than the output limit at once.
     let requests = 300;
@@ -123,7 +125,7 @@ fn a_client_that_does_not_read_holds_up_nobody_and_loses_nothing() {
 fn one_reply_past_the_output_limit_ends_the_connection() {
     let server = start(&["--output-buffer-limit", "6mb"]);
     let mut conn = server.connect();
-    conn.call(&[b"SET", b"large", &vec![b'x'; 4 << 20][..]]);
+    conn.call(&[&b"SET"[..], b"large", &vec![b'x'; 4 << 20][..]]);
     conn.command("MULTI");
     for _ in 0..2 {
         conn.command("GET large");

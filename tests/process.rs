@@ -111,7 +111,7 @@ fn fill(directory: &std::path::Path) {
     let mut stored = 0;
     let refusal = loop {
         let key = format!("key:{stored}");
-        let reply = conn.call(&[b"SET", key.as_bytes(), &value[..]]);
+        let reply = conn.call(&[&b"SET"[..], key.as_bytes(), &value[..]]);
         if reply.is_error() {
             break format!("{reply:?}");
         }

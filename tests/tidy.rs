@@ -188,7 +188,9 @@ fn every_command_has_a_scenario() {
     let mut text = String::new();
     for entry in fs::read_dir(root().join("tests/scenarios")).unwrap().flatten() {
         if entry.path().is_file() {
-            text.push_str(&String::from_utf8_lossy(&fs::read(entry.path()).unwrap()).to_lowercase());
+            text.push_str(
+                &String::from_utf8_lossy(&fs::read(entry.path()).unwrap()).to_lowercase(),
+            );
         }
     }
     for path in rust_files("tests") {

@@ -183,6 +183,12 @@ fn ringstone_command(subject: Subject, socket: &Path, data: &Path, options: &Opt
     command.args(["--durability", options.durability, "--workers", "2"]);
     command.args(&options.flags);
     command.env_remove("RINGSTONE_TEST_FAULTS");
+    // What steers the tests is no setting of the server, which refuses settings it does not know.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("RINGSTONE_") {
+            command.env_remove(name);
+        }
+    }
     if matches!(subject, Subject::Faulty | Subject::FaultyEmbedded) {
         command.env("RINGSTONE_TEST_FAULTS", &options.faults);
     }
