@@ -1,5 +1,7 @@
 //! Whatever a connection does, it gets its own replies in order and nobody else is held up.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::{Conn, Options, Reply, Server, Subject, encode};

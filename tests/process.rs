@@ -1,5 +1,7 @@
 //! The process starts, stops and refuses as it says.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::process::{Command, Output};

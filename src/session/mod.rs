@@ -70,6 +70,12 @@ impl Session {
             {
                 previous = Some((name, spec));
             }
+            if matches!(found, Found::Unknown) && replies::is_http(name) {
+                tracing::warn!(
+                    "a client speaks HTTP: someone may be trying to reach us through it"
+                );
+                return Taken { consumed: input.len(), needed: 0, last: true };
+            }
             let op = self.admit(found, request as u32, args);
             batch.writes |= match &op {
                 Op::Run { spec, .. } => spec.is_write(),
