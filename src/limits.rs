@@ -43,7 +43,7 @@ pub const LOG_ZEROS_BYTES: usize = 1024 * 1024;
 /// have to look into each of them.
 pub const TREE_RUNS_MAX: usize = 16;
 /// Blocks of the LSM tree kept in memory.
-pub const TREE_CACHE_BYTES: u64 = 32 * 1024 * 1024;
+pub const TREE_CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// Files of the LSM tree kept open.
 pub const TREE_FILES_MAX: usize = 256;
 /// Longer values are not kept in the record cache: each would displace too many others.

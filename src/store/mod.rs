@@ -86,8 +86,8 @@ pub trait Store: Send + Sync {
     /// Short name for logs and `INFO`: `memory`, `embedded`, ...
     fn name(&self) -> &'static str;
 
-    /// Calls `f` exactly once with a snapshot taken after this call began. `f` must be short: a store
-    /// may hold a lock that delays commits while it runs.
+    /// Calls `f` exactly once with a snapshot taken after this call began. `f` must be short and must
+    /// not call the store: a store may hold a lock that delays commits while it runs.
     fn read(&self, f: &mut dyn FnMut(&dyn Snapshot));
 
     /// Returns once reads that were answered [`ReadError::Pending`] can be answered.
@@ -101,7 +101,9 @@ pub trait Store: Send + Sync {
     /// writer's own thread, never from a worker.
     fn commit_blocks(&self) -> bool;
 
-    /// Whether [`CommitError::Unknown`] can happen, so that commits need a commit marker.
+    /// Whether [`CommitError::Unknown`] can happen in a store that goes on, so that commits need a
+    /// commit marker. A store that says `false` may still answer so once, as it fails for good; then
+    /// the outcome shows when the store is opened again.
     fn outcome_can_be_unknown(&self) -> bool {
         false
     }
@@ -120,11 +122,13 @@ pub trait Store: Send + Sync {
         Vec::new()
     }
 
-    /// `Some(cause)` while the store refuses writes (disk full, failed sync), `None` when healthy.
+    /// `Some(cause)` while the store refuses writes (disk full, failed sync), `None` when healthy. For
+    /// people to see; whether a commit succeeds only [`Store::commit`] tells.
     fn write_failure(&self) -> Option<String> {
         None
     }
 
-    /// Makes everything committed durable and releases files. Later commits are refused.
+    /// Makes everything committed durable and ends background work. Later commits are refused; reads
+    /// still work. What keeps other processes out is released when the store is dropped.
     fn close(&self) -> Result<(), String>;
 }

@@ -102,7 +102,7 @@ impl Log {
     /// Appends a commit and makes it as durable as configured.
     pub fn append(&mut self, sequence: u64, mutations: &Mutations) -> Result<(), CommitError> {
         let size = record::size(mutations);
-        if size > LOG_RECORD_BYTES_MAX {
+        if size > LOG_RECORD_BYTES_MAX.min(self.pool.segment_bytes() as usize) {
             return Err(CommitError::Refused("the transaction is too large".into()));
         }
         while self.offset + size as u64 > self.active.capacity {

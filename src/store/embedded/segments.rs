@@ -137,6 +137,11 @@ impl Pool {
         }
     }
 
+    /// Size of the segments made, once the log has grown to it.
+    pub fn segment_bytes(&self) -> u64 {
+        self.segment_bytes
+    }
+
     /// Why no segment could be made, while that is so and none is left.
     pub fn failure(&self) -> Option<String> {
         let state = self.state.lock();

@@ -49,8 +49,11 @@ impl Tree {
             .filter_policy(FilterPolicy::all(FilterPolicyEntry::Bloom(
                 BloomConstructionPolicy::BitsPerKey(10.0),
             )))
-            .filter_block_partitioning_policy(PinningPolicy::all(true))
-            .index_block_partitioning_policy(PinningPolicy::all(true))
+            // Filters and indexes of the upper levels, which every read asks, are few and stay in memory
+            // whole; below they are read in parts, so that memory does not grow with the data.
+            .filter_block_pinning_policy(PinningPolicy::new([true, true, false]))
+            .filter_block_partitioning_policy(PinningPolicy::new([false, false, true]))
+            .index_block_partitioning_policy(PinningPolicy::new([false, false, true]))
             .open()?;
         let next = tree.get_highest_seqno().map_or(0, |highest| highest + 1);
         seqno.set(next);
