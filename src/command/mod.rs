@@ -4,7 +4,9 @@
 //! called again from the start for the same request (a read was pending, a commit conflicted), so it
 //! has no effect but on the view, the reply and the client state, which the runner rolls back.
 
+mod bitmap;
 mod connection;
+pub mod options;
 pub mod state;
 mod string;
 mod table;
