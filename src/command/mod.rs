@@ -5,9 +5,13 @@
 //! has no effect but on the view, the reply and the client state, which the runner rolls back.
 
 mod connection;
+mod expiry;
+mod generic;
+mod scan;
 pub mod state;
 mod string;
 mod table;
+mod transaction;
 
 use crate::data::{KeyspaceId, View};
 use crate::error::Stop;
