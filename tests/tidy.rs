@@ -1,6 +1,8 @@
 //! The repository's own rules: layers point downward, files and functions stay short, every command
 //! is documented, tested and listed in the README.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -6,10 +6,14 @@
 
 mod bitmap;
 mod connection;
+mod expiry;
+mod generic;
 pub mod options;
+mod scan;
 pub mod state;
 mod string;
 mod table;
+mod transaction;
 
 use crate::data::{KeyspaceId, View};
 use crate::error::Stop;

@@ -3,11 +3,14 @@
 //! Knows what a string, an expiry or a database is made of; knows nothing of commands or replies.
 
 pub mod background;
+mod database;
 pub mod entry;
 pub mod keys;
 pub mod meta;
 mod overlay;
 pub mod string;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub use entry::{Entry, Prior};
