@@ -60,7 +60,7 @@ pub(super) fn incrbyfloat(ctx: &mut Ctx<'_, '_>) -> Outcome {
         None => LongDouble::from_f64(0.0),
     };
     let delta = LongDouble::parse(ctx.arg(2)).ok_or_else(not_a_float)?;
-    let new = old.add(delta);
+    let new = old + delta;
     if new.is_nan() || new.is_infinite() {
         return Err("ERR increment would produce NaN or Infinity".into());
     }
