@@ -225,17 +225,17 @@ impl Executor {
 
 /// Runs every item in order. A pending one does not keep the others from saying what they need.
 fn run_items(run: &mut Run<'_, '_>, items: &mut [Item]) -> Result<(), Stop> {
-    let mut pending = false;
+    let (mut pending, mut full) = (false, false);
     for item in items {
         match item {
+            // Its turn comes in the next group.
+            Item::Batch(_) if full => {}
             Item::Batch(batch) => {
                 let input = std::mem::take(&mut batch.input);
                 let ended = run.batch(batch, &input);
                 batch.input = input;
                 pending |= ended == Ended::Pending;
-                if ended == Ended::GroupFull {
-                    break;
-                }
+                full |= ended == Ended::GroupFull;
             }
             Item::Chores(_, removed) if run.refusal.is_some() => *removed = None,
             Item::Chores(chores, removed) => {

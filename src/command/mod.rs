@@ -4,10 +4,16 @@
 //! called again from the start for the same request (a read was pending, a commit conflicted), so it
 //! has no effect but on the view, the reply and the client state, which the runner rolls back.
 
+mod bitmap;
 mod connection;
+mod expiry;
+mod generic;
+pub mod options;
+mod scan;
 pub mod state;
 mod string;
 mod table;
+mod transaction;
 
 use crate::data::{KeyspaceId, View};
 use crate::error::Stop;

@@ -5,10 +5,18 @@ use std::sync::OnceLock;
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Args, Spec, connection, string};
+use super::{Args, Spec, bitmap, connection, expiry, generic, scan, string, transaction};
 
 /// The tables of all data types, each a list of rows.
-const TABLES: &[&[Spec]] = &[string::TABLE, connection::TABLE];
+const TABLES: &[&[Spec]] = &[
+    string::TABLE,
+    bitmap::TABLE,
+    generic::TABLE,
+    scan::TABLE,
+    expiry::TABLE,
+    transaction::TABLE,
+    connection::TABLE,
+];
 /// Longer names than any command has; anything longer is unknown without a look.
 const NAME_BYTES_MAX: usize = 32;
 

@@ -216,9 +216,7 @@ impl Receive<'_> {
         let capacity = self.capacity();
         let target = if needed > 0 {
             self.filled + needed
-        } else if self.filled == capacity {
-            capacity * 2
-        } else if self.grow && capacity < IDLE_BUFFER_BYTES_MAX {
+        } else if self.filled == capacity || (self.grow && capacity < IDLE_BUFFER_BYTES_MAX) {
             capacity * 2
         } else {
             return Ok(());

@@ -3,6 +3,7 @@
 //! Read top to bottom: open the store, bind, start the writer and the workers, accept, wait for a
 //! reason to stop, and take everything down in the opposite order within a deadline.
 
+mod background;
 mod open;
 
 use std::fmt::Write as _;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use self::background::Background;
 use crate::batch::{Home, Writer};
 use crate::clock;
 use crate::command::Server;
@@ -39,6 +41,7 @@ struct Running {
     server: Arc<Server>,
     writer: Arc<Writer>,
     writer_thread: Option<JoinHandle<()>>,
+    background: Background,
     workers: Workers,
     inboxes: Vec<Arc<Inbox>>,
     accepting: JoinHandle<()>,
@@ -58,6 +61,8 @@ fn start(config: Config) -> Result<Running, String> {
     let homes = inboxes.iter().map(|inbox| Arc::clone(inbox) as Arc<dyn Home>).collect();
     let writer = Arc::new(Writer::new(&server, homes));
     let writer_thread = writer.start().map_err(|error| format!("cannot start: {error}"))?;
+    let background = Background::start(Arc::clone(&server.store), Arc::clone(&writer))
+        .map_err(|error| format!("cannot start: {error}"))?;
     let buffers = registered_buffers(server.config.workers);
     let workers = Workers::start(&inboxes, buffers, &server, &writer).map_err(no_ring)?;
     let banner = banner(&server.config, &listeners);
@@ -74,6 +79,7 @@ fn start(config: Config) -> Result<Running, String> {
         server,
         writer,
         writer_thread,
+        background,
         workers,
         inboxes,
         accepting,
@@ -100,6 +106,7 @@ impl Running {
         if !all_ended {
             tracing::warn!("connections are still open at the shutdown deadline; closing them");
         }
+        self.background.stop();
         self.writer.close();
         if let Some(thread) = self.writer_thread {
             let _ = thread.join();

@@ -14,6 +14,11 @@ use crate::limits::{
 };
 use crate::resp::{ParseLimits, Parser, ProtocolError};
 
+/// `EXEC` with arguments ends the transaction, unlike other commands with a wrong number of them.
+const EXEC_ARITY: &[u8] =
+    b"-EXECABORT Transaction discarded because of: wrong number of arguments \
+    for 'exec' command\r\n";
+
 /// The gatekeeper of one connection.
 pub struct Session {
     parser: Parser,
@@ -70,6 +75,12 @@ impl Session {
             {
                 previous = Some((name, spec));
             }
+            if matches!(found, Found::Unknown) && replies::is_http(name) {
+                tracing::warn!(
+                    "a client speaks HTTP: someone may be trying to reach us through it"
+                );
+                return Taken { consumed: input.len(), needed: 0, last: true };
+            }
             let op = self.admit(found, request as u32, args);
             batch.writes |= match &op {
                 Op::Run { spec, .. } => spec.is_write(),
@@ -97,6 +108,10 @@ impl Session {
     fn admit(&mut self, found: Found, request: u32, args: Args<'_>) -> Op {
         let spec = match found {
             Found::Command(spec) if spec.accepts(args.len()) => spec,
+            Found::Command(spec) if spec.name == "exec" => {
+                self.transaction = None;
+                return Op::Discard(EXEC_ARITY);
+            }
             Found::Command(spec) | Found::SubcommandMissing(spec) => {
                 return self.reject(replies::wrong_arity(spec.name));
             }
@@ -110,6 +125,9 @@ impl Session {
         }
         match &mut self.transaction {
             None => Op::Run { spec, request },
+            Some(_) if spec.flags.has(Flags::NO_MULTI) => {
+                self.reject("ERR Command not allowed inside a transaction".to_owned())
+            }
             Some(transaction) => {
                 if transaction.bytes() + args.iter().map(<[u8]>::len).sum::<usize>()
                     > TRANSACTION_BYTES_MAX
