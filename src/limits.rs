@@ -22,11 +22,11 @@ pub const RECORD_VALUE_BYTES_MAX: usize = 100_000;
 pub const INLINE_VALUE_BYTES_MAX: usize = 4 * 1024;
 /// Longer strings are split into chunks of this length.
 pub const CHUNK_BYTES: usize = 64 * 1024;
-/// The embedded store moves its write buffer to the LSM tree when it is this large; there are at most
-/// two, the second being moved while the first fills again.
+/// The embedded store moves its write buffer to the LSM tree when it is this large; there are at
+/// most two, the second being moved while the first fills again.
 pub const MEMTABLE_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// It also does so when this much log was written: what a start after a crash reads is at most twice
-/// this. Overwriting a few hot keys fills the log, not the buffer, hence the larger bound.
+/// It also does so when this much log was written: what a start after a crash reads is at most
+/// twice this. Overwriting a few hot keys fills the log, not the buffer, hence the larger bound.
 pub const LOG_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Size of a log file.
 pub const LOG_SEGMENT_BYTES: u64 = 64 * 1024 * 1024;

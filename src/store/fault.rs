@@ -1,7 +1,9 @@
-//! A store that misbehaves on purpose, as far as the contract allows: for tests of everything above.
+//! A store that misbehaves on purpose, as far as the contract allows: for tests of everything
+//! above.
 //!
-//! It wraps any store and injects reads that have to be fetched first, conflicts, commits whose outcome
-//! is unknown, and refusals. What it injects follows from its seed and the order of the calls alone.
+//! It wraps any store and injects reads that have to be fetched first, conflicts, commits whose
+//! outcome is unknown, and refusals. What it injects follows from its seed and the order of the
+//! calls alone.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;

@@ -1,7 +1,7 @@
 //! The store that keeps everything in memory and nothing anywhere else: for caches and tests.
 //!
-//! A snapshot holds a read lock while it is read, so it sees one state by construction, and commits are
-//! applied whole under the write lock. Nothing survives the process.
+//! A snapshot holds a read lock while it is read, so it sees one state by construction, and commits
+//! are applied whole under the write lock. Nothing survives the process.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -2,8 +2,8 @@
 //! embedded store (as its write buffer).
 //!
 //! Two indexes, because point access and order want different shapes: a hash index whose slots lead
-//! straight to the record's bytes, and a tree of keys for scans. Overwriting a record touches only the
-//! first, and allocates nothing while the new value fits where the old one was.
+//! straight to the record's bytes, and a tree of keys for scans. Overwriting a record touches only
+//! the first, and allocates nothing while the new value fits where the old one was.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -17,8 +17,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 /// The hash index grows shard by shard, so that no single insert pays for rehashing all records.
 const SHARDS: usize = 64;
 
-/// What a record costs besides its bytes: its slots in both indexes (partly empty on average) and what
-/// the allocator adds to two allocations.
+/// What a record costs besides its bytes: its slots in both indexes (partly empty on average) and
+/// what the allocator adds to two allocations.
 const RECORD_OVERHEAD_BYTES: usize = 128;
 
 /// A record keeps the room of an earlier, longer value up to this many bytes.
@@ -76,8 +76,8 @@ impl Record {
     }
 }
 
-/// A key of the tree. Its first 16 bytes lie inline as a number, which decides nearly every comparison
-/// without following the pointer.
+/// A key of the tree. Its first 16 bytes lie inline as a number, which decides nearly every
+/// comparison without following the pointer.
 struct OrderedKey {
     head: u128,
     key: Box<[u8]>,
@@ -144,7 +144,8 @@ impl Memtable {
         Some(record.value())
     }
 
-    /// Puts all `changes`, in order. Faster than one by one: the cache misses of a whole batch overlap.
+    /// Puts all `changes`, in order. Faster than one by one: the cache misses of a whole batch
+    /// overlap.
     pub fn put_all<'c>(&mut self, changes: impl Iterator<Item = Change<'c>>) {
         let mut changes = changes.peekable();
         let mut batch = [(0, (&[][..], None)); BATCH];
@@ -256,8 +257,8 @@ impl Memtable {
     }
 }
 
-/// hashbrown takes the position from the low bits and its tag from the high ones; a shard is chosen by
-/// bits between, so that the three are independent.
+/// hashbrown takes the position from the low bits and its tag from the high ones; a shard is chosen
+/// by bits between, so that the three are independent.
 fn shard(hash: u64) -> usize {
     (hash >> 40) as usize % SHARDS
 }

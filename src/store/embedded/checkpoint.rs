@@ -1,9 +1,11 @@
-//! Moving a full write buffer into the LSM tree, and compacting the tree, each on a thread of its own.
+//! Moving a full write buffer into the LSM tree, and compacting the tree, each on a thread of its
+//! own.
 //!
-//! A checkpoint first writes the buffer's records into the tree and corrects the cache, then writes the
-//! marker that says where the log goes on, lets go of the buffer and gives the log's files back. Replaying
-//! a log over a tree that already has its records changes nothing, so a crash between any two steps is
-//! harmless; and until the last step reads find the records in the buffer, so a failure is too.
+//! A checkpoint first writes the buffer's records into the tree and corrects the cache, then writes
+//! the marker that says where the log goes on, lets go of the buffer and gives the log's files
+//! back. Replaying a log over a tree that already has its records changes nothing, so a crash
+//! between any two steps is harmless; and until the last step reads find the records in the buffer,
+//! so a failure is too.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,8 +33,8 @@ pub struct Frozen {
     pub cut: Cut,
 }
 
-/// How much fuller the active buffer may be than the checkpoint is far, in permille, before commits are
-/// held up a little.
+/// How much fuller the active buffer may be than the checkpoint is far, in permille, before commits
+/// are held up a little.
 const LEAD: u64 = 250;
 /// The share of writing the records; syncing them, of unknown duration, is the rest.
 const WRITING: u64 = 600;
@@ -84,9 +86,9 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// Holds a commit up for some milliseconds when the active buffer, `full` permille of its bound,
-    /// fills faster than the last one is moved. Otherwise the commit that fills it would have to wait
-    /// for all the rest at once.
+    /// Holds a commit up for some milliseconds when the active buffer, `full` permille of its
+    /// bound, fills faster than the last one is moved. Otherwise the commit that fills it would
+    /// have to wait for all the rest at once.
     pub fn pace(&self, full: u64) {
         for _ in 0..PAUSES_MAX {
             let progress = self.progress.load(Ordering::Relaxed);
@@ -197,7 +199,8 @@ fn clean_up(core: &Core, frozen: Frozen) {
 fn checkpoint(core: &Core, frozen: &Frozen, ingested: &mut bool) -> Result<(), String> {
     if !*ingested {
         core.compactions.wait_for_room(core)?;
-        // The cache may be corrected before the tree has the records, for the buffer hides it still.
+        // The cache may be corrected before the tree has the records, for the buffer hides it
+        // still.
         let (records, mut done) = (frozen.table.len() as u64, 0);
         let note = |key: &[u8], value: Option<&[u8]>| {
             drop(core.cache.note(key, value));

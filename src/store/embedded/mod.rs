@@ -1,9 +1,9 @@
 //! The store in one directory of this machine: a log, write buffers, and an LSM tree.
 //!
-//! A commit is appended to the log, made durable, then applied to the write buffer in memory: what a
-//! reader sees is as durable as configured. When the buffer or the log has grown enough, a checkpoint
-//! moves the buffer into the tree in the background. Only checkpoints write the tree, so a commit costs
-//! one write and one sync, whatever the tree is doing.
+//! A commit is appended to the log, made durable, then applied to the write buffer in memory: what
+//! a reader sees is as durable as configured. When the buffer or the log has grown enough, a
+//! checkpoint moves the buffer into the tree in the background. Only checkpoints write the tree, so
+//! a commit costs one write and one sync, whatever the tree is doing.
 //!
 //! ```text
 //! commit -> log/*.log (write, sync) -> active buffer -> frozen buffer -> tree/   (checkpoint)
@@ -60,8 +60,8 @@ mod snapshot;
 mod tests;
 mod tree;
 
-/// How long closing waits for a compaction to end. It may take longer, but being killed in the middle
-/// does it no harm; until then it keeps the directory locked.
+/// How long closing waits for a compaction to end. It may take longer, but being killed in the
+/// middle does it no harm; until then it keeps the directory locked.
 const COMPACTION_WAIT: Duration = Duration::from_secs(1);
 
 /// When a commit is on the disk.

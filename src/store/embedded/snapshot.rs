@@ -30,8 +30,8 @@ impl<'a> EmbeddedSnapshot<'a> {
             return Ok(self.kept.keep(entry));
         }
         let found = self.core.tree.get(key).map_err(|error| ReadError::Failed(text(&error)))?;
-        // Checkpoints change the tree only where a write buffer hides it, and no such buffer comes or
-        // goes while this snapshot holds its lock: what is noted here cannot be outdated.
+        // Checkpoints change the tree only where a write buffer hides it, and no such buffer comes
+        // or goes while this snapshot holds its lock: what is noted here cannot be outdated.
         match self.core.cache.note(key, found.as_deref()) {
             Some(entry) => Ok(self.kept.keep(entry)),
             None => Ok(found.map(|value| Cow::Owned(value.to_vec()))),

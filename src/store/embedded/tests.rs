@@ -21,8 +21,8 @@ fn tiny(dir: &Path) -> EmbeddedOptions {
     }
 }
 
-/// A directory in memory where there is such a thing: these tests sync a lot, and none of them is about
-/// what the hardware does.
+/// A directory in memory where there is such a thing: these tests sync a lot, and none of them is
+/// about what the hardware does.
 fn scratch() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }

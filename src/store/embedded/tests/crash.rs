@@ -1,5 +1,5 @@
-//! Whatever part of the log reached the disk, opening finds whole commits, in order, up to some point;
-//! and where acknowledged commits are missing, it refuses.
+//! Whatever part of the log reached the disk, opening finds whole commits, in order, up to some
+//! point; and where acknowledged commits are missing, it refuses.
 
 use std::os::unix::fs::FileExt;
 
