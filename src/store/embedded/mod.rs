@@ -12,14 +12,14 @@
 //!
 //! # What a failure means
 //!
-//! - No room on the disk: commits are refused, nothing of them is written, and they succeed again once
-//!   there is room.
-//! - A failed sync, or a write that failed for another reason: the store refuses all commits until it is
-//!   opened again, for nobody knows what the disk holds. Commits answered before stand. The failing
-//!   commit is [`CommitError::Refused`] if its record could be erased durably, and otherwise
+//! - No room on the disk: commits are refused, nothing of them is written, and they succeed again
+//!   once there is room.
+//! - A failed sync, or a write that failed for another reason: the store refuses all commits until
+//!   it is opened again, for nobody knows what the disk holds. Commits answered before stand. The
+//!   failing commit is [`CommitError::Refused`] if its record could be erased durably, and otherwise
 //!   [`CommitError::Unknown`]: opening the store again decides it, once and for all.
-//! - A failed checkpoint: tried again; the log keeps the records. Commits go on until the log reaches
-//!   its bound.
+//! - A failed checkpoint: tried again; the log keeps the records. Commits go on until the buffer or
+//!   the log reaches its bound, and are refused from then on until a checkpoint succeeds.
 //!
 //! Reads go on in every case.
 
@@ -143,8 +143,8 @@ impl fmt::Display for OpenError {
             ),
             Self::Corrupt(what) => write!(
                 f,
-                "the data directory is damaged: {what}; restore it from a backup, for going on would \
-                 lose acknowledged writes"
+                "the data directory is damaged: {what}; restore it from a backup, for going on \
+                 would lose acknowledged writes"
             ),
             Self::Io(error) => write!(f, "the data directory cannot be used: {error}"),
         }
