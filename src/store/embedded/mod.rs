@@ -16,7 +16,7 @@
 //!   once there is room.
 //! - A failed sync, or a write that failed for another reason: the store refuses all commits until
 //!   it is opened again, for nobody knows what the disk holds. Commits answered before stand. The
-//!   failing commit is [`CommitError::Refused`] if its record could be erased durably, and otherwise
+//!   failing commit is [`CommitError::Refused`] if its record could be erased durably, otherwise
 //!   [`CommitError::Unknown`]: opening the store again decides it, once and for all.
 //! - A failed checkpoint: tried again; the log keeps the records. Commits go on until the buffer or
 //!   the log reaches its bound, and are refused from then on until a checkpoint succeeds.
