@@ -114,9 +114,8 @@ impl Executor {
     }
 
     fn execute_until(&mut self, items: &mut [Item], deadline_ms: u64) {
-        if !self.store.executes_once() {
-            items.iter_mut().for_each(Item::save);
-        }
+        // Also on a store that executes once: a refused commit is answered by a second run.
+        items.iter_mut().for_each(Item::save);
         let mut conflicts = 0;
         loop {
             match self.attempt(items) {
