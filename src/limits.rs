@@ -124,6 +124,9 @@ pub const WATCHES_COMPARED_MAX: usize = 64;
 pub const BACKGROUND_INTERVAL: Duration = Duration::from_millis(100);
 /// Records that background work changes in one write group: what a group is held up by.
 pub const CHORES_MAX: usize = 256;
+/// The same on stores whose commits do not block: there the work is what a group's time goes into,
+/// while elsewhere it is the disk, and fewer, larger groups mean fewer syncs.
+pub const CHORES_INLINE_MAX: usize = 64;
 /// Pause between two steps of background work at most; as long as the step took, if that is less.
 pub const CHORES_PAUSE_MAX: Duration = Duration::from_millis(20);
 /// Pause after a store refused background work: doubled each time, from the first to the second.

@@ -14,8 +14,8 @@ use crate::clock;
 use crate::data::KeyspaceId;
 use crate::data::background::{Audit, Chore, Collector, Sweep, keyspaces};
 use crate::limits::{
-    AUDIT_STEP, BACKGROUND_INTERVAL, CHORES_MAX, CHORES_PAUSE_MAX, REFUSED_PAUSE_MAX,
-    REFUSED_PAUSE_MIN,
+    AUDIT_STEP, BACKGROUND_INTERVAL, CHORES_INLINE_MAX, CHORES_MAX, CHORES_PAUSE_MAX,
+    REFUSED_PAUSE_MAX, REFUSED_PAUSE_MIN,
 };
 use crate::store::{ReadError, Snapshot, Store};
 
@@ -29,8 +29,10 @@ impl Background {
     /// Starts the thread. It must be stopped before `writer` is closed.
     pub fn start(store: Arc<dyn Store>, writer: Arc<Writer>) -> io::Result<Background> {
         let (stop, stopped) = channel();
+        let limit = if store.commit_blocks() { CHORES_MAX } else { CHORES_INLINE_MAX };
         let work = Work {
             store,
+            limit,
             writer,
             sweep: Sweep::default(),
             collector: Collector::default(),
@@ -58,6 +60,8 @@ enum Round {
 
 struct Work {
     store: Arc<dyn Store>,
+    /// Records in one batch at most.
+    limit: usize,
     writer: Arc<Writer>,
     sweep: Sweep,
     collector: Collector,
@@ -93,10 +97,10 @@ impl Work {
         let keyspaces = self.search(&mut |snapshot| keyspaces(snapshot, 0))?;
         let now_ms = clock::unix_ms();
         let due =
-            self.search(&mut |snapshot| self.sweep.due(snapshot, &keyspaces, now_ms, CHORES_MAX))?;
+            self.search(&mut |snapshot| self.sweep.due(snapshot, &keyspaces, now_ms, self.limit))?;
         self.submit(&due)?;
-        self.sweep.done(&due, &keyspaces, now_ms, CHORES_MAX);
-        let garbage = self.search(&mut |snapshot| self.collector.garbage(snapshot, CHORES_MAX))?;
+        self.sweep.done(&due, &keyspaces, now_ms, self.limit);
+        let garbage = self.search(&mut |snapshot| self.collector.garbage(snapshot, self.limit))?;
         self.submit(&garbage)?;
         self.collector.done(&garbage);
         self.audit(&keyspaces)?;
