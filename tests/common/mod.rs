@@ -1,0 +1,35 @@
+//! What the black-box tests share: servers started in temporary directories, raw connections, and
+//! replies kept both as bytes and as a tree.
+//!
+//! Nothing here uses ringstone's own code: a mistake in its protocol layer must not cancel itself
+//! out in the tests. Every wait has a deadline and fails with what was being waited for.
+
+#![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod conn;
+mod reply;
+mod rng;
+pub mod script;
+mod server;
+pub mod text;
+
+pub use conn::{Address, Conn, ReadFailure, encode};
+pub use reply::{Reply, parse_reply};
+pub use rng::Rng;
+pub use server::{Options, Server, Subject, flush};
+
+/// How long any single reply, start or stop may take before the test fails.
+pub const DEADLINE: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// A command from words, for tests that write them inline.
+pub fn words(line: &str) -> Vec<Vec<u8>> {
+    line.split_whitespace().map(|word| word.as_bytes().to_vec()).collect()
+}
+
+/// The environment variable `name` as a number, or `default`.
+pub fn env_number(name: &str, default: u64) -> u64 {
+    match std::env::var(name) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")),
+        Err(_) => default,
+    }
+}
