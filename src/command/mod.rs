@@ -5,7 +5,10 @@
 //! has no effect but on the view, the reply and the client state, which the runner rolls back.
 
 mod connection;
+mod latency;
+mod pause;
 pub mod state;
+pub mod stats;
 mod string;
 mod table;
 
@@ -202,6 +205,8 @@ pub enum Group {
     Server,
     /// Redis Cluster.
     Cluster,
+    /// Publish and subscribe.
+    PubSub,
 }
 
 /// One row of the table: everything about a command that is not its function.

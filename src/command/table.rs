@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{Args, Spec, connection, string};
 
 /// The tables of all data types, each a list of rows.
-const TABLES: &[&[Spec]] = &[string::TABLE, connection::TABLE];
+static TABLES: &[&[Spec]] = &[string::TABLE, connection::TABLE];
 /// Longer names than any command has; anything longer is unknown without a look.
 const NAME_BYTES_MAX: usize = 32;
 
@@ -60,7 +60,9 @@ pub fn lookup(args: Args<'_>) -> Found {
         return Found::Command(spec);
     }
     if args.len() < 2 {
-        return Found::SubcommandMissing(spec);
+        // COMMAND has subcommands and is one.
+        let alone = spec.accepts(1);
+        return if alone { Found::Command(spec) } else { Found::SubcommandMissing(spec) };
     }
     subcommand(spec, args.get(1)).map_or(Found::UnknownSubcommand(spec), Found::Command)
 }
