@@ -4,9 +4,19 @@
 //! called again from the start for the same request (a read was pending, a commit conflicted), so it
 //! has no effect but on the view, the reply and the client state, which the runner rolls back.
 
+mod client;
+mod client_list;
+mod cluster;
+mod command_info;
+mod config;
 mod connection;
+mod help;
+mod info;
 mod latency;
+mod lolwut;
+mod observe;
 mod pause;
+mod server;
 pub mod state;
 pub mod stats;
 mod string;

@@ -5,10 +5,18 @@ use std::sync::OnceLock;
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Args, Spec, connection, string};
+use super::{Args, Spec, client, cluster, command_info, connection, observe, server, string};
 
 /// The tables of all data types, each a list of rows.
-static TABLES: &[&[Spec]] = &[string::TABLE, connection::TABLE];
+static TABLES: &[&[Spec]] = &[
+    string::TABLE,
+    connection::TABLE,
+    client::TABLE,
+    server::TABLE,
+    command_info::TABLE,
+    cluster::TABLE,
+    observe::TABLE,
+];
 /// Longer names than any command has; anything longer is unknown without a look.
 const NAME_BYTES_MAX: usize = 32;
 
