@@ -103,6 +103,8 @@ pub struct Batch {
     pub next: usize,
     /// Whether any op may change data.
     pub writes: bool,
+    /// Whether any op is a `WATCH`.
+    pub watches: bool,
     /// Replies so far.
     pub reply: Reply,
     /// The connection's state.
@@ -132,6 +134,7 @@ impl Batch {
             ops: Vec::new(),
             next: 0,
             writes: false,
+            watches: false,
             reply: Reply::new(),
             client,
             home,
@@ -147,6 +150,7 @@ impl Batch {
         self.ops.clear();
         self.next = 0;
         self.writes = false;
+        self.watches = false;
     }
 
     /// Gives back memory that only an unusually large batch needed.

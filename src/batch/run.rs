@@ -211,7 +211,7 @@ impl Run<'_, '_> {
         }
         for watch in &client.watches {
             let keyspace = self.view.keyspace(client.tenant, watch.database)?;
-            if self.view.state(keyspace, &watch.key)? != watch.state {
+            if !self.view.is_as_watched(keyspace, &watch.key, &watch.state)? {
                 reply.null_array();
                 return Ok(());
             }
@@ -243,6 +243,7 @@ impl Reader {
             sequence: 0,
             seed: clock::unix_us().wrapping_mul(31).wrapping_add(self.batches),
             value_bytes_max: server.config.request_bytes_max,
+            watched: false,
         };
         let once = store.executes_once();
         loop {

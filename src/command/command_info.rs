@@ -82,7 +82,7 @@ fn info(ctx: &mut Ctx<'_, '_>) -> Outcome {
     for name in ctx.args.from(2).iter() {
         match named(name) {
             Some(spec) => describe(ctx.reply, spec),
-            None => ctx.reply.null_array(),
+            None => ctx.reply.null(),
         }
     }
     Ok(())

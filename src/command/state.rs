@@ -14,7 +14,7 @@ use super::pause::Pause;
 use super::stats::{self, Stats};
 use crate::clock;
 use crate::config::Config;
-use crate::data::{Stamp, Tenant};
+use crate::data::{Tenant, Watched};
 use crate::resp::Protocol;
 use crate::store::Store;
 
@@ -25,8 +25,8 @@ pub struct Watch {
     pub database: u8,
     /// The key.
     pub key: Box<[u8]>,
-    /// Its stamp when it was first watched; `None` if it was not there.
-    pub state: Option<Stamp>,
+    /// What it was like when it was first watched.
+    pub state: Watched,
 }
 
 /// Which replies the client wants: `CLIENT REPLY`.
@@ -282,6 +282,8 @@ pub struct Server {
     /// The TCP port served, once bound; 0 without one.
     pub port: AtomicU16,
     stop: OnceLock<Sender<()>>,
+    /// 0 while nobody has ever used `WATCH`; else the commit sequence from which on every group knows.
+    watching: AtomicU64,
     clients: Mutex<HashMap<u64, Arc<ClientShared>>>,
     next_client: AtomicU64,
 }
@@ -298,9 +300,29 @@ impl Server {
             run_id: run_id(),
             port: AtomicU16::new(0),
             stop: OnceLock::new(),
+            watching: AtomicU64::new(0),
             clients: Mutex::default(),
             next_client: AtomicU64::new(1),
         }
+    }
+
+    /// Called when a `WATCH` arrives, before it runs. Whether it may run against a snapshot: once every
+    /// group that began before the first `WATCH` is committed. Until then it has to run in a group of
+    /// its own, behind them.
+    pub fn begin_watching(&self) -> bool {
+        match self.watching.load(Ordering::Acquire) {
+            0 => {
+                // The group under way may not know; the one after it does.
+                self.watching.fetch_max(self.store.sequence() + 2, Ordering::AcqRel);
+                false
+            }
+            settled => self.store.sequence() >= settled,
+        }
+    }
+
+    /// Whether anybody may be watching keys.
+    pub fn is_watched(&self) -> bool {
+        self.watching.load(Ordering::Acquire) != 0
     }
 
     /// Says how `SHUTDOWN` ends the process.

@@ -67,7 +67,7 @@ fn watch(ctx: &mut Ctx<'_, '_>) -> Outcome {
         if watches.len() >= WATCHED_KEYS_MAX {
             return Err("ERR too many watched keys; EXEC, DISCARD or UNWATCH first".into());
         }
-        match ctx.view.state(keyspace, key) {
+        match ctx.view.watch(keyspace, key) {
             Ok(state) => watches.push(Watch { database, key: key.into(), state }),
             Err(Stop::Pending) => pending = true,
             Err(other) => return Err(other),

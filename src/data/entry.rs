@@ -39,6 +39,20 @@ impl<'v> Entry<'v> {
     }
 }
 
+/// What a watched key was like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Watched {
+    /// There, last modified then.
+    Present(Stamp),
+    /// Not there. Whoever creates it leaves a stamp, even if it is gone again when we look.
+    Absent {
+        /// Where it was not.
+        keyspace: KeyspaceId,
+        /// The trace of the newest creation.
+        creation: Option<Stamp>,
+    },
+}
+
 /// What was at a key before a write to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Prior {
@@ -128,9 +142,38 @@ impl View<'_> {
         if self.answers_at_once() { self.prior(keyspace, key) } else { Ok(Prior::Unknown) }
     }
 
-    /// What identifies the key's present state to `WATCH`: its stamp, `None` if it is not there.
-    pub fn state(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<Option<Stamp>, Stop> {
-        Ok(self.lookup(keyspace, key)?.map(|entry| entry.header.stamp))
+    /// What `WATCH` remembers of the key.
+    pub fn watch(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<Watched, Stop> {
+        if let Some(entry) = self.lookup(keyspace, key)? {
+            return Ok(Watched::Present(entry.header.stamp));
+        }
+        let creation = self.get(&keys::creations(keyspace, key))?;
+        let creation = creation.and_then(|stamp| stamp.first_chunk().copied());
+        Ok(Watched::Absent { keyspace, creation })
+    }
+
+    /// Whether the key, now in `keyspace`, has not been modified since it was watched.
+    ///
+    /// A key that was not there counts as modified if a key that shares its trace was created, or if
+    /// its database shows another keyspace that has been emptied: rarely too often, never too seldom.
+    pub fn is_as_watched(
+        &self,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        watched: &Watched,
+    ) -> Result<bool, Stop> {
+        if self.watch(keyspace, key)? == *watched {
+            return Ok(true);
+        }
+        match watched {
+            Watched::Absent { keyspace: before, .. } if *before != keyspace => {
+                // Flushed or swapped away. Its traces can be trusted until it is collected.
+                let uncollected = self.get(&keys::trash(*before))?.is_some();
+                let still_absent = self.lookup(keyspace, key)?.is_none();
+                Ok(uncollected && still_absent && self.watch(*before, key)? == *watched)
+            }
+            _ => Ok(false),
+        }
     }
 
     /// Gives the key a value, whatever was there.
@@ -151,6 +194,10 @@ impl View<'_> {
             [body] => self.set_sized(&meta_key, &[&head, body], size_delta),
             [first, second] => self.set_sized(&meta_key, &[&head, first, second], size_delta),
             pieces => self.set_sized(&meta_key, &[&head, &pieces.concat()], size_delta),
+        }
+        if self.is_watched() && !prior.is_live(self.now_ms()) {
+            let stamp = self.stamp();
+            self.set(&keys::creations(keyspace, key), &[&stamp]);
         }
         self.index_expiry(keyspace, key, expires_ms, prior);
         self.retire_unless(keyspace, prior, value.long)

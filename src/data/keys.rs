@@ -10,6 +10,7 @@
 //! | expiry index | `p 'x' unix-ms hash64(key) key` |
 //! | incarnation registry | `p 'g' incarnation` |
 //! | number of keys | `p 'n'` |
+//! | newest creation among keys of one hash range | `p 'w' hash64(key) >> 54` |
 //! | database catalog | `0 'd' tenant database` |
 //! | next keyspace id | `0 'i'` |
 //! | keyspace to be emptied | `0 't' p` |
@@ -136,6 +137,13 @@ pub fn orphan_range() -> (RecordKey, RecordKey) {
 /// Keyspace and incarnation of an orphan note.
 pub fn split_orphan(record: &[u8]) -> (KeyspaceId, Incarnation) {
     (be_u32(&record[5..9]), be_u64(&record[9..17]))
+}
+
+/// Key of the trace that creating a key leaves for `WATCH`: 1024 of them, by the key's hash.
+pub fn creations(keyspace: KeyspaceId, key: &[u8]) -> RecordKey {
+    let mut record = begin(keyspace, b'w');
+    record.extend_from_slice(&((hash64(key) >> 54) as u16).to_be_bytes());
+    record
 }
 
 /// Key of the exact number of keys, kept on stores that answer at once.

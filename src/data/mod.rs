@@ -13,7 +13,7 @@ pub mod string;
 mod tests;
 mod view;
 
-pub use entry::{Entry, Prior};
+pub use entry::{Entry, Prior, Watched};
 pub use keys::KeyspaceId;
 pub use meta::Stamp;
 pub use overlay::{Mark, Overlay};

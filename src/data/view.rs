@@ -28,6 +28,8 @@ pub struct Moment {
     pub seed: u64,
     /// Longest string a command may make.
     pub value_bytes_max: usize,
+    /// Somebody may be watching keys that are not there, so their creation leaves a trace.
+    pub watched: bool,
 }
 
 /// The store at one version plus the group's own writes.
@@ -88,6 +90,11 @@ impl<'a> View<'a> {
     /// Longest string a command may make.
     pub fn value_bytes_max(&self) -> usize {
         self.moment.value_bytes_max
+    }
+
+    /// Whether the creation of keys leaves a trace for `WATCH`.
+    pub(super) fn is_watched(&self) -> bool {
+        self.moment.watched
     }
 
     /// A pseudo-random number, the same ones in the same order for the same seed (splitmix64).

@@ -83,6 +83,7 @@ impl Conn<'_> {
         if pause.holds(batch.writes) && !batch.is_done() {
             pause.wait(batch.writes).await;
         }
+        batch.writes |= batch.watches && !self.worker.server.begin_watching();
         if batch.writes {
             self.input.lend(consumed, &mut batch.input);
             consumed = 0;

@@ -93,6 +93,7 @@ impl Session {
                 _ => false,
             };
             let quits = matches!(&op, Op::Run { spec, .. } if spec.name == "quit");
+            batch.watches |= matches!(&op, Op::Run { spec, .. } if spec.name == "watch");
             batch.ops.push(op);
             if quits {
                 return Taken { consumed: input.len(), needed: 0, last: true };
@@ -131,14 +132,14 @@ impl Session {
         match &mut self.transaction {
             None => Op::Run { spec, request },
             Some(_) if spec.flags.has(Flags::NO_MULTI) => {
-                self.reject("ERR Command not allowed inside a transaction".to_owned())
+                self.reject(b"ERR Command not allowed inside a transaction".to_vec())
             }
             Some(transaction) => {
                 if transaction.bytes() + args.iter().map(<[u8]>::len).sum::<usize>()
                     > TRANSACTION_BYTES_MAX
                     || transaction.len() >= TRANSACTION_COMMANDS_MAX
                 {
-                    return self.reject(crate::error::TRANSACTION_TOO_LARGE.to_owned());
+                    return self.reject(crate::error::TRANSACTION_TOO_LARGE.into());
                 }
                 transaction.push(spec, args);
                 Op::Literal(b"+QUEUED\r\n")
@@ -147,9 +148,9 @@ impl Session {
     }
 
     /// Refuses a command; a transaction it was meant for cannot be executed any more.
-    fn reject(&mut self, text: String) -> Op {
+    fn reject(&mut self, text: Vec<u8>) -> Op {
         self.aborted |= self.transaction.is_some();
-        Op::Error(text.into_bytes().into())
+        Op::Error(text.into())
     }
 
     /// Commands that open, close or bypass a transaction.

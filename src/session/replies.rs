@@ -1,7 +1,5 @@
 //! Error replies of the gates, in Redis 7.0's words.
 
-use std::fmt::Write as _;
-
 use crate::command::Args;
 
 /// Bytes of a command's name and arguments quoted in an error (Redis: 128).
@@ -14,34 +12,40 @@ pub fn is_http(name: &[u8]) -> bool {
 }
 
 /// The number of arguments does not fit the command.
-pub fn wrong_arity(name: &str) -> String {
-    format!("ERR wrong number of arguments for '{name}' command")
+pub fn wrong_arity(name: &str) -> Vec<u8> {
+    format!("ERR wrong number of arguments for '{name}' command").into_bytes()
 }
 
 /// A container has no such subcommand.
-pub fn unknown_subcommand(container: &str, subcommand: &[u8]) -> String {
-    let quoted = quote(subcommand, QUOTED_BYTES_MAX);
-    format!("ERR unknown subcommand '{quoted}'. Try {} HELP.", container.to_uppercase())
+pub fn unknown_subcommand(container: &str, subcommand: &[u8]) -> Vec<u8> {
+    let mut text = b"ERR unknown subcommand '".to_vec();
+    text.extend_from_slice(quoted(subcommand, QUOTED_BYTES_MAX));
+    text.extend_from_slice(b"'. Try ");
+    text.extend_from_slice(container.to_uppercase().as_bytes());
+    text.extend_from_slice(b" HELP.");
+    text
 }
 
 /// There is no such command.
-pub fn unknown_command(args: Args<'_>) -> String {
-    let mut text = String::new();
-    let name = quote(args.get(0), QUOTED_BYTES_MAX);
-    let _ = write!(text, "ERR unknown command '{name}', with args beginning with: ");
-    let mut quoted_len = 0;
+pub fn unknown_command(args: Args<'_>) -> Vec<u8> {
+    let mut text = b"ERR unknown command '".to_vec();
+    text.extend_from_slice(quoted(args.get(0), QUOTED_BYTES_MAX));
+    text.extend_from_slice(b"', with args beginning with: ");
+    let begin = text.len();
     for arg in args.iter().skip(1) {
+        let quoted_len = text.len() - begin;
         if quoted_len >= QUOTED_BYTES_MAX {
             break;
         }
-        let quoted = quote(arg, QUOTED_BYTES_MAX - quoted_len);
-        quoted_len += quoted.len() + 3;
-        let _ = write!(text, "'{quoted}' ");
+        text.push(b'\'');
+        text.extend_from_slice(quoted(arg, QUOTED_BYTES_MAX - quoted_len));
+        text.extend_from_slice(b"' ");
     }
     text
 }
 
-fn quote(bytes: &[u8], bytes_max: usize) -> String {
-    let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len()).min(bytes_max);
-    String::from_utf8_lossy(&bytes[..end]).into_owned()
+/// As much of an argument as Redis quotes: it ends at a zero byte.
+fn quoted(bytes: &[u8], bytes_max: usize) -> &[u8] {
+    let end = memchr::memchr(0, bytes).unwrap_or(bytes.len());
+    &bytes[..end.min(bytes_max)]
 }

@@ -73,6 +73,7 @@ pub fn open(options: EmbeddedOptions) -> Result<EmbeddedStore, OpenError> {
         core,
         writer: Mutex::new(writer),
         threads: Mutex::new(threads),
+        durability: options.durability,
         memtable_bytes: options.memtable_bytes,
         log_bytes: options.log_bytes,
     })
