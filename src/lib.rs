@@ -93,6 +93,7 @@ pub mod error;
 pub mod glob;
 pub mod limits;
 pub mod logging;
+pub mod metrics;
 pub mod net;
 pub mod num;
 pub mod resp;

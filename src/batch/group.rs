@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
 
 use crate::clock;
 use crate::command::Server;
@@ -13,6 +14,7 @@ use crate::data::background::{self, Chore};
 use crate::data::{Moment, Overlay, View, keys};
 use crate::error::Stop;
 use crate::limits::{COMMAND_DEADLINE_MS, CONFLICTS_BEFORE_SPLIT};
+use crate::metrics::GroupTimes;
 use crate::store::{CommitError, ReadError, Store};
 
 use super::Batch;
@@ -76,6 +78,8 @@ pub(super) struct Executor {
     last_now_ms: u64,
     /// Tells this process's commit markers from those of others.
     writer_id: u64,
+    /// What the present group spent its time on; measured for the metrics only.
+    times: GroupTimes,
 }
 
 /// How an attempt to execute a group ended.
@@ -99,6 +103,7 @@ impl Executor {
             caps,
             last_now_ms: 0,
             writer_id: keys::hash64(&clock::unix_us().to_be_bytes()),
+            times: GroupTimes::default(),
         }
     }
 
@@ -110,13 +115,29 @@ impl Executor {
     /// fit come back with ops left to do.
     pub(super) fn execute(&mut self, items: &mut [Item]) {
         let deadline_ms = clock::unix_ms() + COMMAND_DEADLINE_MS;
+        let waiting: usize = items.iter().map(Item::commands).sum();
+        self.times = GroupTimes::default();
         self.execute_until(items, deadline_ms);
+        let mut left = 0;
+        for item in &*items {
+            match item {
+                Item::Batch(batch) => left += batch.remaining(),
+                Item::Chores(_, removed) => self.server.stats.keys_expired(removed.unwrap_or(0)),
+            }
+        }
+        if let Some(metrics) = self.server.stats.metrics() {
+            metrics.group(waiting - left, self.times);
+        }
+    }
+
+    /// The time, if anybody wants to know how long what follows takes.
+    fn now(&self) -> Option<Instant> {
+        self.server.stats.metrics().map(|_| clock::monotonic())
     }
 
     fn execute_until(&mut self, items: &mut [Item], deadline_ms: u64) {
-        if !self.store.executes_once() {
-            items.iter_mut().for_each(Item::save);
-        }
+        // Also on a store that executes once: a refused commit is answered by a second run.
+        items.iter_mut().for_each(Item::save);
         let mut conflicts = 0;
         loop {
             match self.attempt(items) {
@@ -139,7 +160,11 @@ impl Executor {
 
     /// Executes the group once and commits it.
     fn attempt(&mut self, items: &mut [Item]) -> Attempt {
-        if !self.run(items, None) {
+        let (started, fetching) = (self.now(), self.times.reads);
+        let ran = self.run(items, None);
+        let fetching = self.times.reads - fetching;
+        self.times.execution += elapsed(started).saturating_sub(fetching);
+        if !ran {
             return Attempt::Refused("ERR a record of the store cannot be read".to_owned());
         }
         if self.overlay.is_empty() {
@@ -147,7 +172,10 @@ impl Executor {
         }
         let sequence = self.sequence + 1;
         self.sequence = sequence;
-        match self.store.commit(sequence, self.overlay.mutations()) {
+        let started = self.now();
+        let committed = self.store.commit(sequence, self.overlay.mutations());
+        self.times.commit += elapsed(started);
+        match committed {
             Ok(()) => Attempt::Done,
             Err(CommitError::Conflict) => Attempt::Again,
             Err(CommitError::Refused(cause)) => Attempt::Refused(misconf(&cause)),
@@ -185,7 +213,9 @@ impl Executor {
                 return outcome.is_ok();
             }
             items.iter_mut().for_each(Item::restore);
+            let started = self.now();
             self.store.fetch();
+            self.times.reads += elapsed(started);
         }
     }
 
@@ -252,6 +282,10 @@ fn run_items(run: &mut Run<'_, '_>, items: &mut [Item]) -> Result<(), Stop> {
         }
     }
     if pending { Err(Stop::Pending) } else { Ok(()) }
+}
+
+fn elapsed(started: Option<Instant>) -> Duration {
+    started.map_or(Duration::ZERO, |started| clock::monotonic().duration_since(started))
 }
 
 /// Redis's reply to writes it could not make durable.

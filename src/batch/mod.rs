@@ -5,6 +5,7 @@
 //! which executes many batches of many connections as one group.
 
 mod group;
+mod record;
 mod run;
 mod writer;
 

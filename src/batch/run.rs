@@ -2,7 +2,8 @@
 
 use crate::clock;
 use crate::command::state::ReplyMode;
-use crate::command::{Args, Client, Ctx, Outcome, Server, Spec};
+use crate::command::stats::error_kind;
+use crate::command::{Args, Client, Ctx, Flags, Outcome, Server, Spec};
 use crate::data::{Moment, Overlay, View};
 use crate::error::{self, Stop};
 use crate::limits::{BATCH_REPLY_BYTES, TRANSACTION_BYTES_MAX};
@@ -54,6 +55,14 @@ impl Run<'_, '_> {
         if batch.remaining() >= PREFETCH_COMMANDS_MIN {
             self.prefetch(batch, input);
         }
+        let ended = self.ops(batch, input);
+        let (hits, misses) = self.view.take_lookups();
+        batch.client.tally.hits += hits;
+        batch.client.tally.misses += misses;
+        ended
+    }
+
+    fn ops(&mut self, batch: &mut Batch, input: &[u8]) -> Ended {
         while batch.next < batch.ops.len() {
             if self.budget.commands == 0 {
                 return Ended::GroupFull;
@@ -152,19 +161,23 @@ impl Run<'_, '_> {
         if let Some(refusal) = self.refusal
             && spec.is_write()
         {
+            client.tally.failures.push((spec, error_kind(refusal.as_bytes())));
             reply.error(refusal);
             return Ok(());
         }
+        self.view.count_lookups(spec.flags.has(Flags::READONLY));
         let (mark, reply_mark) = (self.view.mark(), reply.mark());
         let mut ctx = Ctx { args, view: self.view, reply, client, server: self.server, in_exec };
         match (spec.run)(&mut ctx) {
             Ok(()) => Ok(()),
             Err(Stop::Pending) => Err(Stop::Pending),
             Err(Stop::Error(text)) => {
+                client.tally.failures.push((spec, error_kind(text.as_bytes())));
                 self.fail(mark, reply, reply_mark, &text);
                 Ok(())
             }
             Err(Stop::Failed(cause)) => {
+                client.tally.failures.push((spec, error_kind(b"ERR")));
                 self.fail(mark, reply, reply_mark, &format!("ERR cannot read the store: {cause}"));
                 Ok(())
             }

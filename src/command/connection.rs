@@ -1,8 +1,17 @@
-//! Commands about the connection itself.
+//! Commands about the connection itself: greeting, authentication, database, end.
 
+use super::state::{ReplyMode, version};
 use super::{Ctx, Flags, Group, Keys, Outcome, Spec};
+use crate::error::{self, Stop};
+use crate::limits::DATABASES;
+use crate::num;
+use crate::resp::Protocol;
 
 const ANY_TIME: Flags = Flags::LOADING.and(Flags::STALE).and(Flags::FAST);
+const BEFORE_AUTH: Flags = ANY_TIME.and(Flags::NOSCRIPT).and(Flags::NO_AUTH).and(Flags::ALLOW_BUSY);
+
+/// The Redis version whose commands and replies these are.
+pub const REDIS_VERSION: &str = "7.0.15";
 
 /// The rows of the connection commands.
 pub const TABLE: &[Spec] = &[
@@ -12,11 +21,42 @@ pub const TABLE: &[Spec] = &[
         "O(1)",
         "Answers PONG, or the message given.",
     ),
+    Spec::new("echo", 2, ANY_TIME, Keys::NONE, echo).doc(
+        Group::Connection,
+        "1.0.0",
+        "O(1)",
+        "Answers with the message given.",
+    ),
     Spec::new("select", 2, ANY_TIME, Keys::NONE, select).doc(
         Group::Connection,
         "1.0.0",
         "O(1)",
         "Changes the connection's database.",
+    ),
+    Spec::new("hello", -1, BEFORE_AUTH, Keys::NONE, hello).doc(
+        Group::Connection,
+        "6.0.0",
+        "O(1)",
+        "Chooses the protocol version and says who answers; can authenticate and name the \
+         connection on the way.",
+    ),
+    Spec::new("auth", -2, BEFORE_AUTH, Keys::NONE, auth).doc(
+        Group::Connection,
+        "1.0.0",
+        "O(N) where N is the number of passwords defined for the user",
+        "Authenticates the connection.",
+    ),
+    Spec::new("quit", -1, BEFORE_AUTH.and(Flags::CONTROL), Keys::NONE, quit).doc(
+        Group::Connection,
+        "1.0.0",
+        "O(1)",
+        "Ends the connection after the replies so far.",
+    ),
+    Spec::new("reset", 1, BEFORE_AUTH.and(Flags::CONTROL), Keys::NONE, reset).doc(
+        Group::Connection,
+        "6.2.0",
+        "O(1)",
+        "Makes the connection what it was when it was opened.",
     ),
 ];
 
@@ -29,14 +69,130 @@ fn ping(ctx: &mut Ctx<'_, '_>) -> Outcome {
     Ok(())
 }
 
+fn echo(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    ctx.reply.bulk(ctx.args.get(1));
+    Ok(())
+}
+
 fn select(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    let index = crate::num::parse_i64(ctx.arg(1)).ok_or("ERR invalid DB index")?;
-    let out_of_range = "ERR DB index is out of range";
-    let database = u8::try_from(index).map_err(|_| out_of_range)?;
-    if database >= crate::limits::DATABASES {
-        return Err(out_of_range.into());
+    let index = num::parse_i64(ctx.arg(1)).ok_or(error::NOT_AN_INTEGER)?;
+    let index = i32::try_from(index)
+        .map_err(|_| "ERR value is out of range, value must between -2147483648 and 2147483647")?;
+    match u8::try_from(index) {
+        Ok(database) if database < DATABASES => ctx.client.database = database,
+        _ => return Err("ERR DB index is out of range".into()),
     }
-    ctx.client.database = database;
     ctx.reply.ok();
+    Ok(())
+}
+
+fn hello(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let protocol = match ctx.args.len() {
+        1 => ctx.reply.protocol(),
+        _ => protocol(ctx.arg(1))?,
+    };
+    let (mut credentials, mut name) = (None, None);
+    let mut at = 2;
+    while at < ctx.args.len() {
+        let (option, behind) = (ctx.arg(at), ctx.args.len() - at - 1);
+        if option.eq_ignore_ascii_case(b"auth") && behind >= 2 {
+            credentials = Some((ctx.arg(at + 1), ctx.arg(at + 2)));
+            at += 3;
+        } else if option.eq_ignore_ascii_case(b"setname") && behind >= 1 {
+            name = Some(label(ctx.arg(at + 1)).ok_or(BAD_NAME)?);
+            at += 2;
+        } else {
+            let option = String::from_utf8_lossy(option);
+            return Err(format!("ERR Syntax error in HELLO option '{option}'").into());
+        }
+    }
+    if let Some((user, password)) = credentials {
+        authenticate(user, password)?;
+    }
+    if let Some(name) = name {
+        ctx.client.relabel(|labels| labels.name = name.to_owned());
+    }
+    ctx.reply.set_protocol(protocol);
+    greet(ctx);
+    Ok(())
+}
+
+fn protocol(text: &[u8]) -> Result<Protocol, Stop> {
+    match num::parse_i64(text) {
+        Some(2) => Ok(Protocol::Resp2),
+        Some(3) => Ok(Protocol::Resp3),
+        Some(_) => Err("NOPROTO unsupported protocol version".into()),
+        None => Err("ERR Protocol version is not an integer or out of range".into()),
+    }
+}
+
+/// Who we are, to clients that look for a Redis of a version they know.
+fn greet(ctx: &mut Ctx<'_, '_>) {
+    let id = ctx.client.shared.id as i64;
+    let reply = &mut *ctx.reply;
+    reply.map(7);
+    for (name, value) in [("server", "redis"), ("version", REDIS_VERSION)] {
+        reply.bulk(name.as_bytes());
+        reply.bulk(value.as_bytes());
+    }
+    reply.bulk(b"proto");
+    reply.integer(version(reply.protocol()).into());
+    reply.bulk(b"id");
+    reply.integer(id);
+    for (name, value) in [("mode", "standalone"), ("role", "master")] {
+        reply.bulk(name.as_bytes());
+        reply.bulk(value.as_bytes());
+    }
+    reply.bulk(b"modules");
+    reply.array(0);
+}
+
+fn auth(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    match ctx.args.len() {
+        2 => {
+            return Err("ERR AUTH <password> called without any password configured for the \
+                        default user. Are you sure your configuration is correct?"
+                .into());
+        }
+        3 => authenticate(ctx.arg(1), ctx.arg(2))?,
+        _ => return Err(error::SYNTAX.into()),
+    }
+    ctx.reply.ok();
+    Ok(())
+}
+
+/// Without configured keys there is one user, who needs no password and may give any.
+fn authenticate(user: &[u8], _password: &[u8]) -> Outcome {
+    match user {
+        b"default" => Ok(()),
+        _ => Err("WRONGPASS invalid username-password pair or user is disabled.".into()),
+    }
+}
+
+/// Why a name or another label was not taken.
+pub const BAD_NAME: &str =
+    "ERR Client names cannot contain spaces, newlines or special characters.";
+
+/// The text as what a connection may call itself: printable ASCII without spaces.
+pub fn label(text: &[u8]) -> Option<&str> {
+    let printable = text.iter().all(u8::is_ascii_graphic);
+    if printable { std::str::from_utf8(text).ok() } else { None }
+}
+
+fn quit(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    ctx.client.closing = true;
+    ctx.reply.ok();
+    Ok(())
+}
+
+fn reset(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let client = &mut *ctx.client;
+    client.database = 0;
+    client.reply_mode = ReplyMode::On;
+    client.watches.clear();
+    (client.no_evict, client.no_touch) = (false, false);
+    client.relabel(|labels| labels.name.clear());
+    ctx.reply.set_protocol(Protocol::Resp2);
+    ctx.reply.simple("RESET");
     Ok(())
 }

@@ -5,12 +5,25 @@
 //! has no effect but on the view, the reply and the client state, which the runner rolls back.
 
 mod bitmap;
+mod client;
+mod client_list;
+mod cluster;
+mod command_info;
+mod config;
 mod connection;
 mod expiry;
 mod generic;
+mod help;
+mod info;
+mod latency;
+mod lolwut;
+mod observe;
 pub mod options;
+mod pause;
 mod scan;
+mod server;
 pub mod state;
+pub mod stats;
 mod string;
 mod table;
 mod transaction;
@@ -221,6 +234,8 @@ pub enum Group {
     Server,
     /// Redis Cluster.
     Cluster,
+    /// Publish and subscribe.
+    PubSub,
 }
 
 /// One row of the table: everything about a command that is not its function.

@@ -2,12 +2,20 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use super::Spec;
+use super::pause::Pause;
+use super::stats::{self, Stats};
+use crate::clock;
 use crate::config::Config;
 use crate::data::{Stamp, Tenant};
+use crate::resp::Protocol;
 use crate::store::Store;
 
 /// A key under `WATCH`, and what it was then.
@@ -35,6 +43,28 @@ pub enum ReplyMode {
     Skip,
 }
 
+/// What a connection calls itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Labels {
+    /// `CLIENT SETNAME`.
+    pub name: String,
+    /// `CLIENT SETINFO LIB-NAME`.
+    pub lib_name: String,
+    /// `CLIENT SETINFO LIB-VER`.
+    pub lib_ver: String,
+}
+
+/// What the commands of a batch met with, for the statistics. Emptied when it is counted.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    /// Keys that reading commands found.
+    pub hits: u64,
+    /// Keys that they did not find.
+    pub misses: u64,
+    /// Which commands failed, and with what kind of error: a place in [`stats::ERROR_KINDS`].
+    pub failures: Vec<(&'static Spec, u8)>,
+}
+
 /// State of one connection that commands read and change. It travels with the connection's batches,
 /// so exactly one thread has it at any time.
 #[derive(Debug, Clone)]
@@ -51,6 +81,16 @@ pub struct Client {
     pub watches: Vec<Watch>,
     /// Set by a command after whose reply the connection ends.
     pub closing: bool,
+    /// What it calls itself.
+    pub labels: Arc<Labels>,
+    /// `CLIENT NO-EVICT`.
+    pub no_evict: bool,
+    /// `CLIENT NO-TOUCH`.
+    pub no_touch: bool,
+    /// What the batch's commands met with.
+    pub tally: Tally,
+    /// The labels others see.
+    published: Arc<Labels>,
 }
 
 /// What other connections may see and do of a connection: `CLIENT LIST`, `CLIENT KILL`.
@@ -66,6 +106,46 @@ pub struct ClientShared {
     pub connected_ms: u64,
     killed: AtomicBool,
     killer: Arc<dyn Killer>,
+    labels: Mutex<Arc<Labels>>,
+    recent: Recent,
+}
+
+/// What a connection last did; written after each batch.
+#[derive(Debug, Default)]
+struct Recent {
+    /// Milliseconds from the start of the process.
+    active_ms: AtomicU64,
+    database: AtomicU8,
+    resp: AtomicU8,
+    flags: AtomicU8,
+    /// The last command's number and one, 0 before the first.
+    command: AtomicU16,
+    /// Commands queued by `MULTI` and one, 0 outside a transaction.
+    queued: AtomicU32,
+}
+
+const NO_EVICT: u8 = 1;
+const NO_TOUCH: u8 = 2;
+
+/// A connection as `CLIENT LIST` shows it.
+#[derive(Debug, Clone)]
+pub struct ClientRow {
+    /// What it calls itself.
+    pub labels: Arc<Labels>,
+    /// When it last sent a command, in milliseconds from the start of the process.
+    pub active_ms: u64,
+    /// Its database.
+    pub database: u8,
+    /// Version of its protocol.
+    pub resp: u8,
+    /// The last command's name.
+    pub command: &'static str,
+    /// Commands queued by `MULTI`, `None` outside a transaction.
+    pub queued: Option<u32>,
+    /// `CLIENT NO-EVICT`.
+    pub no_evict: bool,
+    /// `CLIENT NO-TOUCH`.
+    pub no_touch: bool,
 }
 
 /// Ends connections, from any thread.
@@ -78,7 +158,35 @@ impl ClientShared {
     /// A connection that has just been accepted.
     pub fn new(id: u64, addr: String, laddr: String, now_ms: u64, killer: Arc<dyn Killer>) -> Self {
         let killed = AtomicBool::new(false);
-        ClientShared { id, addr, laddr, connected_ms: now_ms, killed, killer }
+        ClientShared {
+            id,
+            addr,
+            laddr,
+            connected_ms: now_ms,
+            killed,
+            killer,
+            labels: Mutex::default(),
+            recent: Recent::default(),
+        }
+    }
+
+    /// What others see of the connection now.
+    pub fn row(&self) -> ClientRow {
+        let Recent { active_ms, database, resp, flags, command, queued } = &self.recent;
+        let command = usize::from(command.load(Ordering::Relaxed));
+        let flags = flags.load(Ordering::Relaxed);
+        ClientRow {
+            labels: Arc::clone(&self.labels.lock()),
+            active_ms: active_ms.load(Ordering::Relaxed),
+            database: database.load(Ordering::Relaxed),
+            resp: resp.load(Ordering::Relaxed).max(2),
+            command: command
+                .checked_sub(1)
+                .map_or("NULL", |number| stats::registry().specs()[number].name),
+            queued: queued.load(Ordering::Relaxed).checked_sub(1),
+            no_evict: flags & NO_EVICT != 0,
+            no_touch: flags & NO_TOUCH != 0,
+        }
     }
 
     /// Ends the connection as soon as its worker gets to it.
@@ -96,14 +204,64 @@ impl ClientShared {
 impl Client {
     /// The state of a new connection.
     pub fn new(shared: Arc<ClientShared>) -> Client {
+        let labels: Arc<Labels> = Arc::default();
         Client {
+            published: Arc::clone(&labels),
+            labels,
             shared,
             tenant: 0,
             database: 0,
             reply_mode: ReplyMode::On,
             watches: Vec::new(),
             closing: false,
+            no_evict: false,
+            no_touch: false,
+            tally: Tally::default(),
         }
+    }
+
+    /// Changes what the connection calls itself.
+    pub fn relabel(&mut self, change: impl FnOnce(&mut Labels)) {
+        change(Arc::make_mut(&mut self.labels));
+    }
+
+    /// Lets others see what the connection last did.
+    pub fn publish(&mut self, now: Done) {
+        let recent = &self.shared.recent;
+        let flags = u8::from(self.no_evict) * NO_EVICT + u8::from(self.no_touch) * NO_TOUCH;
+        recent.active_ms.store(now.at_ms, Ordering::Relaxed);
+        recent.database.store(self.database, Ordering::Relaxed);
+        recent.resp.store(version(now.protocol), Ordering::Relaxed);
+        recent.flags.store(flags, Ordering::Relaxed);
+        recent.queued.store(now.queued.map_or(0, |queued| queued as u32 + 1), Ordering::Relaxed);
+        if let Some(command) = now.command {
+            recent.command.store(command as u16 + 1, Ordering::Relaxed);
+        }
+        if !Arc::ptr_eq(&self.published, &self.labels) {
+            *self.shared.labels.lock() = Arc::clone(&self.labels);
+            self.published = Arc::clone(&self.labels);
+        }
+    }
+}
+
+/// What [`Client::publish`] needs beside the client.
+#[derive(Debug, Clone, Copy)]
+pub struct Done {
+    /// Milliseconds from the start of the process.
+    pub at_ms: u64,
+    /// The last command's number.
+    pub command: Option<usize>,
+    /// The protocol it speaks.
+    pub protocol: Protocol,
+    /// Commands queued by `MULTI`.
+    pub queued: Option<usize>,
+}
+
+/// The number `HELLO` knows a protocol by.
+pub fn version(protocol: Protocol) -> u8 {
+    match protocol {
+        Protocol::Resp2 => 2,
+        Protocol::Resp3 => 3,
     }
 }
 
@@ -113,6 +271,17 @@ pub struct Server {
     pub config: Config,
     /// Where the data is.
     pub store: Arc<dyn Store>,
+    /// What it has done.
+    pub stats: Stats,
+    /// `CLIENT PAUSE`.
+    pub pause: Pause,
+    /// When it started.
+    pub started: Instant,
+    /// Told apart from every other run by this, 40 hexadecimal digits.
+    pub run_id: String,
+    /// The TCP port served, once bound; 0 without one.
+    pub port: AtomicU16,
+    stop: OnceLock<Sender<()>>,
     clients: Mutex<HashMap<u64, Arc<ClientShared>>>,
     next_client: AtomicU64,
 }
@@ -120,8 +289,34 @@ pub struct Server {
 impl Server {
     /// A process over `store`.
     pub fn new(config: Config, store: Arc<dyn Store>) -> Server {
-        let next_client = AtomicU64::new(1);
-        Server { config, store, clients: Mutex::new(HashMap::new()), next_client }
+        Server {
+            config,
+            store,
+            stats: Stats::default(),
+            pause: Pause::default(),
+            started: clock::monotonic(),
+            run_id: run_id(),
+            port: AtomicU16::new(0),
+            stop: OnceLock::new(),
+            clients: Mutex::default(),
+            next_client: AtomicU64::new(1),
+        }
+    }
+
+    /// Says how `SHUTDOWN` ends the process.
+    pub fn on_shutdown(&self, stop: Sender<()>) {
+        let first = self.stop.set(stop).is_ok();
+        debug_assert!(first, "there is one way to stop");
+    }
+
+    /// Asks the process to stop as `SIGTERM` does; whether there is anybody to ask.
+    pub fn shut_down(&self) -> bool {
+        self.stop.get().is_some_and(|stop| stop.send(()).is_ok())
+    }
+
+    /// Milliseconds since the process started.
+    pub fn uptime_ms(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.started).as_millis() as u64
     }
 
     /// An id for a new connection.
@@ -150,4 +345,10 @@ impl Server {
     pub fn clients_len(&self) -> usize {
         self.clients.lock().len()
     }
+}
+
+fn run_id() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    let word = |salt: u64| RandomState::new().hash_one((salt, clock::unix_us()));
+    format!("{:016x}{:016x}{:08x}", word(0), word(1), word(2) as u32)
 }

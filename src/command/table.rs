@@ -5,10 +5,13 @@ use std::sync::OnceLock;
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Args, Spec, bitmap, connection, expiry, generic, scan, string, transaction};
+use super::{
+    Args, Spec, bitmap, client, cluster, command_info, connection, expiry, generic, observe, scan,
+    server, string, transaction,
+};
 
 /// The tables of all data types, each a list of rows.
-const TABLES: &[&[Spec]] = &[
+static TABLES: &[&[Spec]] = &[
     string::TABLE,
     bitmap::TABLE,
     generic::TABLE,
@@ -16,6 +19,11 @@ const TABLES: &[&[Spec]] = &[
     expiry::TABLE,
     transaction::TABLE,
     connection::TABLE,
+    client::TABLE,
+    server::TABLE,
+    command_info::TABLE,
+    cluster::TABLE,
+    observe::TABLE,
 ];
 /// Longer names than any command has; anything longer is unknown without a look.
 const NAME_BYTES_MAX: usize = 32;
@@ -68,7 +76,9 @@ pub fn lookup(args: Args<'_>) -> Found {
         return Found::Command(spec);
     }
     if args.len() < 2 {
-        return Found::SubcommandMissing(spec);
+        // COMMAND has subcommands and is one.
+        let alone = spec.accepts(1);
+        return if alone { Found::Command(spec) } else { Found::SubcommandMissing(spec) };
     }
     subcommand(spec, args.get(1)).map_or(Found::UnknownSubcommand(spec), Found::Command)
 }

@@ -105,7 +105,9 @@ impl View<'_> {
     /// The key's record if the key is there.
     pub fn lookup(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<Option<Entry<'_>>, Stop> {
         let now_ms = self.now_ms();
-        Ok(self.find(keyspace, key)?.filter(|entry| entry.header.is_live(now_ms)))
+        let entry = self.find(keyspace, key)?.filter(|entry| entry.header.is_live(now_ms));
+        self.note_lookup(entry.is_some());
+        Ok(entry)
     }
 
     /// Whether the key is there.

@@ -39,6 +39,10 @@ pub struct View<'a> {
     incarnations: u16,
     random: u64,
     databases: [Cell<Option<(Tenant, KeyspaceId)>>; DATABASES as usize],
+    /// The present command's lookups are counted.
+    counting: bool,
+    /// Keys looked up that were there, and that were not.
+    lookups: Cell<(u64, u64)>,
 }
 
 impl<'a> View<'a> {
@@ -46,7 +50,34 @@ impl<'a> View<'a> {
     pub fn new(snapshot: &'a dyn Snapshot, overlay: &'a mut Overlay, moment: Moment) -> View<'a> {
         let databases = [const { Cell::new(None) }; DATABASES as usize];
         let random = moment.seed;
-        View { snapshot, overlay, moment, order: 0, incarnations: 0, random, databases }
+        View {
+            snapshot,
+            overlay,
+            moment,
+            order: 0,
+            incarnations: 0,
+            random,
+            databases,
+            counting: false,
+            lookups: Cell::default(),
+        }
+    }
+
+    /// Whether the keys that the next command looks up count as found or not found.
+    pub fn count_lookups(&mut self, counting: bool) {
+        self.counting = counting;
+    }
+
+    /// Keys found and not found since the last call.
+    pub fn take_lookups(&self) -> (u64, u64) {
+        self.lookups.take()
+    }
+
+    pub(super) fn note_lookup(&self, found: bool) {
+        if self.counting {
+            let (hits, misses) = self.lookups.get();
+            self.lookups.set((hits + u64::from(found), misses + u64::from(!found)));
+        }
     }
 
     /// The group's time, Unix milliseconds.

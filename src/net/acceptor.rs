@@ -229,10 +229,12 @@ impl Acceptor {
         let config = &self.server.config;
         let load: usize = self.inboxes.iter().map(|inbox| inbox.load()).sum();
         if load >= config.maxclients {
+            self.server.stats.connection_rejected();
             accepted.socket.refuse(b"-ERR max number of clients reached\r\n");
             return;
         }
         if config.protected_mode && peer.is_some_and(|ip| !ip.to_canonical().is_loopback()) {
+            self.server.stats.connection_rejected();
             accepted.socket.refuse(PROTECTED);
             return;
         }
@@ -242,6 +244,7 @@ impl Acceptor {
             tracing::debug!(%error, "a connection ended before it began");
             return;
         }
+        self.server.stats.connection_received();
         let least = self.inboxes.iter().min_by_key(|inbox| inbox.load());
         least.expect("there is at least one worker").accept(accepted);
     }

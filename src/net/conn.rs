@@ -6,6 +6,7 @@ use super::buffer::Receive;
 use super::stream::Stream;
 use super::worker::Worker;
 use crate::batch::Batch;
+use crate::clock;
 use crate::limits::BATCH_COMMANDS_MAX;
 use crate::session::Session;
 
@@ -72,10 +73,16 @@ impl Conn<'_> {
     /// Takes the complete commands out of the input and runs them.
     async fn batch(&mut self) -> Next {
         let Some(mut batch) = self.batch.take() else { return Next::Close };
+        let arrived = clock::monotonic();
         self.worker.touch(batch.slot);
         let taken = self.session.take(self.input.bytes_mut(), &mut batch);
         let full = batch.requests.len() == BATCH_COMMANDS_MAX;
         let mut consumed = taken.consumed;
+        self.worker.stats.bytes_in.add(consumed as u64);
+        let pause = &self.worker.server.pause;
+        if pause.holds(batch.writes) && !batch.is_done() {
+            pause.wait(batch.writes).await;
+        }
         if batch.writes {
             self.input.lend(consumed, &mut batch.input);
             consumed = 0;
@@ -91,10 +98,14 @@ impl Conn<'_> {
                 tracing::warn!(client = batch.client.shared.id, "output-buffer-limit exceeded");
                 return Next::Close;
             }
+            self.worker.stats.bytes_out.add(batch.reply.len() as u64);
             let pool = &self.worker.pool;
             if !batch.is_done() && pool.send(self.stream, &mut batch.reply).await.is_err() {
                 return Next::Close;
             }
+        }
+        if !batch.ops.is_empty() {
+            self.worker.record(&mut batch, arrived, self.session.queued());
         }
         let closing = taken.last || batch.client.closing;
         batch.shrink();

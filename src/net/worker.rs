@@ -21,7 +21,8 @@ use super::conn;
 use super::stream::Stream;
 use crate::batch::{Batch, Home, Reader, Writer};
 use crate::clock;
-use crate::command::state::{ClientShared, Killer};
+use crate::command::state::{ClientShared, Done, Killer};
+use crate::command::stats::Shard;
 use crate::command::{Client, Server};
 use crate::limits::{RING_ENTRIES, TIMEOUT_CHECK};
 
@@ -146,6 +147,7 @@ pub struct Worker {
     submit: Notify,
     emptied: Notify,
     reader: RefCell<Reader>,
+    pub stats: Arc<Shard>,
 }
 
 /// A connection, as its worker sees it.
@@ -168,6 +170,7 @@ impl Worker {
     ) -> Rc<Worker> {
         Rc::new(Worker {
             number,
+            stats: server.stats.shard(),
             server,
             pool,
             writer,
@@ -290,6 +293,15 @@ impl Worker {
             std::mem::swap(&mut batches, &mut *self.pending.borrow_mut());
             self.writer.submit(&mut batches);
         }
+    }
+
+    /// Counts a batch whose replies are ready, and shows others what the connection did.
+    pub fn record(&self, batch: &mut Batch, arrived: Instant, queued: Option<usize>) {
+        let latency = clock::monotonic().saturating_duration_since(arrived);
+        let command = batch.record(&self.server, &self.stats, latency);
+        let at_ms = self.server.uptime_ms(arrived);
+        let protocol = batch.reply.protocol();
+        batch.client.publish(Done { at_ms, command, protocol, queued });
     }
 
     /// Notes that the connection did something.

@@ -4,12 +4,14 @@
 //! reason to stop, and take everything down in the opposite order within a deadline.
 
 mod background;
+mod figures;
 mod open;
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -23,6 +25,7 @@ use crate::clock;
 use crate::command::Server;
 use crate::config::{Config, Durability, StoreKind};
 use crate::limits::{REGISTERED_BUFFER_BYTES, REGISTERED_BUFFERS_MAX, STOP_CHECK};
+use crate::metrics;
 use crate::net::{Acceptor, Inbox, Listener, Stop, Workers};
 
 /// Serves until SIGTERM, SIGINT or `SHUTDOWN`.
@@ -52,10 +55,17 @@ struct Running {
 fn start(config: Config) -> Result<Running, String> {
     raise_descriptor_limit(config.maxclients);
     let (stop, stopped) = channel();
-    stop_on_signals(stop).map_err(|error| format!("cannot handle signals: {error}"))?;
+    stop_on_signals(stop.clone()).map_err(|error| format!("cannot handle signals: {error}"))?;
     let listeners = bind(&config)?;
     let store = open::open(&config)?;
     let server = Arc::new(Server::new(config, store));
+    server.on_shutdown(stop);
+    let port = listeners.iter().map(Listener::port).find(|&port| port != 0);
+    server.port.store(port.unwrap_or(0), Ordering::Relaxed);
+    if let Some(addr) = server.config.metrics_listen {
+        metrics::serve(addr, figures::command_names(), Arc::clone(&server))
+            .map_err(|error| format!("cannot serve metrics on {addr}: {error}"))?;
+    }
     let inboxes: Vec<Arc<Inbox>> =
         (0..server.config.workers).map(|_| Arc::new(Inbox::default())).collect();
     let homes = inboxes.iter().map(|inbox| Arc::clone(inbox) as Arc<dyn Home>).collect();
@@ -96,6 +106,8 @@ impl Running {
         let _ = self.stopped.recv();
         tracing::info!("stopping");
         let deadline = clock::monotonic() + self.server.config.shutdown_timeout;
+        // What is held back finishes too.
+        self.server.pause.end();
         self.stop_accepting.stop();
         let _ = self.accepting.join();
         self.inboxes.iter().for_each(|inbox| inbox.stop());
@@ -204,6 +216,9 @@ fn banner(config: &Config, listeners: &[Listener]) -> String {
     };
     for listener in listeners {
         line("listening", listener.address());
+    }
+    if let Some(addr) = config.metrics_listen {
+        line("metrics", format!("http://{addr}/metrics"));
     }
     line("store", store_line(config));
     line("workers", config.workers.to_string());

@@ -56,6 +56,11 @@ impl Session {
         }
     }
 
+    /// Commands queued by an open `MULTI`.
+    pub fn queued(&self) -> Option<usize> {
+        self.transaction.as_ref().map(|transaction| transaction.len())
+    }
+
     /// Turns the complete commands at the front of `input` into the ops of `batch`.
     pub fn take(&mut self, input: &mut [u8], batch: &mut Batch) -> Taken {
         batch.reset();

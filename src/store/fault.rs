@@ -121,6 +121,10 @@ impl Store for FaultStore {
         planned || self.inner.outcome_can_be_unknown()
     }
 
+    fn executes_once(&self) -> bool {
+        false
+    }
+
     fn sequence(&self) -> u64 {
         self.inner.sequence()
     }

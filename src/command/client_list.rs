@@ -1,0 +1,200 @@
+//! `CLIENT INFO`, `CLIENT LIST`, `CLIENT KILL`: connections as seen from another one.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use super::state::{Client, ClientRow, ClientShared, version};
+use super::{Ctx, Outcome};
+use crate::clock;
+use crate::error::{self, Stop};
+use crate::num;
+
+/// Kinds of connections Redis tells apart; all of ours are normal ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Normal,
+    Other,
+}
+
+fn kind(text: &[u8]) -> Result<Kind, Stop> {
+    match &*text.to_ascii_lowercase() {
+        b"normal" => Ok(Kind::Normal),
+        b"master" | b"replica" | b"slave" | b"pubsub" => Ok(Kind::Other),
+        _ => {
+            let text = String::from_utf8_lossy(text);
+            Err(format!("ERR Unknown client type '{text}'").into())
+        }
+    }
+}
+
+pub(super) fn info(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let mut text = String::new();
+    own_line(ctx, &mut text, "client|info");
+    ctx.reply.verbatim(text.as_bytes(), *b"txt");
+    Ok(())
+}
+
+pub(super) fn list(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let args = ctx.args.from(2);
+    let is = |name: &str| args.get(0).eq_ignore_ascii_case(name.as_bytes());
+    let mut ids = None;
+    let mut any = true;
+    match args.len() {
+        0 => {}
+        2 if is("type") => any = kind(args.get(1))? == Kind::Normal,
+        2.. if is("id") => ids = Some(chosen_ids(ctx)?),
+        _ => return Err(error::SYNTAX.into()),
+    }
+    let mut text = String::new();
+    for client in ctx.server.clients() {
+        if !any || ids.as_ref().is_some_and(|ids| !ids.contains(&client.id)) {
+            continue;
+        }
+        if client.id == ctx.client.shared.id {
+            own_line(ctx, &mut text, "client|list");
+        } else {
+            line(ctx, &mut text, &client, &client.row());
+        }
+    }
+    ctx.reply.verbatim(text.as_bytes(), *b"txt");
+    Ok(())
+}
+
+fn chosen_ids(ctx: &Ctx<'_, '_>) -> Result<Vec<u64>, Stop> {
+    let id = |text: &[u8]| num::parse_i64(text).ok_or(Stop::from("ERR Invalid client ID"));
+    ctx.args.iter().skip(3).map(|text| id(text).map(|id| id as u64)).collect()
+}
+
+/// The line of the connection that asks: it is not yet published what it has just done.
+fn own_line(ctx: &Ctx<'_, '_>, text: &mut String, command: &'static str) {
+    let Client { shared, labels, database, no_evict, no_touch, .. } = &*ctx.client;
+    let row = ClientRow {
+        labels: Arc::clone(labels),
+        active_ms: ctx.server.uptime_ms(clock::monotonic()),
+        database: *database,
+        resp: version(ctx.reply.protocol()),
+        command,
+        queued: None,
+        no_evict: *no_evict,
+        no_touch: *no_touch,
+    };
+    line(ctx, text, shared, &row);
+}
+
+fn line(ctx: &Ctx<'_, '_>, text: &mut String, client: &ClientShared, row: &ClientRow) {
+    let age_s = ctx.view.now_ms().saturating_sub(client.connected_ms) / 1000;
+    let uptime_ms = ctx.server.uptime_ms(clock::monotonic());
+    let idle_s = uptime_ms.saturating_sub(row.active_ms) / 1000;
+    let mut flags = String::new();
+    for (is_set, flag) in [
+        (row.queued.is_some(), 'x'),
+        (client.is_killed(), 'c'),
+        (client.addr.starts_with('/'), 'U'),
+        (row.no_evict, 'e'),
+        (row.no_touch, 'T'),
+    ] {
+        if is_set {
+            flags.push(flag);
+        }
+    }
+    let flags = if flags.is_empty() { "N" } else { &flags };
+    let queued = row.queued.map_or(-1, i64::from);
+    let labels = &row.labels;
+    // What describes buffers is 0: they belong to the worker, not to a connection.
+    let _ = writeln!(
+        text,
+        "id={} addr={} laddr={} fd=-1 name={} age={age_s} idle={idle_s} flags={flags} db={} sub=0 \
+         psub=0 ssub=0 multi={queued} qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 \
+         oll=0 omem=0 tot-mem=0 events=r cmd={} user=default redir=-1 resp={} lib-name={} \
+         lib-ver={}",
+        client.id,
+        client.addr,
+        client.laddr,
+        labels.name,
+        row.database,
+        row.command,
+        row.resp,
+        labels.lib_name,
+        labels.lib_ver,
+    );
+}
+
+/// Which connections `CLIENT KILL` ends: those that fit all that is given.
+#[derive(Default)]
+struct Filter<'a> {
+    id: Option<u64>,
+    kind: Option<Kind>,
+    addr: Option<&'a [u8]>,
+    laddr: Option<&'a [u8]>,
+    skip_me: bool,
+}
+
+impl<'a> Filter<'a> {
+    fn parse(ctx: &Ctx<'a, '_>) -> Result<Filter<'a>, Stop> {
+        if ctx.args.len() == 3 {
+            return Ok(Filter { addr: Some(ctx.arg(2)), ..Filter::default() });
+        }
+        let mut filter = Filter { skip_me: true, ..Filter::default() };
+        let mut at = 2;
+        while at < ctx.args.len() {
+            if at + 1 == ctx.args.len() {
+                return Err(error::SYNTAX.into());
+            }
+            filter.option(&ctx.arg(at).to_ascii_lowercase(), ctx.arg(at + 1))?;
+            at += 2;
+        }
+        Ok(filter)
+    }
+
+    fn option(&mut self, name: &[u8], value: &'a [u8]) -> Result<(), Stop> {
+        match name {
+            b"id" => match num::parse_i64(value) {
+                Some(id) if id > 0 => self.id = Some(id as u64),
+                _ => return Err("ERR client-id should be greater than 0".into()),
+            },
+            b"type" => self.kind = Some(kind(value)?),
+            b"addr" => self.addr = Some(value),
+            b"laddr" => self.laddr = Some(value),
+            b"user" if value == b"default" => {}
+            b"user" => {
+                let user = String::from_utf8_lossy(value);
+                return Err(format!("ERR No such user '{user}'").into());
+            }
+            b"skipme" if value.eq_ignore_ascii_case(b"yes") => self.skip_me = true,
+            b"skipme" if value.eq_ignore_ascii_case(b"no") => self.skip_me = false,
+            _ => return Err(error::SYNTAX.into()),
+        }
+        Ok(())
+    }
+
+    fn fits(&self, client: &ClientShared) -> bool {
+        self.id.is_none_or(|id| id == client.id)
+            && self.kind.is_none_or(|kind| kind == Kind::Normal)
+            && self.addr.is_none_or(|addr| addr == client.addr.as_bytes())
+            && self.laddr.is_none_or(|laddr| laddr == client.laddr.as_bytes())
+    }
+}
+
+pub(super) fn kill(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let filter = Filter::parse(ctx)?;
+    let mut killed = 0;
+    for client in ctx.server.clients() {
+        let is_me = client.id == ctx.client.shared.id;
+        if is_me && filter.skip_me || !filter.fits(&client) {
+            continue;
+        }
+        killed += 1;
+        if is_me {
+            // Only after it has had its reply.
+            ctx.client.closing = true;
+        } else {
+            client.kill();
+        }
+    }
+    match (ctx.args.len(), killed) {
+        (3, 0) => return Err("ERR No such client".into()),
+        (3, _) => ctx.reply.ok(),
+        _ => ctx.reply.integer(killed),
+    }
+    Ok(())
+}
