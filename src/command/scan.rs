@@ -12,7 +12,7 @@ use crate::data::meta::Header;
 use crate::data::{KeyspaceId, View};
 use crate::error::{self, Stop};
 use crate::limits::{SCAN_COUNT_MAX, SCAN_STEP};
-use crate::store::Scan;
+use crate::store::{Scan, Visitor};
 use crate::{glob, num};
 
 const SCAN_COUNT_DEFAULT: usize = 10;
@@ -64,12 +64,7 @@ impl<'a> Wanted<'a> {
 }
 
 /// Visits the metas in `begin..end` in steps that no store finds too large.
-fn walk(
-    view: &View<'_>,
-    begin: &[u8],
-    end: &[u8],
-    visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-) -> Result<(), Stop> {
+fn walk(view: &View<'_>, begin: &[u8], end: &[u8], visit: &mut Visitor<'_>) -> Result<(), Stop> {
     let mut begin = RecordKey::from_slice(begin);
     loop {
         let (mut seen, mut ended) = (0, false);
