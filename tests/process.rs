@@ -51,6 +51,29 @@ fn what_is_in_flight_at_sigterm_is_finished() {
 }
 
 #[test]
+fn shutdown_ends_it_as_sigterm_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut server = Server::start_with(Subject::Embedded, &embedded(directory.path()));
+    let mut conn = server.connect();
+    conn.command("SET k v");
+    conn.send(&["SHUTDOWN"]);
+    assert_eq!(conn.read_to_close().unwrap(), b"");
+    assert!(server.terminate().success());
+    let server = Server::start_with(Subject::Embedded, &embedded(directory.path()));
+    assert_eq!(server.connect().command("GET k").bulk(), Some(&b"v"[..]));
+}
+
+#[test]
+fn settings_cannot_be_changed_at_run_time() {
+    let server = Server::start(Subject::Memory);
+    let mut conn = server.connect();
+    for line in ["CONFIG SET maxmemory 1", "CONFIG REWRITE"] {
+        let Reply::Error(text) = conn.command(line) else { panic!("{line} is refused") };
+        assert!(text.starts_with(b"ERR "), "{}", String::from_utf8_lossy(&text));
+    }
+}
+
+#[test]
 fn a_second_process_on_the_same_directory_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start_with(Subject::Embedded, &embedded(directory.path()));

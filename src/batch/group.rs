@@ -233,6 +233,7 @@ impl Executor {
             sequence: self.sequence + 1,
             seed: keys::hash64(&clock::unix_us().to_be_bytes()) ^ self.sequence,
             value_bytes_max: self.server.config.request_bytes_max,
+            order: 0,
             watched: self.server.is_watched(),
         }
     }

@@ -211,7 +211,7 @@ impl Run<'_, '_> {
         }
         for watch in &client.watches {
             let keyspace = self.view.keyspace(client.tenant, watch.database)?;
-            if !self.view.is_as_watched(keyspace, &watch.key, &watch.state)? {
+            if !self.view.is_as_watched(client.tenant, keyspace, &watch.key, &watch.state)? {
                 reply.null_array();
                 return Ok(());
             }
@@ -240,9 +240,11 @@ impl Reader {
         self.batches += 1;
         let moment = Moment {
             now_ms: clock::unix_ms(),
-            sequence: 0,
+            sequence: store.sequence(),
             seed: clock::unix_us().wrapping_mul(31).wrapping_add(self.batches),
             value_bytes_max: server.config.request_bytes_max,
+            // After everything of that sequence.
+            order: u16::MAX,
             watched: false,
         };
         let once = store.executes_once();

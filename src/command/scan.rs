@@ -266,8 +266,14 @@ mod tests {
         let mut overlay = Overlay::default();
         let mut calls = Vec::new();
         store.read(&mut |snapshot| {
-            let moment =
-                Moment { now_ms: 1, sequence: 1, seed: 1, value_bytes_max: 1, watched: false };
+            let moment = Moment {
+                now_ms: 1,
+                sequence: 1,
+                seed: 1,
+                value_bytes_max: 1,
+                watched: false,
+                order: 0,
+            };
             let mut view = View::new(snapshot, &mut overlay, moment);
             for (hash, name) in hashes {
                 let mut key = keys::meta_at(1, *hash);

@@ -8,9 +8,9 @@ use std::borrow::Cow;
 use super::keys::{self, KeyspaceId};
 use super::meta::{HEAD, Header, Kind, Long, Stamp};
 use super::string;
-use super::view::View;
+use super::view::{Tenant, View};
 use crate::error::{self, Stop};
-use crate::limits::{CHUNK_BYTES, KEY_BYTES_MAX};
+use crate::limits::{CHUNK_BYTES, DATABASES, KEY_BYTES_MAX};
 
 /// A key's meta record.
 pub struct Entry<'v> {
@@ -44,12 +44,12 @@ impl<'v> Entry<'v> {
 pub enum Watched {
     /// There, last modified then.
     Present(Stamp),
-    /// Not there. Whoever creates it leaves a stamp, even if it is gone again when we look.
+    /// Not there. Whoever creates it leaves a later stamp, even if it is gone again when we look.
     Absent {
         /// Where it was not.
         keyspace: KeyspaceId,
-        /// The trace of the newest creation.
-        creation: Option<Stamp>,
+        /// When it was not.
+        at: Stamp,
     },
 }
 
@@ -147,33 +147,45 @@ impl View<'_> {
         if let Some(entry) = self.lookup(keyspace, key)? {
             return Ok(Watched::Present(entry.header.stamp));
         }
-        let creation = self.get(&keys::creations(keyspace, key))?;
-        let creation = creation.and_then(|stamp| stamp.first_chunk().copied());
-        Ok(Watched::Absent { keyspace, creation })
+        Ok(Watched::Absent { keyspace, at: self.stamp() })
     }
 
     /// Whether the key, now in `keyspace`, has not been modified since it was watched.
     ///
-    /// A key that was not there counts as modified if a key that shares its trace was created, or if
-    /// its database shows another keyspace that has been emptied: rarely too often, never too seldom.
+    /// A key that was not there counts as modified if one that shares its trace was created, or if
+    /// where it was not has been flushed and collected: rarely too often, never too seldom.
     pub fn is_as_watched(
         &self,
+        tenant: Tenant,
         keyspace: KeyspaceId,
         key: &[u8],
         watched: &Watched,
     ) -> Result<bool, Stop> {
-        if self.watch(keyspace, key)? == *watched {
-            return Ok(true);
-        }
-        match watched {
-            Watched::Absent { keyspace: before, .. } if *before != keyspace => {
-                // Flushed or swapped away. Its traces can be trusted until it is collected.
-                let uncollected = self.get(&keys::trash(*before))?.is_some();
-                let still_absent = self.lookup(keyspace, key)?.is_none();
-                Ok(uncollected && still_absent && self.watch(*before, key)? == *watched)
+        match *watched {
+            Watched::Present(stamp) => {
+                Ok(self.lookup(keyspace, key)?.is_some_and(|entry| entry.header.stamp == stamp))
             }
-            _ => Ok(false),
+            Watched::Absent { keyspace: before, at } => Ok(self
+                .is_absent_since(keyspace, key, at)?
+                && (before == keyspace
+                    || self.is_kept(tenant, before)? && self.is_absent_since(before, key, at)?)),
         }
+    }
+
+    fn is_absent_since(&self, keyspace: KeyspaceId, key: &[u8], at: Stamp) -> Result<bool, Stop> {
+        let creation = self.get(&keys::creations(keyspace, key))?;
+        Ok(creation.is_none_or(|stamp| *stamp <= at[..]) && !self.exists(keyspace, key)?)
+    }
+
+    /// Whether a keyspace still has all its records: a database shows it, or it has been flushed and
+    /// not been collected.
+    fn is_kept(&self, tenant: Tenant, keyspace: KeyspaceId) -> Result<bool, Stop> {
+        for database in 0..DATABASES {
+            if self.keyspace(tenant, database)? == keyspace {
+                return Ok(true);
+            }
+        }
+        Ok(self.get(&keys::trash(keyspace))?.is_some())
     }
 
     /// Gives the key a value, whatever was there.

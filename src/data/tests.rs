@@ -43,8 +43,14 @@ impl World {
     fn group<T>(&mut self, mut f: impl FnMut(&mut View<'_>) -> Result<T, Stop>) -> T {
         self.sequence += 1;
         let (now_ms, sequence) = (self.now_ms, self.sequence);
-        let moment =
-            Moment { now_ms, sequence, seed: sequence, value_bytes_max: 8 << 20, watched: false };
+        let moment = Moment {
+            now_ms,
+            sequence,
+            seed: sequence,
+            value_bytes_max: 8 << 20,
+            watched: false,
+            order: 0,
+        };
         let mut result = None;
         self.overlay.reset();
         let overlay = &mut self.overlay;

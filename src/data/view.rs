@@ -22,8 +22,10 @@ pub type Tenant = u32;
 pub struct Moment {
     /// Wall time of the whole group, Unix milliseconds.
     pub now_ms: u64,
-    /// The commit sequence the group will have.
+    /// The commit sequence the group will have; for one that only reads, the newest it may see.
     pub sequence: u64,
+    /// Order of its first command among those of the same sequence.
+    pub order: u16,
     /// Seed of everything random.
     pub seed: u64,
     /// Longest string a command may make.
@@ -56,7 +58,7 @@ impl<'a> View<'a> {
             snapshot,
             overlay,
             moment,
-            order: 0,
+            order: moment.order,
             incarnations: 0,
             random,
             databases,
@@ -108,7 +110,7 @@ impl<'a> View<'a> {
 
     /// Begins the next command: its modifications get a stamp of their own.
     pub fn next_command(&mut self) {
-        self.order = self.order.wrapping_add(1);
+        self.order = self.order.saturating_add(1);
     }
 
     /// The stamp of modifications made by the current command.
