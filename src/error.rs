@@ -4,8 +4,6 @@
 
 use std::borrow::Cow;
 
-use crate::store::ReadError;
-
 /// What keeps a command handler from finishing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stop {
@@ -15,15 +13,6 @@ pub enum Stop {
     Pending,
     /// The store failed to read; the text says how.
     Failed(String),
-}
-
-impl From<ReadError> for Stop {
-    fn from(error: ReadError) -> Stop {
-        match error {
-            ReadError::Pending => Stop::Pending,
-            ReadError::Failed(cause) => Stop::Failed(cause),
-        }
-    }
 }
 
 impl From<&'static str> for Stop {

@@ -9,7 +9,7 @@ pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     run(pattern, text, Case::Exact)
 }
 
-/// As [`matches`], with ASCII letters of either case the same; except for one behind a `\` in a class.
+/// As [`matches()`], with ASCII letters of either case the same, but for one escaped in a class.
 pub fn matches_ignoring_case(pattern: &[u8], text: &[u8]) -> bool {
     run(pattern, text, Case::Ignored)
 }
@@ -114,8 +114,8 @@ fn class(text: &[u8], byte: u8, case: Case) -> (bool, usize) {
     (found != negated, at)
 }
 
-/// Whether the byte is between the two, in either order. C's `char` is signed where Redis runs most,
-/// so that bytes from 0x80 come before ASCII.
+/// Whether the byte is between the two, in either order. C's `char` is signed where Redis runs
+/// most, so that bytes from 0x80 come before ASCII.
 fn in_range(start: u8, end: u8, byte: u8, case: Case) -> bool {
     let (low, high) = if start as i8 > end as i8 { (end, start) } else { (start, end) };
     let folded = |byte: u8| case.fold(byte) as i8;

@@ -1,4 +1,87 @@
-//! ringstone: Redis clients served from an ordered transactional store, in groups, over io_uring.
+//! ringstone: a Redis-protocol server for data that must not be lost.
+//!
+//! Clients speak RESP to it as they would to Redis. It keeps nothing of its own: it is a proxy in
+//! front of an ordered transactional store, embedded in the process. A reply to a write leaves the
+//! process only when the write is durable; every command, and every `MULTI`/`EXEC` block, takes effect
+//! atomically at one point between its arrival and its reply.
+//!
+//! This page is the architecture.
+//!
+//! # The problem
+//!
+//! A durable commit costs a disk's or a cluster's round trip, however small it is. A server that
+//! commits once per command is as slow as that round trip; one that answers before the commit loses
+//! data. ringstone commits once per *group*: all pipeline batches, of all connections, that arrived
+//! while the previous group was being committed. Nobody waits for a timer, a hot key is read and
+//! written once per group however many clients increment it, and the cost of durability is divided by
+//! the number of commands in flight.
+//!
+//! # Layers
+//!
+//! Each uses only those below it (`tests/tidy.rs` checks that):
+//!
+//! | module | owns |
+//! | --- | --- |
+//! | [`cli`] | the command line |
+//! | [`server`] | the process from start to stop, and its background work |
+//! | [`net`] | sockets, buffers registered with io_uring, one event loop per worker thread |
+//! | [`session`] | whether a request may run: names, arity, the `MULTI` queue |
+//! | [`batch`] | which requests share a transaction, and running them |
+//! | [`command`] | what each command means: one table row and one function each |
+//! | [`data`] | how keys and values become ordered records |
+//! | [`store`] | keeping records: the contract, and the stores that fulfil it |
+//!
+//! Leaves that all may use: [`resp`] (the wire format), [`config`], [`limits`] (every bound), [`clock`]
+//! (the only source of time), [`num`] and [`glob`] (Redis's numbers and patterns), [`error`],
+//! [`logging`].
+//!
+//! # Life of a `GET`
+//!
+//! The connection's task receives into a registered buffer ([`net`]). [`resp::Parser`] marks the
+//! arguments of all complete commands in place; [`session::Session`] looks up names and checks arity,
+//! which makes a [`batch::Batch`]. No command of it writes, so the worker itself runs it at once
+//! ([`batch::Reader`]): it takes one snapshot of the store, announces all keys of the batch, and calls
+//! each command's handler with the arguments, a [`data::View`] of the snapshot and the reply buffer.
+//! The handler of `GET` looks up the key's meta record and copies its value into the reply. All
+//! replies of the batch leave in one write, while the next request may already be coming in.
+//!
+//! # Life of a `SET`
+//!
+//! As above, but the batch writes, so it goes whole and in order to the single [`batch::Writer`], with
+//! all others that became ready in the same turn of the event loop. The holder of the writer role
+//! executes everything that waits as one group: handlers read through the view and write into its
+//! overlay, where later commands of the group see it. A handler that fails is undone alone. Then the
+//! overlay is committed; on the embedded store that is one append to the log and one `fdatasync`, by a
+//! thread of its own, while the workers go on serving reads. Only then are the records visible to
+//! snapshots, and only then do the batches return to their workers and the replies to the clients.
+//!
+//! Handlers are synchronous and have no effect beside the view, the reply and the client's state, all
+//! of which can be rolled back. So a group can be executed again from its start: when a store has to
+//! fetch a record first, when a commit conflicts with another process, or when its outcome was unknown
+//! and the commit marker shows that it did not happen.
+//!
+//! # The embedded store
+//!
+//! [`store::embedded`] is a write-ahead log, a write buffer and a cache in memory, and an LSM tree
+//! (fjall). The tree is written only by checkpoints: putting each command's record through it costs
+//! several times what Redis spends on a whole command, while a record that is overwritten a thousand
+//! times between checkpoints reaches the tree once.
+//!
+//! # Data model
+//!
+//! See [`data::keys`] for the records and [`data::meta`] for their layout. Keys are ordered by a hash,
+//! so a `SCAN` cursor is a position that needs no state, and sequential names spread over the whole
+//! keyspace. A key's meta record holds type, expiry, modification stamp and a short string's value;
+//! longer strings are chunks under an incarnation id, which are left to a collector when a key is
+//! deleted or overwritten.
+//!
+//! # Guarantees
+//!
+//! 1. Acknowledged means durable (unless `--durability` says otherwise).
+//! 2. Strictly serializable: reads see only what is durable; commands of one connection take effect in
+//!    order; a pipeline without writes is one consistent snapshot.
+//! 3. Exactly once: an unknown commit is resolved, never blindly retried.
+//! 4. Nothing unbounded: every queue, buffer, frame and reply has a limit in [`limits`].
 
 pub mod batch;
 pub mod cli;

@@ -22,11 +22,11 @@ pub const RECORD_VALUE_BYTES_MAX: usize = 100_000;
 pub const INLINE_VALUE_BYTES_MAX: usize = 4 * 1024;
 /// Longer strings are split into chunks of this length.
 pub const CHUNK_BYTES: usize = 64 * 1024;
-/// The embedded store moves its write buffer to the LSM tree when it is this large; there are at most
-/// two, the second being moved while the first fills again.
+/// The embedded store moves its write buffer to the LSM tree when it is this large; there are at
+/// most two, the second being moved while the first fills again.
 pub const MEMTABLE_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// It also does so when this much log was written: what a start after a crash reads is at most twice
-/// this. Overwriting a few hot keys fills the log, not the buffer, hence the larger bound.
+/// It also does so when this much log was written: what a start after a crash reads is at most
+/// twice this. Overwriting a few hot keys fills the log, not the buffer, hence the larger bound.
 pub const LOG_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Size of a log file.
 pub const LOG_SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
@@ -43,7 +43,7 @@ pub const LOG_ZEROS_BYTES: usize = 1024 * 1024;
 /// have to look into each of them.
 pub const TREE_RUNS_MAX: usize = 16;
 /// Blocks of the LSM tree kept in memory.
-pub const TREE_CACHE_BYTES: u64 = 32 * 1024 * 1024;
+pub const TREE_CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// Files of the LSM tree kept open.
 pub const TREE_FILES_MAX: usize = 256;
 /// Longer values are not kept in the record cache: each would displace too many others.
@@ -111,3 +111,29 @@ const _: () = {
 };
 /// How often a stopping process looks whether its workers have ended.
 pub const STOP_CHECK: Duration = Duration::from_millis(5);
+/// `SCAN` visits at most this many keys in a call, whatever its COUNT: it reads from one snapshot,
+/// which may hold up commits.
+pub const SCAN_COUNT_MAX: usize = 65_536;
+/// Records asked of a store at once where all of a range is wanted.
+pub const SCAN_STEP: usize = 1024;
+/// Keys one connection may watch.
+pub const WATCHED_KEYS_MAX: usize = 65_536;
+/// A key to be watched is compared with so many of those watched already.
+pub const WATCHES_COMPARED_MAX: usize = 64;
+/// How often expired keys and garbage are looked for while there are none.
+pub const BACKGROUND_INTERVAL: Duration = Duration::from_millis(100);
+/// Records that background work changes in one write group: what a group is held up by.
+pub const CHORES_MAX: usize = 256;
+/// Pause between two steps of background work at most; as long as the step took, if that is less.
+pub const CHORES_PAUSE_MAX: Duration = Duration::from_millis(20);
+/// Pause after a store refused background work: doubled each time, from the first to the second.
+pub const REFUSED_PAUSE_MIN: Duration = Duration::from_millis(10);
+/// See [`REFUSED_PAUSE_MIN`].
+pub const REFUSED_PAUSE_MAX: Duration = Duration::from_secs(2);
+/// The expiry index is looked through from this long before the last look: a commit may have been
+/// under way.
+pub const SWEEP_OVERLAP_MS: u64 = 1000;
+/// It is looked through from its beginning this often, in milliseconds.
+pub const SWEEP_AGAIN_MS: u64 = 60_000;
+/// Incarnations compared with their keys in one step, on stores where writes may be blind.
+pub const AUDIT_STEP: usize = 64;

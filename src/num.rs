@@ -1,7 +1,8 @@
 //! Numbers as Redis reads and writes them.
 //!
-//! Strict where Redis is strict, lax where it is lax, and byte for byte the same output: the parser,
-//! the commands and the encoder use these and nothing else to turn text into numbers and back.
+//! Strict where Redis is strict, lax where it is lax, and byte for byte the same output: the
+//! parser, the commands and the encoder use these and nothing else to turn text into numbers and
+//! back.
 
 mod long_double;
 
@@ -38,8 +39,9 @@ pub fn parse_u64(text: &[u8]) -> Option<u64> {
     }
 }
 
-/// Reads a double as C's `strtod` does, if it takes the whole text: decimal, hexadecimal (`0x1.8p3`)
-/// or infinite. Refused are a space in front, NaN, and what is too large or too small for a double.
+/// Reads a double as C's `strtod` does, if it takes the whole text: decimal, hexadecimal
+/// (`0x1.8p3`) or infinite. Refused are a space in front, NaN, and what is too large or too small
+/// for a double.
 pub fn parse_f64(text: &[u8]) -> Option<f64> {
     let literal = Literal::scan(text)?;
     let magnitude = match literal.kind {
@@ -197,8 +199,8 @@ pub fn format_g17(value: f64) -> NumberText {
     text
 }
 
-/// Writes `d.dddd * 10^exponent` as `%g` does: without zeros at the end of the fraction, and with an
-/// exponent only if it is below -4 or past the digits.
+/// Writes `d.dddd * 10^exponent` as `%g` does: without zeros at the end of the fraction, and with
+/// an exponent only if it is below -4 or past the digits.
 fn lay_out(text: &mut NumberText, digits: &[u8; 17], exponent: i32) {
     let significant = digits.iter().rposition(|&digit| digit != b'0').map_or(1, |last| last + 1);
     let with_fraction = |text: &mut NumberText, whole: usize| {

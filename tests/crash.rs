@@ -1,9 +1,9 @@
-//! Property: after `kill -9` under load every acknowledged write is there, no block is half there, and
-//! of what was not acknowledged at most the requests in flight are.
+//! Property: after `kill -9` under load every acknowledged write is there, no block is half there,
+//! and of what was not acknowledged at most the requests in flight are.
 //!
 //! Clients write through many rounds on one data directory; each keeps a model of its own keys in
-//! which a key may have one of the values it could have by now. Requests of one pipeline take effect
-//! in order, so what survives of an unacknowledged pipeline is a prefix of it.
+//! which a key may have one of the values it could have by now. Requests of one pipeline take
+//! effect in order, so what survives of an unacknowledged pipeline is a prefix of it.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 

@@ -1,8 +1,8 @@
 //! Property: for any sequence of commands ringstone and redis-server give the same replies.
 //!
-//! Random sessions over few keys, several databases, `MULTI` blocks and both protocols go, pipelined
-//! in random batches, to both servers; the first different reply is reduced to a short sequence that
-//! still shows a difference, printed in the notation of the scenario files.
+//! Random sessions over few keys, several databases, `MULTI` blocks and both protocols go,
+//! pipelined in random batches, to both servers; the first different reply is reduced to a short
+//! sequence that still shows a difference, printed in the notation of the scenario files.
 //!
 //! `RINGSTONE_FUZZ_SEED` and `RINGSTONE_FUZZ_COMMANDS` override where to begin and how much to do.
 

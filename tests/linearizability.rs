@@ -1,5 +1,5 @@
-//! Property: what concurrent clients see could have happened one request at a time, each at a moment
-//! between its sending and its reply; a `MULTI` block is one request.
+//! Property: what concurrent clients see could have happened one request at a time, each at a
+//! moment between its sending and its reply; a `MULTI` block is one request.
 //!
 //! Histories of registers and counters over few keys are recorded and checked with porcupine, which
 //! searches for such an order. An impossible history is drawn as HTML in the target directory.

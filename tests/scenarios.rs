@@ -1,6 +1,6 @@
 //! Property: ringstone answers byte for byte what Redis 7.0 answers, on every store and with faults
-//! injected. The files in `scenarios/` are run against redis-server and against ringstone; the format
-//! is described in `common/script.rs`.
+//! injected. The files in `scenarios/` are run against redis-server and against ringstone; the
+//! format is described in `common/script.rs`.
 //!
 //! `RINGSTONE_SCENARIOS=text` runs only files and cases whose name contains the text.
 //! `RINGSTONE_BLESS=1` writes what redis-server answers into the files; review the difference.
@@ -17,8 +17,8 @@ use common::script::{self, Blessed, Case, Side, Step};
 use common::text::{self, Now};
 use common::{Conn, DEADLINE, Options, ReadFailure, Reply, Server, Subject};
 
-/// Mismatches printed at most; the rest is counted.
-const SHOWN_MAX: usize = 25;
+/// Mismatches printed unless `RINGSTONE_SHOWN` says otherwise; the rest is counted.
+const SHOWN_DEFAULT: u64 = 25;
 
 #[test]
 fn redis_agrees_with_the_files() {
@@ -67,7 +67,8 @@ fn run(subject: Subject, options: &Options) {
             script::bless(&path, &blessed).unwrap();
         }
     }
-    let shown = failures.iter().take(SHOWN_MAX).cloned().collect::<Vec<_>>().join("\n");
+    let shown = common::env_number("RINGSTONE_SHOWN", SHOWN_DEFAULT) as usize;
+    let shown = failures.iter().take(shown).cloned().collect::<Vec<_>>().join("\n");
     assert!(failures.is_empty(), "{subject:?}: {} mismatches\n{shown}", failures.len());
 }
 

@@ -136,9 +136,8 @@ impl Executor {
     }
 
     fn execute_until(&mut self, items: &mut [Item], deadline_ms: u64) {
-        if !self.store.executes_once() {
-            items.iter_mut().for_each(Item::save);
-        }
+        // Also on a store that executes once: a refused commit is answered by a second run.
+        items.iter_mut().for_each(Item::save);
         let mut conflicts = 0;
         loop {
             match self.attempt(items) {
@@ -256,17 +255,17 @@ impl Executor {
 
 /// Runs every item in order. A pending one does not keep the others from saying what they need.
 fn run_items(run: &mut Run<'_, '_>, items: &mut [Item]) -> Result<(), Stop> {
-    let mut pending = false;
+    let (mut pending, mut full) = (false, false);
     for item in items {
         match item {
+            // Its turn comes in the next group.
+            Item::Batch(_) if full => {}
             Item::Batch(batch) => {
                 let input = std::mem::take(&mut batch.input);
                 let ended = run.batch(batch, &input);
                 batch.input = input;
                 pending |= ended == Ended::Pending;
-                if ended == Ended::GroupFull {
-                    break;
-                }
+                full |= ended == Ended::GroupFull;
             }
             Item::Chores(_, removed) if run.refusal.is_some() => *removed = None,
             Item::Chores(chores, removed) => {

@@ -1,7 +1,7 @@
 //! Decides which requests share a transaction, and runs them.
 //!
 //! A pipeline batch is what one connection sent in one receive. A batch without a write is run on its
-//! worker against a snapshot ([`read`]); one with a write goes whole and in order to the [`Writer`],
+//! worker against a snapshot ([`Reader`]); one with a write goes whole and in order to the [`Writer`],
 //! which executes many batches of many connections as one group.
 
 mod group;
@@ -30,7 +30,7 @@ pub enum Op {
     /// Reply with these bytes.
     Literal(&'static [u8]),
     /// Reply with this error.
-    Error(Box<str>),
+    Error(Box<[u8]>),
     /// End of the transaction without execution: watches are dropped, this is the reply.
     Discard(&'static [u8]),
     /// Execute the queued commands, if no watched key was modified.

@@ -57,7 +57,7 @@ impl Batch {
                 Op::Exec(transaction) => {
                     transaction.iter().for_each(|(spec, _)| counter.command(spec));
                 }
-                Op::Error(text) => shard.error(text.as_bytes()),
+                Op::Error(text) => shard.error(text),
                 Op::Literal(bytes) | Op::Discard(bytes) => {
                     if let Some(text) = bytes.strip_prefix(b"-") {
                         shard.error(text);

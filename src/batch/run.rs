@@ -12,6 +12,9 @@ use crate::store::Store;
 
 use super::{Batch, Op, Transaction};
 
+/// Fewer commands than this do not repay announcing their keys.
+const PREFETCH_COMMANDS_MIN: usize = 3;
+
 /// Why a run of a batch ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ended {
@@ -57,6 +60,9 @@ impl Run<'_, '_> {
     }
 
     fn ops(&mut self, batch: &mut Batch, input: &[u8]) -> Ended {
+        if batch.remaining() >= PREFETCH_COMMANDS_MIN {
+            self.prefetch(batch, input);
+        }
         while batch.next < batch.ops.len() {
             if self.budget.commands == 0 {
                 return Ended::GroupFull;
@@ -72,6 +78,21 @@ impl Run<'_, '_> {
             }
         }
         if batch.is_done() { Ended::Done } else { Ended::ReplyFull }
+    }
+
+    /// Announces the keys of all commands to come. Errors of any kind are left to the commands.
+    fn prefetch(&self, batch: &Batch, input: &[u8]) {
+        let Ok(keyspace) = self.view.keyspace(batch.client.tenant, batch.client.database) else {
+            return;
+        };
+        for op in &batch.ops[batch.next..] {
+            if let Op::Run { spec, request } = op {
+                let args = Args::new(input, batch.requests.command(*request as usize));
+                for key in spec.keys.of(args) {
+                    self.view.prefetch(keyspace, key);
+                }
+            }
+        }
     }
 
     /// Runs one op; afterwards either all of it has happened or nothing.
@@ -95,7 +116,7 @@ impl Run<'_, '_> {
                 Ok(())
             }
             Op::Error(text) => {
-                reply.error(text);
+                reply.error_bytes(text);
                 Ok(())
             }
             Op::Discard(bytes) => {

@@ -4,23 +4,29 @@
 //! called again from the start for the same request (a read was pending, a commit conflicted), so it
 //! has no effect but on the view, the reply and the client state, which the runner rolls back.
 
+mod bitmap;
 mod client;
 mod client_list;
 mod cluster;
 mod command_info;
 mod config;
 mod connection;
+mod expiry;
+mod generic;
 mod help;
 mod info;
 mod latency;
 mod lolwut;
 mod observe;
+pub mod options;
 mod pause;
+mod scan;
 mod server;
 pub mod state;
 pub mod stats;
 mod string;
 mod table;
+mod transaction;
 
 use crate::data::{KeyspaceId, View};
 use crate::error::Stop;
@@ -196,6 +202,19 @@ impl Keys {
     pub const TWO: Keys = Keys { first: 1, last: 2, step: 1 };
     /// All arguments.
     pub const ALL: Keys = Keys { first: 1, last: -1, step: 1 };
+
+    /// The keys among a command's arguments.
+    pub fn of<'a>(&self, args: Args<'a>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let len = args.len();
+        let first = self.first.max(0) as usize;
+        let last = if self.last < 0 {
+            len.saturating_sub(usize::from(self.last.unsigned_abs()))
+        } else {
+            (self.last as usize).min(len.saturating_sub(1))
+        };
+        let end = if first == 0 { 0 } else { last + 1 };
+        (first..end).step_by(self.step.max(1) as usize).map(move |index| args.get(index))
+    }
 }
 
 /// Whom a command serves: its group in `COMMAND DOCS` and its ACL category.

@@ -1,13 +1,25 @@
-//! String commands.
+//! String commands: the table, and those that read a value whole.
 
+mod lcs;
+mod number;
+mod range;
+mod set;
+
+use super::options::GetexOption;
 use super::{Ctx, Flags, Group, Keys, Outcome, Spec};
-use crate::data::string;
-use crate::error::{self, Stop};
-use crate::num;
+use crate::data::{KeyspaceId, View, string};
+use crate::error::Stop;
+use crate::resp::Reply;
 
-const READ_FAST: Flags = Flags::READONLY.and(Flags::FAST);
+pub(super) use range::resolve;
+
+const READ: Flags = Flags::READONLY;
+const READ_FAST: Flags = READ.and(Flags::FAST);
+const WRITE_FAST: Flags = Flags::WRITE.and(Flags::FAST);
 const GROWS: Flags = Flags::WRITE.and(Flags::DENYOOM);
 const GROWS_FAST: Flags = GROWS.and(Flags::FAST);
+/// Keys and values in turn.
+const PAIRS: Keys = Keys { first: 1, last: -1, step: 2 };
 
 /// The rows of the string commands.
 pub const TABLE: &[Spec] = &[
@@ -17,79 +29,194 @@ pub const TABLE: &[Spec] = &[
         "O(1)",
         "Returns the string at a key.",
     ),
-    Spec::new("set", -3, GROWS, Keys::ONE, set).doc(
+    Spec::new("getset", 3, GROWS_FAST, Keys::ONE, set::getset).doc(
+        Group::String,
+        "1.0.0",
+        "O(1)",
+        "Gives a key a new string and returns the one it replaces.",
+    ),
+    Spec::new("getdel", 2, WRITE_FAST, Keys::ONE, getdel).doc(
+        Group::String,
+        "6.2.0",
+        "O(1)",
+        "Returns the string at a key and removes the key.",
+    ),
+    Spec::new("getex", -2, WRITE_FAST, Keys::ONE, getex).doc(
+        Group::String,
+        "6.2.0",
+        "O(1)",
+        "Returns the string at a key and changes when the key expires.",
+    ),
+    Spec::new("mget", -2, READ_FAST, Keys::ALL, mget).doc(
+        Group::String,
+        "1.0.0",
+        "O(N) where N is the number of keys",
+        "Returns the strings at several keys, all of one moment.",
+    ),
+    Spec::new("set", -3, GROWS, Keys::ONE, set::set).doc(
         Group::String,
         "1.0.0",
         "O(1)",
         "Makes a string the value of a key, whatever was there before.",
     ),
-    Spec::new("incr", 2, GROWS_FAST, Keys::ONE, incr).doc(
+    Spec::new("setnx", 3, GROWS_FAST, Keys::ONE, set::setnx).doc(
         Group::String,
         "1.0.0",
         "O(1)",
-        "Adds one to the integer at a key, which is 0 if there is none.",
+        "Makes a string the value of a key that does not exist.",
     ),
-    Spec::new("mset", -3, GROWS, Keys { first: 1, last: -1, step: 2 }, mset).doc(
+    Spec::new("setex", 4, GROWS, Keys::ONE, set::setex).doc(
+        Group::String,
+        "2.0.0",
+        "O(1)",
+        "Makes a string the value of a key for a number of seconds.",
+    ),
+    Spec::new("psetex", 4, GROWS, Keys::ONE, set::psetex).doc(
+        Group::String,
+        "2.6.0",
+        "O(1)",
+        "Makes a string the value of a key for a number of milliseconds.",
+    ),
+    Spec::new("mset", -3, GROWS, PAIRS, set::mset).doc(
         Group::String,
         "1.0.1",
         "O(N) where N is the number of keys",
         "Gives several keys their values in one step.",
     ),
+    Spec::new("msetnx", -3, GROWS, PAIRS, set::msetnx).doc(
+        Group::String,
+        "1.0.1",
+        "O(N) where N is the number of keys",
+        "Gives several keys their values in one step, if none of them exists.",
+    ),
+    Spec::new("append", 3, GROWS_FAST, Keys::ONE, range::append).doc(
+        Group::String,
+        "2.0.0",
+        "O(N) where N is the length of what is added",
+        "Adds to the end of the string at a key, which is empty if there is none.",
+    ),
+    Spec::new("strlen", 2, READ_FAST, Keys::ONE, range::strlen).doc(
+        Group::String,
+        "2.2.0",
+        "O(1)",
+        "Returns how many bytes the string at a key has.",
+    ),
+    Spec::new("getrange", 4, READ, Keys::ONE, range::getrange).doc(
+        Group::String,
+        "2.4.0",
+        "O(N) where N is the length of the part",
+        "Returns the bytes of a string between two positions.",
+    ),
+    Spec::new("substr", 4, READ, Keys::ONE, range::getrange).doc(
+        Group::String,
+        "1.0.0",
+        "O(N) where N is the length of the part",
+        "Returns the bytes of a string between two positions, as GETRANGE does.",
+    ),
+    Spec::new("setrange", 4, GROWS, Keys::ONE, range::setrange).doc(
+        Group::String,
+        "2.2.0",
+        "O(N) where N is the length of what is written",
+        "Overwrites the bytes of a string from a position on.",
+    ),
+    Spec::new("incr", 2, GROWS_FAST, Keys::ONE, number::incr).doc(
+        Group::String,
+        "1.0.0",
+        "O(1)",
+        "Adds one to the integer at a key, which is 0 if there is none.",
+    ),
+    Spec::new("decr", 2, GROWS_FAST, Keys::ONE, number::decr).doc(
+        Group::String,
+        "1.0.0",
+        "O(1)",
+        "Takes one from the integer at a key, which is 0 if there is none.",
+    ),
+    Spec::new("incrby", 3, GROWS_FAST, Keys::ONE, number::incrby).doc(
+        Group::String,
+        "1.0.0",
+        "O(1)",
+        "Adds to the integer at a key, which is 0 if there is none.",
+    ),
+    Spec::new("decrby", 3, GROWS_FAST, Keys::ONE, number::decrby).doc(
+        Group::String,
+        "1.0.0",
+        "O(1)",
+        "Subtracts from the integer at a key, which is 0 if there is none.",
+    ),
+    Spec::new("incrbyfloat", 3, GROWS_FAST, Keys::ONE, number::incrbyfloat).doc(
+        Group::String,
+        "2.6.0",
+        "O(1)",
+        "Adds to the floating-point number at a key, which is 0 if there is none.",
+    ),
+    Spec::new("lcs", -3, READ, Keys::TWO, lcs::lcs).doc(
+        Group::String,
+        "7.0.0",
+        "O(N*M) where N and M are the lengths of the strings",
+        "Finds the longest sequence of bytes that two strings have in common.",
+    ),
 ];
+
+/// Replies with the string at `key`, or null; says whether it is there.
+fn reply_value(
+    view: &View<'_>,
+    reply: &mut Reply,
+    keyspace: KeyspaceId,
+    key: &[u8],
+) -> Result<bool, Stop> {
+    let found = string::get(view, keyspace, key)?;
+    match &found {
+        Some(found) => reply.bulk(&found.value(view, keyspace)?),
+        None => reply.null(),
+    }
+    Ok(found.is_some())
+}
 
 fn get(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let keyspace = ctx.keyspace()?;
-    match string::get(ctx.view, keyspace, ctx.arg(1))? {
-        Some(found) => ctx.reply.bulk(&found.value(ctx.view, keyspace)?),
-        None => ctx.reply.null(),
-    }
+    reply_value(ctx.view, ctx.reply, keyspace, ctx.arg(1))?;
     Ok(())
 }
 
-fn set(ctx: &mut Ctx<'_, '_>) -> Outcome {
+fn mget(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let keyspace = ctx.keyspace()?;
-    let (key, value) = (ctx.arg(1), ctx.arg(2));
-    let prior = ctx.view.prior_if_cheap(keyspace, key)?;
-    string::put(ctx.view, keyspace, key, &[value], 0, prior)?;
-    ctx.reply.ok();
-    Ok(())
+    ctx.reply.array(ctx.args.len() - 1);
+    let mut pending = Ok(());
+    for key in ctx.args.from(1).iter() {
+        match reply_value(ctx.view, ctx.reply, keyspace, key) {
+            Ok(_) => {}
+            // Go on, so that all keys are fetched together.
+            Err(Stop::Pending) => pending = Err(Stop::Pending),
+            Err(other) => return Err(other),
+        }
+    }
+    pending
 }
 
-fn mset(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    if ctx.args.len().is_multiple_of(2) {
-        return Err("ERR wrong number of arguments for 'mset' command".into());
-    }
+fn getdel(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let keyspace = ctx.keyspace()?;
-    for index in (1..ctx.args.len()).step_by(2) {
-        let (key, value) = (ctx.arg(index), ctx.arg(index + 1));
-        let prior = ctx.view.prior_if_cheap(keyspace, key)?;
-        string::put(ctx.view, keyspace, key, &[value], 0, prior)?;
+    if reply_value(ctx.view, ctx.reply, keyspace, ctx.arg(1))? {
+        ctx.view.remove(keyspace, ctx.arg(1))?;
     }
-    ctx.reply.ok();
     Ok(())
 }
 
-fn incr(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    let value = add(ctx, 1)?;
-    ctx.reply.integer(value);
-    Ok(())
-}
-
-/// Adds to the integer at the first argument's key, keeping its expiry.
-fn add(ctx: &mut Ctx<'_, '_>, delta: i64) -> Result<i64, Stop> {
+fn getex(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let keyspace = ctx.keyspace()?;
     let key = ctx.arg(1);
-    let (old, prior) = match string::get(ctx.view, keyspace, key)? {
-        Some(found) => {
-            let value = found.value(ctx.view, keyspace)?;
-            (num::parse_i64(&value).ok_or(error::NOT_AN_INTEGER)?, found.entry.prior()?)
-        }
-        None => (0, ctx.view.prior(keyspace, key)?),
+    let option = GetexOption::parse(ctx.args.from(2))?;
+    if !reply_value(ctx.view, ctx.reply, keyspace, key)? {
+        return Ok(());
+    }
+    let expires_ms = match option {
+        GetexOption::Keep => return Ok(()),
+        GetexOption::Persist => 0,
+        GetexOption::Set(expiry) => expiry.unix_ms(ctx.view.now_ms(), "getex")?,
     };
-    let new = old.checked_add(delta).ok_or(error::OVERFLOW)?;
-    let expires_ms = prior.expires_ms(ctx.view.now_ms());
-    let mut digits = itoa::Buffer::new();
-    let text = digits.format(new).as_bytes();
-    string::put(ctx.view, keyspace, key, &[text], expires_ms, prior)?;
-    Ok(new)
+    if expires_ms != 0 && expires_ms <= ctx.view.now_ms() {
+        ctx.view.remove(keyspace, key)?;
+    } else {
+        ctx.view.set_expiry(keyspace, key, expires_ms)?;
+    }
+    Ok(())
 }

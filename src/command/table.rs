@@ -5,11 +5,19 @@ use std::sync::OnceLock;
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Args, Spec, client, cluster, command_info, connection, observe, server, string};
+use super::{
+    Args, Spec, bitmap, client, cluster, command_info, connection, expiry, generic, observe, scan,
+    server, string, transaction,
+};
 
 /// The tables of all data types, each a list of rows.
 static TABLES: &[&[Spec]] = &[
     string::TABLE,
+    bitmap::TABLE,
+    generic::TABLE,
+    scan::TABLE,
+    expiry::TABLE,
+    transaction::TABLE,
     connection::TABLE,
     client::TABLE,
     server::TABLE,

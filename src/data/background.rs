@@ -1,16 +1,21 @@
 //! What happens to records without a client asking: expired keys, orphaned elements, emptied
 //! keyspaces.
 //!
-//! Each kind of work is a scan that finds a bounded number of records to look at (on any snapshot),
-//! and a step that looks again inside a write group and changes them. Only the step decides, so the
-//! scan may be stale, and several processes may find the same records.
+//! Each kind of work is a search that finds a bounded number of records to look at (on any snapshot),
+//! and a step that looks again inside a write group and changes them. Only the step decides, so a
+//! search may be stale, and several processes may find the same records.
+//!
+//! A search remembers where the last one ended. Removed records leave marks behind in a log-structured
+//! store; a search that began at the front each time would read all of them again and again.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use super::keys::{self, KeyspaceId, RecordKey};
+use super::keys::{self, Incarnation, KeyspaceId, RecordKey};
+use super::meta::{Header, Kind, Long};
 use super::view::{Tenant, View};
 use crate::error::Stop;
-use crate::limits::DATABASES;
+use crate::limits::{DATABASES, SWEEP_AGAIN_MS, SWEEP_OVERLAP_MS};
 use crate::store::{ReadError, Scan, Snapshot};
 
 /// A record that background work should look at.
@@ -27,79 +32,155 @@ pub enum Chore {
     },
     /// An element, or another record that nothing refers to any more.
     Clear(RecordKey),
+    /// A registered incarnation whose key seems to have another one.
+    Audit {
+        /// Where the key is.
+        keyspace: KeyspaceId,
+        /// The incarnation.
+        incarnation: Incarnation,
+        /// The key it was registered for.
+        key: Box<[u8]>,
+    },
 }
 
 /// The keyspaces that databases of the tenant show.
 pub fn keyspaces(snapshot: &dyn Snapshot, tenant: Tenant) -> Result<Vec<KeyspaceId>, ReadError> {
-    (0..DATABASES)
-        .map(|database| {
-            let record = snapshot.get(&keys::catalog(tenant, database))?;
-            Ok(record.map_or_else(|| keys::initial_keyspace(database), |r| keys::be_u32(&r)))
-        })
-        .collect()
-}
-
-/// Finds up to `limit` expiry-index entries that are due at `now_ms`.
-pub fn due(
-    snapshot: &dyn Snapshot,
-    keyspaces: &[KeyspaceId],
-    now_ms: u64,
-    limit: usize,
-) -> Result<Vec<Chore>, ReadError> {
-    let mut chores = Vec::new();
-    for &keyspace in keyspaces {
-        let begin = keys::expiry_at(keyspace, 0);
-        let end = keys::expiry_at(keyspace, now_ms + 1);
-        let scan = Scan { begin: &begin, end: &end, limit: limit - chores.len(), reverse: false };
-        snapshot.scan(scan, &mut |record, _| {
-            let (at_ms, key) = keys::split_expiry(record);
-            chores.push(Chore::Expire { keyspace, at_ms, key: key.into() });
-            ControlFlow::Continue(())
-        })?;
-        if chores.len() >= limit {
-            break;
+    let mut found = Vec::new();
+    let mut pending = Ok(());
+    for database in 0..DATABASES {
+        match snapshot.get(&keys::catalog(tenant, database)) {
+            Ok(record) => {
+                let initial = || keys::initial_keyspace(database);
+                found.push(record.map_or_else(initial, |record| keys::be_u32(&record)));
+            }
+            Err(ReadError::Pending) => pending = Err(ReadError::Pending),
+            Err(failed) => return Err(failed),
         }
     }
-    Ok(chores)
+    pending.map(|()| found)
 }
 
-/// Finds up to `limit` records of orphaned incarnations and of keyspaces to be emptied.
-pub fn garbage(snapshot: &dyn Snapshot, limit: usize) -> Result<Vec<Chore>, ReadError> {
-    let mut chores = Vec::new();
-    let (begin, end) = keys::orphan_range();
-    for note in first_keys(snapshot, &begin, &end, limit)? {
-        let (keyspace, incarnation) = keys::split_orphan(&note);
-        let begin = keys::elements(keyspace, incarnation);
-        let end = keys::prefix_end(&begin);
-        if !clear_range(snapshot, &begin, &end, limit, &mut chores)? {
-            return Ok(chores);
-        }
-        chores.push(Chore::Clear(note));
-    }
-    let (begin, end) = keys::trash_range();
-    for note in first_keys(snapshot, &begin, &end, limit)? {
-        let (begin, end) = keys::keyspace_range(keys::split_trash(&note));
-        if !clear_range(snapshot, &begin, &end, limit, &mut chores)? {
-            return Ok(chores);
-        }
-        chores.push(Chore::Clear(note));
-    }
-    Ok(chores)
+/// Looks for expiry-index entries that are due.
+#[derive(Debug, Default)]
+pub struct Sweep {
+    /// Where to go on in each keyspace's index.
+    marks: HashMap<KeyspaceId, RecordKey>,
+    /// The keyspace to begin with: none waits for another's work to end.
+    turn: usize,
+    /// When the marks were last dropped, Unix milliseconds.
+    began_ms: u64,
 }
 
-/// Adds chores for a range's records; whether the range is then empty within the limit.
-fn clear_range(
-    snapshot: &dyn Snapshot,
-    begin: &[u8],
-    end: &[u8],
-    limit: usize,
-    chores: &mut Vec<Chore>,
-) -> Result<bool, ReadError> {
-    let room = limit.saturating_sub(chores.len());
-    let found = first_keys(snapshot, begin, end, room + 1)?;
-    let whole = found.len() <= room;
-    chores.extend(found.into_iter().take(room).map(Chore::Clear));
-    Ok(whole)
+impl Sweep {
+    /// Finds up to `limit` entries that are due at `now_ms`.
+    pub fn due(
+        &self,
+        snapshot: &dyn Snapshot,
+        keyspaces: &[KeyspaceId],
+        now_ms: u64,
+        limit: usize,
+    ) -> Result<Vec<Chore>, ReadError> {
+        let mut chores = Vec::new();
+        for index in 0..keyspaces.len() {
+            let keyspace = keyspaces[(index + self.turn) % keyspaces.len()];
+            let first = keys::expiry_at(keyspace, 0);
+            let begin = self.marks.get(&keyspace).unwrap_or(&first);
+            let end = keys::expiry_at(keyspace, now_ms.saturating_add(1));
+            let scan = Scan { begin, end: &end, limit: limit - chores.len(), reverse: false };
+            snapshot.scan(scan, &mut |record, _| {
+                let (at_ms, key) = keys::split_expiry(record);
+                chores.push(Chore::Expire { keyspace, at_ms, key: key.into() });
+                ControlFlow::Continue(())
+            })?;
+            if chores.len() >= limit {
+                break;
+            }
+        }
+        Ok(chores)
+    }
+
+    /// Moves on, given what [`Sweep::due`] found at `now_ms` and that it has been dealt with.
+    pub fn done(&mut self, chores: &[Chore], keyspaces: &[KeyspaceId], now_ms: u64, limit: usize) {
+        self.turn = self.turn.wrapping_add(1);
+        if now_ms.saturating_sub(self.began_ms) > SWEEP_AGAIN_MS {
+            self.began_ms = now_ms;
+            self.marks.clear();
+        }
+        if chores.len() < limit {
+            // Everything has been seen, but commits under way may add entries from just before now.
+            for &keyspace in keyspaces {
+                let recent = keys::expiry_at(keyspace, now_ms.saturating_sub(SWEEP_OVERLAP_MS));
+                self.marks.insert(keyspace, recent);
+            }
+            return;
+        }
+        for chore in chores {
+            if let Chore::Expire { keyspace, at_ms, key } = chore {
+                let mut behind = keys::expiry(*keyspace, *at_ms, key);
+                behind.push(0);
+                self.marks.insert(*keyspace, behind);
+            }
+        }
+    }
+}
+
+/// Looks for records of orphaned incarnations and of keyspaces to be emptied.
+#[derive(Debug, Default)]
+pub struct Collector {
+    /// The last record removed.
+    mark: RecordKey,
+}
+
+impl Collector {
+    /// Finds up to `limit` records to remove, and the notes that named them once nothing is left.
+    pub fn garbage(&self, snapshot: &dyn Snapshot, limit: usize) -> Result<Vec<Chore>, ReadError> {
+        let mut chores = Vec::new();
+        let (begin, end) = keys::orphan_range();
+        for note in first_keys(snapshot, &begin, &end, limit)? {
+            let (keyspace, incarnation) = keys::split_orphan(&note);
+            let begin = keys::elements(keyspace, incarnation);
+            let end = keys::prefix_end(&begin);
+            if !self.clear_range(snapshot, begin, &end, limit, &mut chores)? {
+                return Ok(chores);
+            }
+            chores.push(Chore::Clear(note));
+        }
+        let (begin, end) = keys::trash_range();
+        for note in first_keys(snapshot, &begin, &end, limit)? {
+            let (begin, end) = keys::keyspace_range(keys::split_trash(&note));
+            if !self.clear_range(snapshot, begin, &end, limit, &mut chores)? {
+                return Ok(chores);
+            }
+            chores.push(Chore::Clear(note));
+        }
+        Ok(chores)
+    }
+
+    /// Moves on, given that what [`Collector::garbage`] found has been removed.
+    pub fn done(&mut self, chores: &[Chore]) {
+        if let Some(Chore::Clear(last)) = chores.last() {
+            self.mark = last.clone();
+        }
+    }
+
+    /// Adds chores for a range's records; whether the range is then empty within the limit.
+    fn clear_range(
+        &self,
+        snapshot: &dyn Snapshot,
+        mut begin: RecordKey,
+        end: &[u8],
+        limit: usize,
+        chores: &mut Vec<Chore>,
+    ) -> Result<bool, ReadError> {
+        if self.mark >= begin && self.mark[..] < *end {
+            begin = self.mark.clone();
+        }
+        let room = limit.saturating_sub(chores.len());
+        let found = first_keys(snapshot, &begin, end, room + 1)?;
+        let whole = found.len() <= room;
+        chores.extend(found.into_iter().take(room).map(Chore::Clear));
+        Ok(whole)
+    }
 }
 
 fn first_keys(
@@ -116,6 +197,62 @@ fn first_keys(
     Ok(found)
 }
 
+/// Looks through the registry for incarnations that lost their key to a write that did not look.
+///
+/// Only stores that do not answer at once have such writes, so only there is it of use.
+#[derive(Debug, Default)]
+pub struct Audit {
+    /// The keyspace being looked through, by its place in the list.
+    turn: usize,
+    /// The registry entry to go on from.
+    mark: RecordKey,
+}
+
+impl Audit {
+    /// Finds the suspicious ones among the next `limit` incarnations, and where to go on.
+    pub fn next(
+        &self,
+        snapshot: &dyn Snapshot,
+        keyspaces: &[KeyspaceId],
+        limit: usize,
+    ) -> Result<(Vec<Chore>, Audit), ReadError> {
+        let keyspace = keyspaces[self.turn % keyspaces.len()];
+        let (first, end) = keys::registry_range(keyspace);
+        let begin = if self.mark > first && self.mark < end { &self.mark } else { &first };
+        let mut entries = Vec::new();
+        snapshot.scan(Scan { begin, end: &end, limit, reverse: false }, &mut |record, key| {
+            entries.push((keys::split_registry(record), Box::<[u8]>::from(key)));
+            ControlFlow::Continue(())
+        })?;
+        let next = match entries.last() {
+            Some((last, _)) if entries.len() == limit => {
+                Audit { turn: self.turn, mark: keys::registry(keyspace, last + 1) }
+            }
+            _ => Audit { turn: self.turn.wrapping_add(1), mark: RecordKey::new() },
+        };
+        let mut chores = Vec::new();
+        let mut pending = Ok(());
+        for (incarnation, key) in entries {
+            match snapshot.get(&keys::meta(keyspace, &key)) {
+                Ok(meta) if meta.as_deref().and_then(incarnation_of) == Some(incarnation) => {}
+                Ok(_) => chores.push(Chore::Audit { keyspace, incarnation, key }),
+                Err(ReadError::Pending) => pending = Err(ReadError::Pending),
+                Err(failed) => return Err(failed),
+            }
+        }
+        pending.map(|()| (chores, next))
+    }
+}
+
+/// The incarnation a meta record refers to, if it refers to any.
+fn incarnation_of(meta: &[u8]) -> Option<Incarnation> {
+    let header = Header::decode(meta)?;
+    match header.kind {
+        Kind::String => None,
+        Kind::LongString => Long::decode(&meta[super::meta::HEAD..]).map(|long| long.incarnation),
+    }
+}
+
 /// Does one chore inside a write group; whether a key was removed by it.
 pub fn step(view: &mut View<'_>, chore: &Chore) -> Result<bool, Stop> {
     match chore {
@@ -124,24 +261,52 @@ pub fn step(view: &mut View<'_>, chore: &Chore) -> Result<bool, Stop> {
             Ok(false)
         }
         Chore::Expire { keyspace, at_ms, key } => expire(view, *keyspace, *at_ms, key),
+        Chore::Audit { keyspace, incarnation, key } => {
+            audit(view, *keyspace, *incarnation, key)?;
+            Ok(false)
+        }
     }
 }
 
 /// Removes the key if it is due; otherwise files its index entry where it now belongs.
 fn expire(view: &mut View<'_>, keyspace: KeyspaceId, at_ms: u64, key: &[u8]) -> Result<bool, Stop> {
     let now_ms = view.now_ms();
+    let found = match view.find(keyspace, key)? {
+        Some(entry) => Some((entry.header, entry.prior()?)),
+        None => None,
+    };
     view.clear(&keys::expiry(keyspace, at_ms, key));
-    match view.find(keyspace, key)? {
-        Some(entry) if !entry.header.is_live(now_ms) => {
-            let prior = entry.prior()?;
+    match found {
+        Some((header, prior)) if !header.is_live(now_ms) => {
             view.delete(keyspace, key, prior)?;
             Ok(true)
         }
-        Some(entry) if entry.header.expires_ms >= at_ms => {
-            let expires_ms = entry.header.expires_ms;
-            view.set(&keys::expiry(keyspace, expires_ms, key), &[]);
+        // An earlier expiry has an earlier entry.
+        Some((header, _)) if header.expires_ms >= at_ms => {
+            view.set(&keys::expiry(keyspace, header.expires_ms, key), &[]);
             Ok(false)
         }
         _ => Ok(false),
     }
+}
+
+/// Gives an incarnation to the collector if its key has another one, or is not there.
+fn audit(
+    view: &mut View<'_>,
+    keyspace: KeyspaceId,
+    incarnation: Incarnation,
+    key: &[u8],
+) -> Result<(), Stop> {
+    let registry = keys::registry(keyspace, incarnation);
+    // A rename may have given it another key since.
+    let registered = view.get(&registry)?.is_some_and(|owner| *owner == *key);
+    let used = match view.find(keyspace, key)? {
+        Some(entry) => entry.long()?.is_some_and(|long| long.incarnation == incarnation),
+        None => false,
+    };
+    if registered && !used {
+        view.clear(&registry);
+        view.set(&keys::orphan(keyspace, incarnation), &[]);
+    }
+    Ok(())
 }

@@ -10,7 +10,7 @@ use super::meta::{HEAD, Header, Kind, Long, Stamp};
 use super::string;
 use super::view::View;
 use crate::error::{self, Stop};
-use crate::limits::KEY_BYTES_MAX;
+use crate::limits::{CHUNK_BYTES, KEY_BYTES_MAX};
 
 /// A key's meta record.
 pub struct Entry<'v> {
@@ -157,10 +157,21 @@ impl View<'_> {
     }
 
     /// Keeps the index's promise: a key with an expiry has an entry at that time or earlier.
+    ///
+    /// An expiry that is put off keeps its entry, which is filed anew when it comes due. An entry that
+    /// is of no more use goes at once if it is where the expiry says, otherwise when it comes due.
     fn index_expiry(&mut self, keyspace: KeyspaceId, key: &[u8], expires_ms: u64, prior: Prior) {
-        let indexed = matches!(prior, Prior::Present { header, .. }
-            if header.expires_ms != 0 && header.expires_ms <= expires_ms);
-        if expires_ms != 0 && !indexed {
+        let old_ms = match prior {
+            Prior::Present { header, .. } => header.expires_ms,
+            Prior::Unknown | Prior::Absent => 0,
+        };
+        if old_ms != 0 && old_ms <= expires_ms {
+            return;
+        }
+        if old_ms != 0 {
+            self.clear(&keys::expiry(keyspace, old_ms, key));
+        }
+        if expires_ms != 0 {
             self.set(&keys::expiry(keyspace, expires_ms, key), &[]);
         }
     }
@@ -177,7 +188,7 @@ impl View<'_> {
             return Ok(());
         }
         self.clear(&keys::registry(keyspace, old.incarnation));
-        if old.len <= string::CHUNKS_CLEARED_AT_ONCE * crate::limits::CHUNK_BYTES as u64 {
+        if old.len <= string::CHUNKS_CLEARED_AT_ONCE * CHUNK_BYTES as u64 {
             string::clear_chunks(self, keyspace, &old);
         } else {
             self.set(&keys::orphan(keyspace, old.incarnation), &[]);
@@ -188,6 +199,7 @@ impl View<'_> {
     /// Removes a key that is there (live or expired).
     pub fn delete(&mut self, keyspace: KeyspaceId, key: &[u8], prior: Prior) -> Result<(), Stop> {
         self.clear_sized(&keys::meta(keyspace, key));
+        self.index_expiry(keyspace, key, 0, prior);
         self.retire_unless(keyspace, prior, None)
     }
 
@@ -241,7 +253,8 @@ impl View<'_> {
         if let Some(long) = long {
             self.set(&keys::registry(to.0, long.incarnation), &[to.1]);
         }
-        self.clear_sized(&keys::meta(from.0, from.1));
+        // The elements have a new owner, so nothing of them is retired with the old one.
+        self.delete(from.0, from.1, Prior::Present { header, long: None })?;
         Ok(true)
     }
 
@@ -262,11 +275,37 @@ impl View<'_> {
                 self.put(to.0, to.1, &value, target)?;
             }
             Some(long) => {
-                let mut value = Vec::with_capacity(long.len as usize);
-                string::read(self, from.0, &long, 0..long.len, &mut value)?;
-                string::put(self, to.0, to.1, &[&value], expires_ms, target)?;
+                let long = self.copy_chunks(from.0, &long, to)?;
+                let (kind, body) = (header.kind, long.encode());
+                let value = NewValue { kind, expires_ms, body: &[&body], long: Some(long) };
+                self.put(to.0, to.1, &value, target)?;
             }
         }
         Ok(true)
+    }
+
+    /// Gives `to` chunks of its own with the same bytes. Chunks that are not there stay away.
+    fn copy_chunks(
+        &mut self,
+        from: KeyspaceId,
+        old: &Long,
+        to: (KeyspaceId, &[u8]),
+    ) -> Result<Long, Stop> {
+        let new = Long { incarnation: self.new_incarnation(), len: old.len };
+        let mut pending = Ok(new);
+        for index in 0..old.len.div_ceil(CHUNK_BYTES as u64) as u32 {
+            match self.get(&keys::chunk(from, old.incarnation, index)) {
+                Ok(None) => {}
+                Ok(Some(chunk)) => {
+                    let chunk = chunk.into_owned();
+                    self.set(&keys::chunk(to.0, new.incarnation, index), &[&chunk]);
+                }
+                // Go on: the chunks behind this one are wanted too, all in one fetch.
+                Err(Stop::Pending) => pending = Err(Stop::Pending),
+                Err(other) => return Err(other),
+            }
+        }
+        self.set(&keys::registry(to.0, new.incarnation), &[to.1]);
+        pending
     }
 }

@@ -27,6 +27,15 @@ pub enum Kind {
     LongString = 2,
 }
 
+impl Kind {
+    /// The type's name as `TYPE` and `SCAN` know it.
+    pub fn type_name(self) -> &'static str {
+        match self {
+            Kind::String | Kind::LongString => "string",
+        }
+    }
+}
+
 /// The fixed part of a meta record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {

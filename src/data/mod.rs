@@ -3,11 +3,14 @@
 //! Knows what a string, an expiry or a database is made of; knows nothing of commands or replies.
 
 pub mod background;
+mod database;
 pub mod entry;
 pub mod keys;
 pub mod meta;
 mod overlay;
 pub mod string;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub use entry::{Entry, Prior};
@@ -15,3 +18,15 @@ pub use keys::KeyspaceId;
 pub use meta::Stamp;
 pub use overlay::{Mark, Overlay};
 pub use view::{Moment, Tenant, View};
+
+use crate::error::Stop;
+use crate::store::ReadError;
+
+impl From<ReadError> for Stop {
+    fn from(error: ReadError) -> Stop {
+        match error {
+            ReadError::Pending => Stop::Pending,
+            ReadError::Failed(cause) => Stop::Failed(cause),
+        }
+    }
+}

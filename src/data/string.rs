@@ -3,19 +3,25 @@
 //! A chunk that is missing, or shorter than its place in the string, reads as zero bytes, so that a
 //! `SETRANGE` or `SETBIT` far behind the end writes only what it must.
 
-use std::borrow::Cow;
-use std::ops::Range;
+mod edit;
 
-use super::entry::{Entry, NewValue, Prior};
+use std::borrow::Cow;
+use std::ops::{ControlFlow, Range};
+
+use super::entry::{self, Entry, NewValue, Prior};
 use super::keys::{self, KeyspaceId};
 use super::meta::{HEAD, Kind, Long};
 use super::view::View;
 use crate::error::{self, Stop};
 use crate::limits::{CHUNK_BYTES, INLINE_VALUE_BYTES_MAX};
 
+pub use edit::Edit;
+
 /// Up to this many chunks are cleared with their key; more are left to the collector.
 pub const CHUNKS_CLEARED_AT_ONCE: u64 = 4;
 const CHUNK: u64 = CHUNK_BYTES as u64;
+/// What bytes that no chunk holds read as.
+static ZEROS: [u8; CHUNK_BYTES] = [0; CHUNK_BYTES];
 
 /// A string that is there.
 pub struct Found<'v> {
@@ -59,7 +65,28 @@ impl Found<'_> {
             }
         }
     }
+
+    /// Visits the bytes of `range`, which must lie within the string, in pieces and in order, without
+    /// a copy of the whole.
+    pub fn visit(
+        &self,
+        view: &View<'_>,
+        keyspace: KeyspaceId,
+        range: Range<u64>,
+        visit: &mut PieceVisitor<'_>,
+    ) -> Result<(), Stop> {
+        match &self.long {
+            None => {
+                let _ = visit(&self.entry.body()[range.start as usize..range.end as usize]);
+                Ok(())
+            }
+            Some(long) => self::visit(view, keyspace, long, range, visit),
+        }
+    }
 }
+
+/// Sees bytes of a string, and says whether it wants more.
+pub type PieceVisitor<'a> = dyn FnMut(&[u8]) -> ControlFlow<()> + 'a;
 
 /// The string at a key; an error if the key holds another type.
 pub fn get<'v>(
@@ -67,13 +94,40 @@ pub fn get<'v>(
     keyspace: KeyspaceId,
     key: &[u8],
 ) -> Result<Option<Found<'v>>, Stop> {
-    let Some(entry) = view.lookup(keyspace, key)? else { return Ok(None) };
+    view.lookup(keyspace, key)?.map(found).transpose()
+}
+
+/// As [`get`], for a command that goes on to write the key: with what the write must know, even if
+/// what lies there is expired; an error if the key is too long to be written.
+pub fn get_to_replace<'v>(
+    view: &'v View<'_>,
+    keyspace: KeyspaceId,
+    key: &[u8],
+) -> Result<(Option<Found<'v>>, Prior), Stop> {
+    entry::check_key(key)?;
+    let Some(entry) = view.find(keyspace, key)? else { return Ok((None, Prior::Absent)) };
+    let prior = entry.prior()?;
+    if !entry.header.is_live(view.now_ms()) {
+        return Ok((None, prior));
+    }
+    Ok((Some(found(entry)?), prior))
+}
+
+fn found(entry: Entry<'_>) -> Result<Found<'_>, Stop> {
     match entry.header.kind {
         Kind::String | Kind::LongString => {
             let long = entry.long()?;
-            Ok(Some(Found { entry, long }))
+            Ok(Found { entry, long })
         }
     }
+}
+
+/// The error for a string that would be longer than a value may be.
+pub fn check_len(view: &View<'_>, len: u64) -> Result<(), Stop> {
+    if len > view.value_bytes_max() as u64 {
+        return Err(error::STRING_TOO_LONG.into());
+    }
+    Ok(())
 }
 
 /// Appends bytes `range` of a long string to `out`.
@@ -84,26 +138,51 @@ pub fn read(
     range: Range<u64>,
     out: &mut Vec<u8>,
 ) -> Result<(), Stop> {
-    let mut at = range.start;
+    visit(view, keyspace, long, range, &mut |piece| {
+        out.extend_from_slice(piece);
+        ControlFlow::Continue(())
+    })
+}
+
+/// Visits bytes `range` of a long string.
+fn visit(
+    view: &View<'_>,
+    keyspace: KeyspaceId,
+    long: &Long,
+    range: Range<u64>,
+    visit: &mut PieceVisitor<'_>,
+) -> Result<(), Stop> {
     let mut pending = Ok(());
-    while at < range.end {
-        let index = at / CHUNK;
-        let until = range.end.min((index + 1) * CHUNK);
-        let (from, to) = ((at - index * CHUNK) as usize, (until - index * CHUNK) as usize);
-        match view.get(&keys::chunk(keyspace, long.incarnation, index as u32)) {
-            Ok(chunk) => {
-                let have = chunk.as_deref().unwrap_or_default();
-                let end = out.len() + (to - from);
-                out.extend_from_slice(have.get(from..to.min(have.len())).unwrap_or_default());
-                out.resize(end, 0);
-            }
+    for (index, place) in places(range) {
+        match view.get(&keys::chunk(keyspace, long.incarnation, index)) {
             // Go on: the chunks behind this one are wanted too, all in one fetch.
             Err(Stop::Pending) => pending = Err(Stop::Pending),
             Err(other) => return Err(other),
+            Ok(_) if pending.is_err() => {}
+            Ok(chunk) => {
+                let have = chunk.as_deref().unwrap_or_default();
+                let stored = have.get(place.start..place.end.min(have.len())).unwrap_or_default();
+                let missing = &ZEROS[..place.len() - stored.len()];
+                for piece in [stored, missing] {
+                    if !piece.is_empty() && visit(piece).is_break() {
+                        return Ok(());
+                    }
+                }
+            }
         }
-        at = until;
     }
     pending
+}
+
+/// The chunks that bytes `range` of a string lie in, each with the part of it that they take.
+fn places(range: Range<u64>) -> impl Iterator<Item = (u32, Range<usize>)> {
+    let end = if range.is_empty() { 0 } else { range.end.div_ceil(CHUNK) };
+    (range.start / CHUNK..end).map(move |index| {
+        let begin = index * CHUNK;
+        let from = range.start.max(begin) - begin;
+        let to = range.end.min(begin + CHUNK) - begin;
+        (index as u32, from as usize..to as usize)
+    })
 }
 
 /// Makes `value` (in pieces) the string at `key`.
@@ -120,7 +199,7 @@ pub fn put(
         let new = NewValue { kind: Kind::String, expires_ms, body: value, long: None };
         return view.put(keyspace, key, &new, prior);
     }
-    super::entry::check_key(key)?;
+    entry::check_key(key)?;
     let long = Long { incarnation: view.new_incarnation(), len: len as u64 };
     let joined;
     let value: &[u8] = match value {
@@ -148,73 +227,6 @@ fn put_long(
     let body = long.encode();
     let new = NewValue { kind: Kind::LongString, expires_ms, body: &[&body], long: Some(long) };
     view.put(keyspace, key, &new, prior)
-}
-
-/// Overwrites bytes from `offset` on, growing the string with zeros as needed; returns its length.
-///
-/// The key's expiry is kept. `bytes` must not be empty.
-pub fn write_at(
-    view: &mut View<'_>,
-    keyspace: KeyspaceId,
-    key: &[u8],
-    offset: u64,
-    bytes: &[u8],
-) -> Result<u64, Stop> {
-    let end = offset.saturating_add(bytes.len() as u64);
-    if end > view.value_bytes_max() as u64 {
-        return Err(error::STRING_TOO_LONG.into());
-    }
-    let (prior, found) = match get(view, keyspace, key)? {
-        Some(found) => (found.entry.prior()?, Some((found.long, found.entry.body().to_vec()))),
-        // An expired record may still lie there.
-        None => (view.prior(keyspace, key)?, None),
-    };
-    let expires_ms = prior.expires_ms(view.now_ms());
-    match found {
-        Some((Some(long), _)) => write_chunks(view, keyspace, key, long, offset, bytes, prior),
-        other => {
-            let mut value = other.map(|(_, value)| value).unwrap_or_default();
-            let len = value.len().max(end as usize);
-            value.resize(len, 0);
-            value[offset as usize..end as usize].copy_from_slice(bytes);
-            put(view, keyspace, key, &[&value], expires_ms, prior)?;
-            Ok(len as u64)
-        }
-    }
-}
-
-/// Writes into the chunks that `offset..` touches, and the new length into the meta.
-fn write_chunks(
-    view: &mut View<'_>,
-    keyspace: KeyspaceId,
-    key: &[u8],
-    long: Long,
-    offset: u64,
-    bytes: &[u8],
-    prior: Prior,
-) -> Result<u64, Stop> {
-    let end = offset + bytes.len() as u64;
-    let mut at = offset;
-    while at < end {
-        let index = at / CHUNK;
-        let until = end.min((index + 1) * CHUNK);
-        let record = keys::chunk(keyspace, long.incarnation, index as u32);
-        let (from, to) = ((at - index * CHUNK) as usize, (until - index * CHUNK) as usize);
-        let piece = &bytes[(at - offset) as usize..(until - offset) as usize];
-        if from == 0 && (to == CHUNK_BYTES || until >= long.len) {
-            view.set(&record, &[piece]);
-        } else {
-            let mut chunk = view.get(&record)?.map(Cow::into_owned).unwrap_or_default();
-            chunk.resize(chunk.len().max(to), 0);
-            chunk[from..to].copy_from_slice(piece);
-            view.set(&record, &[&chunk]);
-        }
-        at = until;
-    }
-    let long = Long { len: long.len.max(end), ..long };
-    let expires_ms = prior.expires_ms(view.now_ms());
-    put_long(view, keyspace, key, long, expires_ms, prior)?;
-    Ok(long.len)
 }
 
 /// Removes all chunks of a long string.

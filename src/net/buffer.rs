@@ -2,17 +2,60 @@
 
 use std::cell::Cell;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio_uring::buf::BoundedBuf;
 use tokio_uring::buf::BoundedBufMut;
 use tokio_uring::buf::fixed::{FixedBuf, FixedBufPool};
 
 use super::stream::Stream;
-use crate::limits::{HEAP_BUFFER_BYTES_MIN, IDLE_BUFFER_BYTES_MAX, REGISTERED_BUFFER_BYTES};
+use crate::limits::{
+    BATCH_REPLY_BYTES, HEAP_BUFFER_BYTES_MIN, IDLE_BUFFER_BYTES_MAX, REGISTERED_BUFFER_BYTES,
+};
 use crate::resp::Reply;
+
+/// Bytes that the large buffers of all connections together may take.
+#[derive(Debug)]
+pub struct Budget {
+    used: AtomicUsize,
+    max: usize,
+}
+
+impl Budget {
+    /// A budget of `max` bytes, none of them used.
+    pub fn new(max: usize) -> Arc<Budget> {
+        Arc::new(Budget { used: AtomicUsize::new(0), max })
+    }
+
+    /// Takes `bytes` until the charge is dropped; `None` if they are not there.
+    fn charge(self: &Arc<Budget>, bytes: usize) -> Option<Charge> {
+        let used = self.used.fetch_add(bytes, Ordering::Relaxed);
+        let charge = Charge { budget: Arc::clone(self), bytes };
+        (used + bytes <= self.max).then_some(charge)
+    }
+}
+
+/// Bytes taken from a [`Budget`], given back on drop.
+struct Charge {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// The error when the [`Budget`] is used up.
+fn out_of_budget() -> io::Error {
+    io::Error::new(io::ErrorKind::OutOfMemory, "client-memory-max is used up")
+}
 
 /// A worker's registered buffers.
 pub struct Pool {
+    budget: Arc<Budget>,
     registered: Option<FixedBufPool<Vec<u8>>>,
     /// Buffers connections may still keep for receiving; the rest is for sending.
     receive_left: Cell<usize>,
@@ -21,7 +64,7 @@ pub struct Pool {
 impl Pool {
     /// Registers `buffers` buffers with the ring of the current runtime. Where the kernel refuses
     /// (`RLIMIT_MEMLOCK`), half as many are tried, down to none.
-    pub fn register(mut buffers: usize) -> Pool {
+    pub fn register(mut buffers: usize, budget: Arc<Budget>) -> Pool {
         while buffers > 1 {
             let pool = FixedBufPool::new(
                 std::iter::repeat_with(|| Vec::with_capacity(REGISTERED_BUFFER_BYTES))
@@ -30,11 +73,11 @@ impl Pool {
             if pool.register().is_ok() {
                 // Connections hold a receive buffer each, but a send buffer only while sending.
                 let receive_left = Cell::new(buffers - buffers.div_ceil(4));
-                return Pool { registered: Some(pool), receive_left };
+                return Pool { budget, registered: Some(pool), receive_left };
             }
             buffers /= 2;
         }
-        Pool { registered: None, receive_left: Cell::new(0) }
+        Pool { budget, registered: None, receive_left: Cell::new(0) }
     }
 
     fn take(&self) -> Option<FixedBuf> {
@@ -43,7 +86,7 @@ impl Pool {
 
     /// A buffer for a connection to receive into.
     pub fn receive(&self) -> Receive<'_> {
-        Receive { pool: self, buf: self.fresh(), filled: 0, grow: false }
+        Receive { pool: self, buf: self.fresh(), filled: 0, grow: false, charge: None }
     }
 
     fn fresh(&self) -> Buf {
@@ -69,6 +112,10 @@ impl Pool {
             reply.clear();
             return stream.write_fixed(buf, len).await;
         }
+        let mut _charge = None;
+        if reply.len() > BATCH_REPLY_BYTES {
+            _charge = Some(self.budget.charge(reply.len()).ok_or_else(out_of_budget)?);
+        }
         let (result, buf) = stream.write_all(reply.take()).await;
         if buf.capacity() <= IDLE_BUFFER_BYTES_MAX {
             reply.give_back(buf);
@@ -91,6 +138,8 @@ pub struct Receive<'p> {
     filled: usize,
     /// The last receive filled all the room there was.
     grow: bool,
+    /// Held for a buffer larger than an idle connection may have.
+    charge: Option<Charge>,
 }
 
 impl Drop for Receive<'_> {
@@ -136,6 +185,9 @@ impl Receive<'_> {
             self.release();
             self.buf = self.pool.fresh();
         }
+        if self.capacity() <= IDLE_BUFFER_BYTES_MAX {
+            self.charge = None;
+        }
     }
 
     /// Moves the first `count` bytes into `owned`, without copying where the buffer can be spared.
@@ -156,24 +208,31 @@ impl Receive<'_> {
     }
 
     /// Makes room for at least `needed` more bytes (0: not known).
-    pub fn reserve(&mut self, needed: usize) {
+    ///
+    /// # Errors
+    ///
+    /// All connections together use as much memory as they may.
+    pub fn reserve(&mut self, needed: usize) -> io::Result<()> {
         let capacity = self.capacity();
         let target = if needed > 0 {
             self.filled + needed
-        } else if self.filled == capacity {
-            capacity * 2
-        } else if self.grow && capacity < IDLE_BUFFER_BYTES_MAX {
+        } else if self.filled == capacity || (self.grow && capacity < IDLE_BUFFER_BYTES_MAX) {
             capacity * 2
         } else {
-            return;
+            return Ok(());
         };
         if target <= capacity {
-            return;
+            return Ok(());
+        }
+        if target > IDLE_BUFFER_BYTES_MAX {
+            self.charge = None;
+            self.charge = Some(self.pool.budget.charge(target).ok_or_else(out_of_budget)?);
         }
         let mut larger = Vec::with_capacity(target);
         larger.extend_from_slice(self.bytes());
         self.release();
         self.buf = Buf::Heap(larger);
+        Ok(())
     }
 
     fn release(&mut self) {

@@ -111,7 +111,13 @@ impl Conn<'_> {
         batch.shrink();
         self.batch = Some(batch);
         self.input.consume(consumed);
-        self.input.reserve(taken.needed);
+        if let Err(error) = self.input.reserve(taken.needed) {
+            if let Some(batch) = &mut self.batch {
+                tracing::warn!(client = batch.client.shared.id, %error, "closing a connection");
+                batch.reply.error("ERR too much memory is used by requests of all clients; retry");
+            }
+            return Next::Close;
+        }
         match (closing, full) {
             (true, _) => Next::Close,
             (false, true) => Next::Parse,

@@ -1,7 +1,7 @@
 //! Moves bytes between sockets and sessions: io_uring event loops, one per worker.
 //!
-//! The [`acceptor`] gives each new connection to the worker that has the fewest; from then on one
-//! thread alone serves it ([`conn`]), with buffers registered with that thread's ring ([`buffer`]).
+//! The `acceptor` gives each new connection to the worker that has the fewest; from then on one
+//! thread alone serves it (`conn`), with buffers registered with that thread's ring (`buffer`).
 
 mod acceptor;
 mod buffer;

@@ -16,7 +16,7 @@ use slab::Slab;
 use tokio::sync::Notify;
 
 use super::acceptor::Accepted;
-use super::buffer::Pool;
+use super::buffer::{Budget, Pool};
 use super::conn;
 use super::stream::Stream;
 use crate::batch::{Batch, Home, Reader, Writer};
@@ -98,14 +98,16 @@ impl Workers {
         writer: &Arc<Writer>,
     ) -> io::Result<Workers> {
         let (ready, started) = std::sync::mpsc::channel();
+        let budget = Budget::new(server.config.client_memory_max);
         let mut threads = Vec::new();
         for (number, inbox) in inboxes.iter().enumerate() {
             let (inbox, server) = (Arc::clone(inbox), Arc::clone(server));
             let (writer, ready) = (Arc::clone(writer), ready.clone());
+            let budget = Arc::clone(&budget);
             let thread = std::thread::Builder::new().name(format!("worker-{number}"));
             threads.push(thread.spawn(move || match runtime() {
                 Ok(runtime) => runtime.block_on(async move {
-                    let pool = Pool::register(buffers);
+                    let pool = Pool::register(buffers, budget);
                     let _ = ready.send(Ok(()));
                     Worker::new(number, server, writer, inbox, pool).run().await;
                 }),

@@ -3,6 +3,8 @@
 //! 64 bits of significand: the digits a client gets back differ from those of a double already for
 //! 0.1 + 0.2, so that nothing less gives Redis's replies.
 
+use std::ops::Add;
+
 use rustc_apfloat::ieee::{Double, X87DoubleExtended};
 use rustc_apfloat::{Float, FloatConvert, Round};
 
@@ -19,8 +21,8 @@ const DECIMALS: usize = 17;
 const DECIMALS_SCALE: u128 = 100_000_000_000_000_000;
 
 impl LongDouble {
-    /// Reads what C's `strtold` reads, if it takes the whole text; see [`super::parse_f64`] for what
-    /// is refused. An infinity is read: whether it may be used is the caller's to decide.
+    /// Reads what C's `strtold` reads, if it takes the whole text; see [`super::parse_f64`] for
+    /// what is refused. An infinity is read: whether it may be used is the caller's to decide.
     pub fn parse(text: &[u8]) -> Option<LongDouble> {
         if text.len() >= TEXT_BYTES_MAX {
             return None;
@@ -45,12 +47,6 @@ impl LongDouble {
         LongDouble(Double::from_bits(value.to_bits().into()).convert(&mut loses_info).value)
     }
 
-    /// The sum, rounded to the nearest.
-    #[must_use]
-    pub fn add(self, other: LongDouble) -> LongDouble {
-        LongDouble((self.0 + other.0).value)
-    }
-
     /// Whether this is no number, such as the sum of opposite infinities.
     pub fn is_nan(self) -> bool {
         self.0.is_nan()
@@ -61,8 +57,8 @@ impl LongDouble {
         self.0.is_infinite()
     }
 
-    /// Formats the value as Redis replies and stores it: up to 17 decimals, no zeros at their end, no
-    /// exponent, up to 4,950 bytes.
+    /// Formats the value as Redis replies and stores it: up to 17 decimals, no zeros at their end,
+    /// no exponent, up to 4,950 bytes.
     pub fn format(self) -> String {
         if !self.0.is_finite() {
             let text = if self.is_nan() { "nan" } else { "inf" };
@@ -70,7 +66,8 @@ impl LongDouble {
         }
         let bits = self.0.to_bits();
         let significand = bits as u64;
-        // Of the significand's lowest bit. Subnormal numbers have the exponent of the smallest normal.
+        // Of the significand's lowest bit. Subnormal numbers have the exponent of the smallest
+        // normal.
         let exponent = ((bits >> 64) as i32 & 0x7fff).max(1) - 16383 - 63;
         let sign = if self.0.is_negative() { "-" } else { "" };
         if exponent >= 0 {
@@ -80,6 +77,15 @@ impl LongDouble {
         let text = format!("{sign}{whole}.{fraction:0DECIMALS$}");
         let text = text.trim_end_matches('0').trim_end_matches('.');
         if text == "-0" { "0".to_string() } else { text.to_string() }
+    }
+}
+
+/// The sum, rounded to the nearest.
+impl Add for LongDouble {
+    type Output = LongDouble;
+
+    fn add(self, other: LongDouble) -> LongDouble {
+        LongDouble((self.0 + other.0).value)
     }
 }
 

@@ -1,5 +1,5 @@
-//! The property: Redis 7.0.15 gives the same answers. The tables hold what it replied, on x86-64, to
-//! seeded random input and to hand-picked edges.
+//! The property: Redis 7.0.15 gives the same answers. The tables hold what it replied, on x86-64,
+//! to seeded random input and to hand-picked edges.
 
 use super::{LongDouble, format_f64, format_g17, parse_f64, parse_i64, parse_u64};
 
@@ -94,7 +94,7 @@ fn long_double_sums_agree_with_redis() {
     for row in rows(include_str!("incrbyfloat.tsv")) {
         let [a, b, expected] = row[..] else { panic!("three columns") };
         let sum = LongDouble::parse(a.as_bytes())
-            .and_then(|a| LongDouble::parse(b.as_bytes()).map(|b| a.add(b)));
+            .and_then(|a| LongDouble::parse(b.as_bytes()).map(|b| a + b));
         let ours = match sum {
             None => "invalid".to_string(),
             Some(sum) if sum.is_nan() || sum.is_infinite() => "not-finite".to_string(),
@@ -110,10 +110,10 @@ fn long_doubles_at_the_ends_of_their_range() {
     let digits = largest.format();
     assert_eq!(digits.len(), 4933);
     assert!(digits.starts_with("118973149535723176502"));
-    assert!(largest.add(largest).is_infinite());
+    assert!((largest + largest).is_infinite());
     let infinity = LongDouble::parse(b"inf").unwrap();
     assert_eq!(infinity.format(), "inf");
-    assert!(infinity.add(LongDouble::parse(b"-inf").unwrap()).is_nan());
+    assert!((infinity + LongDouble::parse(b"-inf").unwrap()).is_nan());
     assert_eq!(LongDouble::parse(b"3.7e-4951").unwrap().format(), "0");
     assert_eq!(LongDouble::parse(b"-3.7e-4951").unwrap().format(), "0");
     assert_eq!(LongDouble::from_f64(13.361389338970184).format(), "13.36138933897018433");

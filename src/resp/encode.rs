@@ -105,8 +105,8 @@ impl Reply {
         self.line(b'+', text.as_bytes());
     }
 
-    /// An error: its code, a space and the message. Line breaks at its ends are dropped, those inside
-    /// become spaces.
+    /// An error: its code, a space and the message. Line breaks at its ends are dropped, those
+    /// inside become spaces.
     pub fn error(&mut self, text: &str) {
         self.error_bytes(text.as_bytes());
     }

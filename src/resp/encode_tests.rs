@@ -2,6 +2,8 @@
 
 use super::{Protocol, Reply};
 
+type Write = fn(&mut Reply);
+
 /// What `write` encodes, in RESP2 and in RESP3.
 fn both(write: impl Fn(&mut Reply)) -> [String; 2] {
     [Protocol::Resp2, Protocol::Resp3].map(|protocol| {
@@ -14,7 +16,7 @@ fn both(write: impl Fn(&mut Reply)) -> [String; 2] {
 
 #[test]
 fn replies_that_no_version_changes() {
-    let cases: [(fn(&mut Reply), &str); 14] = [
+    let cases: [(Write, &str); 14] = [
         (|reply| reply.ok(), "+OK\r\n"),
         (|reply| reply.simple("QUEUED"), "+QUEUED\r\n"),
         (|reply| reply.error("ERR no"), "-ERR no\r\n"),
@@ -42,7 +44,7 @@ fn replies_that_no_version_changes() {
 
 #[test]
 fn replies_that_the_version_changes() {
-    let cases: [(fn(&mut Reply), &str, &str); 14] = [
+    let cases: [(Write, &str, &str); 14] = [
         (|reply| reply.null(), "$-1\r\n", "_\r\n"),
         (|reply| reply.null_array(), "*-1\r\n", "_\r\n"),
         (|reply| reply.map(3), "*6\r\n", "%3\r\n"),

@@ -1,10 +1,10 @@
 //! The request parser: bytes received on a connection into commands, without copying them.
 //!
 //! It reads what Redis 7.0 reads, and refuses what Redis refuses with the same words, down to the
-//! oddities: the two bytes after a bulk and the byte after a `\r` are not looked at, and a zero byte
-//! hides the end of its line. A connection owns one [`Parser`]; it passes all bytes not yet consumed
-//! and gets back where the arguments are in them. Incomplete input is a value, not an error, and no
-//! byte of it is read twice.
+//! oddities: the two bytes after a bulk and the byte after a `\r` are not looked at, and a zero
+//! byte hides the end of its line. A connection owns one [`Parser`]; it passes all bytes not yet
+//! consumed and gets back where the arguments are in them. Incomplete input is a value, not an
+//! error, and no byte of it is read twice.
 
 use memchr::memchr2;
 
@@ -164,9 +164,9 @@ impl Parser {
     /// Parses as many complete commands as `input` holds, at most `commands_max`, and appends them
     /// to `out`, with spans relative to the start of `input`.
     ///
-    /// The caller passes the bytes that were not consumed again at the front of the next input; what
-    /// the parser has seen of them it does not read again. The input is `&mut` because quoted inline
-    /// arguments are unescaped in place. Input past 4 GiB is left for the next call.
+    /// The caller passes the bytes that were not consumed again at the front of the next input;
+    /// what the parser has seen of them it does not read again. The input is `&mut` because quoted
+    /// inline arguments are unescaped in place. Input past 4 GiB is left for the next call.
     ///
     /// # Errors
     ///
@@ -233,8 +233,8 @@ impl Parser {
         Ok(step)
     }
 
-    /// Goes on with the incomplete command at the front of the input. Its arguments stay aside until
-    /// it is complete: moving them to and fro would cost their number on every receive.
+    /// Goes on with the incomplete command at the front of the input. Its arguments stay aside
+    /// until it is complete: moving them to and fro would cost their number on every receive.
     fn resume(
         &mut self,
         input: &[u8],

@@ -1,5 +1,5 @@
-//! The property: however input is cut into receives, the parser finds the same commands and the same
-//! error as in one piece, and those are Redis's.
+//! The property: however input is cut into receives, the parser finds the same commands and the
+//! same error as in one piece, and those are Redis's.
 
 use super::{ParseLimits, Parser, ProtocolError, Requests};
 
@@ -70,7 +70,8 @@ fn command(args: &[&str]) -> Vec<Vec<u8>> {
 fn pipelines_cut_anywhere_give_the_same_commands() {
     let value = "v".repeat(120);
     let input = format!(
-        "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$120\r\n{value}\r\nPING\r\n*0\r\n\r\n*-1\r\n  get \"a b\"  \n\
+        "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$120\r\n{value}\r\nPING\r\n\
+         *0\r\n\r\n*-1\r\n  get \"a b\"  \n\
          *2\r\n$3\r\nGET\r\n$0\r\n\r\n*11\r\n{}*1\r\n$4\r\nQUIT\r\n",
         "$2\r\nxy\r\n".repeat(11)
     );

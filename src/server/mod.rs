@@ -3,6 +3,7 @@
 //! Read top to bottom: open the store, bind, start the writer and the workers, accept, wait for a
 //! reason to stop, and take everything down in the opposite order within a deadline.
 
+mod background;
 mod figures;
 mod open;
 
@@ -18,6 +19,7 @@ use std::time::Duration;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use self::background::Background;
 use crate::batch::{Home, Writer};
 use crate::clock;
 use crate::command::Server;
@@ -42,6 +44,7 @@ struct Running {
     server: Arc<Server>,
     writer: Arc<Writer>,
     writer_thread: Option<JoinHandle<()>>,
+    background: Background,
     workers: Workers,
     inboxes: Vec<Arc<Inbox>>,
     accepting: JoinHandle<()>,
@@ -68,6 +71,8 @@ fn start(config: Config) -> Result<Running, String> {
     let homes = inboxes.iter().map(|inbox| Arc::clone(inbox) as Arc<dyn Home>).collect();
     let writer = Arc::new(Writer::new(&server, homes));
     let writer_thread = writer.start().map_err(|error| format!("cannot start: {error}"))?;
+    let background = Background::start(Arc::clone(&server.store), Arc::clone(&writer))
+        .map_err(|error| format!("cannot start: {error}"))?;
     let buffers = registered_buffers(server.config.workers);
     let workers = Workers::start(&inboxes, buffers, &server, &writer).map_err(no_ring)?;
     let banner = banner(&server.config, &listeners);
@@ -84,6 +89,7 @@ fn start(config: Config) -> Result<Running, String> {
         server,
         writer,
         writer_thread,
+        background,
         workers,
         inboxes,
         accepting,
@@ -112,6 +118,7 @@ impl Running {
         if !all_ended {
             tracing::warn!("connections are still open at the shutdown deadline; closing them");
         }
+        self.background.stop();
         self.writer.close();
         if let Some(thread) = self.writer_thread {
             let _ = thread.join();

@@ -14,6 +14,11 @@ use crate::limits::{
 };
 use crate::resp::{ParseLimits, Parser, ProtocolError};
 
+/// `EXEC` with arguments ends the transaction, unlike other commands with a wrong number of them.
+const EXEC_ARITY: &[u8] =
+    b"-EXECABORT Transaction discarded because of: wrong number of arguments \
+    for 'exec' command\r\n";
+
 /// The gatekeeper of one connection.
 pub struct Session {
     parser: Parser,
@@ -41,7 +46,8 @@ impl Session {
             parser: Parser::new(),
             limits: ParseLimits {
                 value_bytes_max: config.request_bytes_max,
-                request_bytes_max: config.request_bytes_max,
+                // A value of the full length fits, with its command around it.
+                request_bytes_max: config.request_bytes_max + INLINE_BYTES_MAX,
                 arguments_max: ARGUMENTS_MAX,
                 inline_bytes_max: INLINE_BYTES_MAX,
             },
@@ -74,6 +80,12 @@ impl Session {
             {
                 previous = Some((name, spec));
             }
+            if matches!(found, Found::Unknown) && replies::is_http(name) {
+                tracing::warn!(
+                    "a client speaks HTTP: someone may be trying to reach us through it"
+                );
+                return Taken { consumed: input.len(), needed: 0, last: true };
+            }
             let op = self.admit(found, request as u32, args);
             batch.writes |= match &op {
                 Op::Run { spec, .. } => spec.is_write(),
@@ -101,6 +113,10 @@ impl Session {
     fn admit(&mut self, found: Found, request: u32, args: Args<'_>) -> Op {
         let spec = match found {
             Found::Command(spec) if spec.accepts(args.len()) => spec,
+            Found::Command(spec) if spec.name == "exec" => {
+                self.transaction = None;
+                return Op::Discard(EXEC_ARITY);
+            }
             Found::Command(spec) | Found::SubcommandMissing(spec) => {
                 return self.reject(replies::wrong_arity(spec.name));
             }
@@ -114,6 +130,9 @@ impl Session {
         }
         match &mut self.transaction {
             None => Op::Run { spec, request },
+            Some(_) if spec.flags.has(Flags::NO_MULTI) => {
+                self.reject("ERR Command not allowed inside a transaction".to_owned())
+            }
             Some(transaction) => {
                 if transaction.bytes() + args.iter().map(<[u8]>::len).sum::<usize>()
                     > TRANSACTION_BYTES_MAX
@@ -130,14 +149,14 @@ impl Session {
     /// Refuses a command; a transaction it was meant for cannot be executed any more.
     fn reject(&mut self, text: String) -> Op {
         self.aborted |= self.transaction.is_some();
-        Op::Error(text.into_boxed_str())
+        Op::Error(text.into_bytes().into())
     }
 
     /// Commands that open, close or bypass a transaction.
     fn control(&mut self, spec: &'static Spec, request: u32) -> Op {
         match spec.name {
             "multi" if self.transaction.is_some() => {
-                Op::Error("ERR MULTI calls can not be nested".into())
+                Op::Error((*b"ERR MULTI calls can not be nested").into())
             }
             "multi" => {
                 self.transaction = Some(Box::default());
@@ -145,18 +164,18 @@ impl Session {
                 Op::Literal(b"+OK\r\n")
             }
             "exec" => match self.transaction.take() {
-                None => Op::Error("ERR EXEC without MULTI".into()),
+                None => Op::Error((*b"ERR EXEC without MULTI").into()),
                 Some(_) if self.aborted => {
                     Op::Discard(b"-EXECABORT Transaction discarded because of previous errors.\r\n")
                 }
                 Some(transaction) => Op::Exec(transaction),
             },
             "discard" => match self.transaction.take() {
-                None => Op::Error("ERR DISCARD without MULTI".into()),
+                None => Op::Error((*b"ERR DISCARD without MULTI").into()),
                 Some(_) => Op::Discard(b"+OK\r\n"),
             },
             "watch" if self.transaction.is_some() => {
-                Op::Error("ERR WATCH inside MULTI is not allowed".into())
+                Op::Error((*b"ERR WATCH inside MULTI is not allowed").into())
             }
             "reset" => {
                 self.transaction = None;
@@ -167,6 +186,6 @@ impl Session {
     }
 }
 
-fn protocol_error(error: &ProtocolError) -> Box<str> {
-    format!("ERR {error}").into_boxed_str()
+fn protocol_error(error: &ProtocolError) -> Box<[u8]> {
+    [b"ERR ", &error.text()[..]].concat().into()
 }

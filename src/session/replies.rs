@@ -7,6 +7,12 @@ use crate::command::Args;
 /// Bytes of a command's name and arguments quoted in an error (Redis: 128).
 const QUOTED_BYTES_MAX: usize = 128;
 
+/// Whether a command's name is how an HTTP request begins a line. Redis ends such connections without
+/// a word: a browser may have been made to send commands in a request's body.
+pub fn is_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
+}
+
 /// The number of arguments does not fit the command.
 pub fn wrong_arity(name: &str) -> String {
     format!("ERR wrong number of arguments for '{name}' command")

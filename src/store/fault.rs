@@ -1,7 +1,9 @@
-//! A store that misbehaves on purpose, as far as the contract allows: for tests of everything above.
+//! A store that misbehaves on purpose, as far as the contract allows: for tests of everything
+//! above.
 //!
-//! It wraps any store and injects reads that have to be fetched first, conflicts, commits whose outcome
-//! is unknown, and refusals. What it injects follows from its seed and the order of the calls alone.
+//! It wraps any store and injects reads that have to be fetched first, conflicts, commits whose
+//! outcome is unknown, and refusals. What it injects follows from its seed and the order of the
+//! calls alone.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -117,6 +119,10 @@ impl Store for FaultStore {
     fn outcome_can_be_unknown(&self) -> bool {
         let planned = self.plan.unknown_applied_1_in + self.plan.unknown_not_applied_1_in > 0;
         planned || self.inner.outcome_can_be_unknown()
+    }
+
+    fn executes_once(&self) -> bool {
+        false
     }
 
     fn sequence(&self) -> u64 {

@@ -1,10 +1,10 @@
 //! The store that keeps everything in memory and nothing anywhere else: for caches and tests.
 //!
-//! A snapshot holds a read lock while it is read, so it sees one state by construction, and commits are
-//! applied whole under the write lock. Nothing survives the process.
+//! A snapshot holds a read lock while it is read, so it sees one state by construction, and commits
+//! are applied whole under the write lock. Nothing survives the process.
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
@@ -12,17 +12,26 @@ use super::memtable::Memtable;
 use super::{CommitError, Mutation, Mutations, ReadError, Scan, Snapshot, Store, Value, Visitor};
 
 /// See the module.
-#[derive(Default)]
 pub struct MemoryStore {
     table: RwLock<Memtable>,
     sequence: AtomicU64,
-    closed: std::sync::atomic::AtomicBool,
+    closed: AtomicBool,
 }
 
 impl MemoryStore {
     /// An empty store.
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            table: RwLock::new(Memtable::without_tombstones()),
+            sequence: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -40,12 +49,7 @@ impl Store for MemoryStore {
             return Err(CommitError::Refused("the store is closed".into()));
         }
         let mut table = self.table.write();
-        for mutation in mutations.iter() {
-            match mutation {
-                Mutation::Set { key, value } => table.put(key, Some(value)),
-                Mutation::Clear { key } => table.remove(key),
-            }
-        }
+        table.put_all(mutations.iter().map(Mutation::change));
         self.sequence.store(sequence, Ordering::Release);
         Ok(())
     }
@@ -72,6 +76,12 @@ impl Store for MemoryStore {
 struct MemorySnapshot<'a>(&'a Memtable);
 
 impl Snapshot for MemorySnapshot<'_> {
+    fn prefetch(&self, key: &[u8]) {
+        // Looking is the hint: in a row of these the processor overlaps the cache misses, which it
+        // cannot do across whole commands.
+        std::hint::black_box(self.0.get(key));
+    }
+
     fn get(&self, key: &[u8]) -> Result<Option<Value<'_>>, ReadError> {
         Ok(self.0.get(key).flatten().map(Cow::Borrowed))
     }

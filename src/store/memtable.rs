@@ -2,8 +2,8 @@
 //! embedded store (as its write buffer).
 //!
 //! Two indexes, because point access and order want different shapes: a hash index whose slots lead
-//! straight to the record's bytes, and a tree of keys for scans. Overwriting a record touches only the
-//! first, and allocates nothing while the new value fits where the old one was.
+//! straight to the record's bytes, and a tree of keys for scans. Overwriting a record touches only
+//! the first, and allocates nothing while the new value fits where the old one was.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -17,12 +17,15 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 /// The hash index grows shard by shard, so that no single insert pays for rehashing all records.
 const SHARDS: usize = 64;
 
-/// What a record costs besides its bytes: its slots in both indexes (partly empty on average) and what
-/// the allocator adds to two allocations.
+/// What a record costs besides its bytes: its slots in both indexes (partly empty on average) and
+/// what the allocator adds to two allocations.
 const RECORD_OVERHEAD_BYTES: usize = 128;
 
 /// A record keeps the room of an earlier, longer value up to this many bytes.
 const SLACK_BYTES_MAX: usize = 1024;
+
+/// Changes whose cache misses overlap.
+const BATCH: usize = 16;
 
 /// The ordered map. `None` as a value is a tombstone: the record is known to be absent.
 pub struct Memtable {
@@ -30,7 +33,11 @@ pub struct Memtable {
     order: BTreeSet<OrderedKey>,
     seed: u64,
     bytes: usize,
+    keeps_tombstones: bool,
 }
+
+/// A key and its new value; `None` clears.
+pub type Change<'c> = (&'c [u8], Option<&'c [u8]>);
 
 /// Key and value in one allocation.
 struct Record {
@@ -69,8 +76,8 @@ impl Record {
     }
 }
 
-/// A key of the tree. Its first 16 bytes lie inline as a number, which decides nearly every comparison
-/// without following the pointer.
+/// A key of the tree. Its first 16 bytes lie inline as a number, which decides nearly every
+/// comparison without following the pointer.
 struct OrderedKey {
     head: u128,
     key: Box<[u8]>,
@@ -105,21 +112,21 @@ impl PartialEq for OrderedKey {
 
 impl Eq for OrderedKey {}
 
-impl Default for Memtable {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Memtable {
-    /// An empty map.
-    pub fn new() -> Self {
+    /// An empty map in which cleared records remain as tombstones.
+    pub fn with_tombstones() -> Self {
+        Self { keeps_tombstones: true, ..Self::without_tombstones() }
+    }
+
+    /// An empty map that forgets cleared records.
+    pub fn without_tombstones() -> Self {
         Self {
             shards: (0..SHARDS).map(|_| HashTable::new()).collect(),
             order: BTreeSet::new(),
             // Clients choose keys; without a secret they could choose colliding ones.
             seed: RandomState::new().build_hasher().finish(),
             bytes: 0,
+            keeps_tombstones: false,
         }
     }
 
@@ -127,7 +134,7 @@ impl Memtable {
     pub fn sized_like(other: &Self) -> Self {
         let shards =
             other.shards.iter().map(|shard| HashTable::with_capacity(shard.len())).collect();
-        Self { shards, ..Self::new() }
+        Self { shards, keeps_tombstones: other.keeps_tombstones, ..Self::without_tombstones() }
     }
 
     /// The record under `key`: `None` when nothing is known about it, `Some(None)` for a tombstone.
@@ -137,9 +144,47 @@ impl Memtable {
         Some(record.value())
     }
 
+    /// Puts all `changes`, in order. Faster than one by one: the cache misses of a whole batch
+    /// overlap.
+    pub fn put_all<'c>(&mut self, changes: impl Iterator<Item = Change<'c>>) {
+        let mut changes = changes.peekable();
+        let mut batch = [(0, (&[][..], None)); BATCH];
+        while changes.peek().is_some() {
+            let mut len = 0;
+            for (slot, change) in batch.iter_mut().zip(changes.by_ref().take(BATCH)) {
+                *slot = (self.hash(change.0), change);
+                len += 1;
+            }
+            let batch = &batch[..len];
+            self.touch(batch);
+            for (hash, (key, value)) in batch {
+                self.put_hashed(*hash, key, *value);
+            }
+        }
+    }
+
+    /// Has the processor load the records of `batch`. None of these loads waits for another one, as
+    /// each would if the records were changed one after the other.
+    fn touch(&self, batch: &[(u64, Change<'_>)]) {
+        let mut records = [None; BATCH];
+        for (record, (hash, (key, _))) in records.iter_mut().zip(batch) {
+            *record = self.shards[shard(*hash)]
+                .find(*hash, |record| record.key_len as usize == key.len());
+        }
+        let bytes = records.iter().flatten().filter_map(|record| record.data.last());
+        std::hint::black_box(bytes.fold(0, |all, byte| all | byte));
+    }
+
     /// Gives the record a value, or with `None` a tombstone.
     pub fn put(&mut self, key: &[u8], value: Option<&[u8]>) {
-        let (hash, seed) = (self.hash(key), self.seed);
+        self.put_hashed(self.hash(key), key, value);
+    }
+
+    fn put_hashed(&mut self, hash: u64, key: &[u8], value: Option<&[u8]>) {
+        if value.is_none() && !self.keeps_tombstones {
+            return self.remove_hashed(hash, key);
+        }
+        let seed = self.seed;
         let entry = self.shards[shard(hash)].entry(
             hash,
             |record| record.key() == key,
@@ -161,9 +206,7 @@ impl Memtable {
         }
     }
 
-    /// Forgets the record altogether.
-    pub fn remove(&mut self, key: &[u8]) {
-        let hash = self.hash(key);
+    fn remove_hashed(&mut self, hash: u64, key: &[u8]) {
         let found = self.shards[shard(hash)].find_entry(hash, |record| record.key() == key);
         if let Ok(slot) = found {
             self.bytes -= slot.remove().0.bytes();
@@ -214,8 +257,8 @@ impl Memtable {
     }
 }
 
-/// hashbrown takes the position from the low bits and its tag from the high ones; a shard is chosen by
-/// bits between, so that the three are independent.
+/// hashbrown takes the position from the low bits and its tag from the high ones; a shard is chosen
+/// by bits between, so that the three are independent.
 fn shard(hash: u64) -> usize {
     (hash >> 40) as usize % SHARDS
 }
@@ -240,7 +283,7 @@ mod tests {
             b"abcdefghijklmnop\0",
             b"abcdefghijklmnopq",
         ];
-        let mut table = Memtable::new();
+        let mut table = Memtable::with_tombstones();
         for name in names.iter().rev() {
             table.put(name, Some(name));
         }
@@ -252,7 +295,7 @@ mod tests {
 
     #[test]
     fn overwriting_keeps_the_record_where_it_is() {
-        let mut table = Memtable::new();
+        let mut table = Memtable::with_tombstones();
         table.put(b"key", Some(b"12345678"));
         let (at, bytes) = (table.get(b"key").flatten().map(<[u8]>::as_ptr), table.bytes());
         table.put(b"key", Some(b"1234"));
@@ -263,7 +306,7 @@ mod tests {
 
     #[test]
     fn bytes_return_to_zero() {
-        let mut table = Memtable::new();
+        let mut table = Memtable::with_tombstones();
         for number in 0..1000_u32 {
             table.put(&number.to_be_bytes(), Some(&vec![7; number as usize * 16]));
         }
@@ -273,10 +316,27 @@ mod tests {
         }
         assert!(table.bytes() < full / 8, "a tombstone keeps no large value");
         assert_eq!(table.get(&7_u32.to_be_bytes()), Some(None));
+        table.keeps_tombstones = false;
         for number in 0..1000_u32 {
-            table.remove(&number.to_be_bytes());
+            table.put(&number.to_be_bytes(), None);
         }
         assert_eq!((table.bytes(), table.len()), (0, 0));
         assert_eq!(table.get(&7_u32.to_be_bytes()), None);
+    }
+
+    #[test]
+    fn a_batch_is_applied_in_order() {
+        let mut table = Memtable::with_tombstones();
+        let names: Vec<[u8; 4]> = (0..100_u32).map(|number| (number % 40).to_be_bytes()).collect();
+        let values: Vec<[u8; 1]> = (0..100).map(|number| [number]).collect();
+        let changes = names.iter().zip(&values);
+        table.put_all(changes.map(|(name, value)| {
+            (name.as_slice(), (value[0] % 7 > 0).then_some(value.as_slice()))
+        }));
+        assert_eq!(table.len(), 40);
+        for (name, value) in names.iter().zip(&values).skip(60) {
+            let expected = (value[0] % 7 > 0).then_some(value.as_slice());
+            assert_eq!(table.get(name), Some(expected));
+        }
     }
 }

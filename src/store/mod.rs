@@ -1,8 +1,8 @@
 //! The store contract: what ringstone asks of whatever keeps its bytes.
 //!
 //! A store is one ordered map from binary keys to binary values. It offers consistent snapshots and
-//! atomic commits, nothing else; nothing above this module knows which store it runs on. Keys are at
-//! most [`crate::limits::RECORD_KEY_BYTES_MAX`] bytes, values at most
+//! atomic commits, nothing else; nothing above this module knows which store it runs on. Keys are
+//! at most [`crate::limits::RECORD_KEY_BYTES_MAX`] bytes, values at most
 //! [`crate::limits::RECORD_VALUE_BYTES_MAX`], and compare as unsigned bytes.
 
 use std::borrow::Cow;
@@ -65,8 +65,13 @@ pub trait Snapshot {
     /// The value of `key`, or `None` when there is no such record.
     fn get(&self, key: &[u8]) -> Result<Option<Value<'_>>, ReadError>;
 
-    /// Visits the records of `scan` in key order. An error may come after some records were visited.
+    /// Visits the records of `scan` in key order. An error may come after some records were
+    /// visited.
     fn scan(&self, scan: Scan<'_>, visit: &mut Visitor<'_>) -> Result<(), ReadError>;
+
+    /// A hint that `key` will be read soon. Called for all keys of a batch before the first is
+    /// read, so that what they wait for (memory, a network) is waited for once.
+    fn prefetch(&self, _key: &[u8]) {}
 
     /// Whether reads are answered without a round trip, so that reading before a blind write is
     /// nearly free.
@@ -76,14 +81,14 @@ pub trait Snapshot {
 /// An ordered, transactional map from bytes to bytes.
 ///
 /// One thread at a time commits (the writer role); any number read. Commits become visible to
-/// snapshots in the order they were called, each as a whole, and never before they are as durable as
-/// the store was configured to make them.
+/// snapshots in the order they were called, each as a whole, and never before they are as durable
+/// as the store was configured to make them.
 pub trait Store: Send + Sync {
     /// Short name for logs and `INFO`: `memory`, `embedded`, ...
     fn name(&self) -> &'static str;
 
-    /// Calls `f` exactly once with a snapshot taken after this call began. `f` must be short: a store
-    /// may hold a lock that delays commits while it runs.
+    /// Calls `f` exactly once with a snapshot taken after this call began. `f` must be short and
+    /// must not call the store: a store may hold a lock that delays commits while it runs.
     fn read(&self, f: &mut dyn FnMut(&dyn Snapshot));
 
     /// Returns once reads that were answered [`ReadError::Pending`] can be answered.
@@ -97,7 +102,9 @@ pub trait Store: Send + Sync {
     /// writer's own thread, never from a worker.
     fn commit_blocks(&self) -> bool;
 
-    /// Whether [`CommitError::Unknown`] can happen, so that commits need a commit marker.
+    /// Whether [`CommitError::Unknown`] can happen in a store that goes on, so that commits need a
+    /// commit marker. A store that says `false` may still answer so once, as it fails for good;
+    /// then the outcome shows when the store is opened again.
     fn outcome_can_be_unknown(&self) -> bool {
         false
     }
@@ -117,10 +124,12 @@ pub trait Store: Send + Sync {
     }
 
     /// `Some(cause)` while the store refuses writes (disk full, failed sync), `None` when healthy.
+    /// For people to see; whether a commit succeeds only [`Store::commit`] tells.
     fn write_failure(&self) -> Option<String> {
         None
     }
 
-    /// Makes everything committed durable and releases files. Later commits are refused.
+    /// Makes everything committed durable and ends background work. Later commits are refused;
+    /// reads still work. What keeps other processes out is released when the store is dropped.
     fn close(&self) -> Result<(), String>;
 }

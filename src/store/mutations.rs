@@ -17,6 +17,16 @@ pub enum Mutation<'a> {
     },
 }
 
+impl<'a> Mutation<'a> {
+    /// The key and its new value, `None` when it is cleared.
+    pub fn change(self) -> (&'a [u8], Option<&'a [u8]>) {
+        match self {
+            Self::Set { key, value } => (key, Some(value)),
+            Self::Clear { key } => (key, None),
+        }
+    }
+}
+
 /// An ordered list of mutations, at most one live one per key.
 ///
 /// Every mutation ever added keeps its number, so that a later one can supersede it and a rollback

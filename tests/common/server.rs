@@ -54,6 +54,8 @@ pub struct Options {
     pub redis_durable: bool,
     /// redis-server: also listen on a TCP port, for clients that cannot use a Unix socket.
     pub redis_tcp: bool,
+    /// More flags for ringstone.
+    pub flags: Vec<&'static str>,
     /// The directory for data; a fresh temporary one when absent.
     pub data_dir: Option<PathBuf>,
 }
@@ -66,6 +68,7 @@ impl Default for Options {
             faults: "seed=1,pending=3,conflict=5,unknown-applied=7,unknown-lost=7".into(),
             redis_durable: false,
             redis_tcp: false,
+            flags: Vec::new(),
             data_dir: None,
         }
     }
@@ -178,7 +181,14 @@ fn ringstone_command(subject: Subject, socket: &Path, data: &Path, options: &Opt
     command.args(["--listen", "127.0.0.1:0", "--store", subject.store(), "--unixsocket"]);
     command.arg(socket).arg("--data-dir").arg(data);
     command.args(["--durability", options.durability, "--workers", "2"]);
+    command.args(&options.flags);
     command.env_remove("RINGSTONE_TEST_FAULTS");
+    // What steers the tests is no setting of the server, which refuses settings it does not know.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("RINGSTONE_") {
+            command.env_remove(name);
+        }
+    }
     if matches!(subject, Subject::Faulty | Subject::FaultyEmbedded) {
         command.env("RINGSTONE_TEST_FAULTS", &options.faults);
     }

@@ -1,5 +1,5 @@
-//! Arguments and replies as text a person can read and write: the notation of the scenario files and
-//! of what the fuzzer prints.
+//! Arguments and replies as text a person can read and write: the notation of the scenario files
+//! and of what the fuzzer prints.
 //!
 //! Arguments are bare words or quoted strings with `\r \n \t \" \\ \xHH`; a quoted string may be
 //! repeated (`"ab"*1000`) and joined (`"a"*4096+"b"`). `{now+N}` and `{nowms+N}` stand for absolute
@@ -229,8 +229,8 @@ pub fn render(reply: &Reply, now: Now) -> String {
     }
 }
 
-/// The reply with every number and text replaced by a letter for its kind, for replies of which only
-/// the form is promised.
+/// The reply with every number and text replaced by a letter for its kind, for replies of which
+/// only the form is promised.
 pub fn shape(reply: &Reply) -> String {
     let list = |items: &[Reply]| items.iter().map(shape).collect::<Vec<_>>().join(", ");
     match reply {

@@ -276,7 +276,8 @@ impl Maker {
                 1 => args.push(b"XX".to_vec()),
                 2 => args.push(b"GET".to_vec()),
                 3 => args.push(b"KEEPTTL".to_vec()),
-                // A value that is stored with a past expiry is counted by DBSIZE until it is looked at.
+                // A value that is stored with a past expiry is counted by DBSIZE until it is looked
+                // at.
                 _ => self.expiry_option(&mut args, false),
             }
         }

@@ -1,8 +1,9 @@
-//! Records read from the LSM tree, kept in memory up to a bound; also knows which records are absent.
+//! Records read from the LSM tree, kept in memory up to a bound; also knows which records are
+//! absent.
 //!
-//! It mirrors the tree and nothing newer: what the write buffers hold is looked up there first. So an
-//! entry only ever gets wrong when a checkpoint changes the tree, and the checkpoint corrects every such
-//! entry while its write buffer still hides it.
+//! It mirrors the tree and nothing newer: what the write buffers hold is looked up there first. So
+//! an entry only ever gets wrong when a checkpoint changes the tree, and the checkpoint corrects
+//! every such entry while its write buffer still hides it.
 
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;

@@ -1,9 +1,11 @@
-//! Moving a full write buffer into the LSM tree, and compacting the tree, each on a thread of its own.
+//! Moving a full write buffer into the LSM tree, and compacting the tree, each on a thread of its
+//! own.
 //!
-//! A checkpoint first writes the buffer's records into the tree and corrects the cache, then writes the
-//! marker that says where the log goes on, lets go of the buffer and gives the log's files back. Replaying
-//! a log over a tree that already has its records changes nothing, so a crash between any two steps is
-//! harmless; and until the last step reads find the records in the buffer, so a failure is too.
+//! A checkpoint first writes the buffer's records into the tree and corrects the cache, then writes
+//! the marker that says where the log goes on, lets go of the buffer and gives the log's files
+//! back. Replaying a log over a tree that already has its records changes nothing, so a crash
+//! between any two steps is harmless; and until the last step reads find the records in the buffer,
+//! so a failure is too.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,13 +33,29 @@ pub struct Frozen {
     pub cut: Cut,
 }
 
+/// How much fuller the active buffer may be than the checkpoint is far, in permille, before commits
+/// are held up a little.
+const LEAD: u64 = 250;
+/// The share of writing the records; syncing them, of unknown duration, is the rest.
+const WRITING: u64 = 600;
+/// [`Checkpoints::progress`] when no commit is to be held up.
+const IDLE: u64 = 0;
+/// A commit is held up at most this many times for this long.
+const PAUSES_MAX: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(1);
+
 /// The work of the checkpoint thread, and its state.
 #[derive(Default)]
 pub struct Checkpoints {
     state: Mutex<State>,
     work: Condvar,
     settled: Condvar,
-    /// Checkpoints done.
+    /// Share of the current checkpoint that is done, in permille; `IDLE` when there is none or when
+    /// waiting for it is pointless.
+    progress: AtomicU64,
+    /// Checkpoints begun.
+    pub begun: AtomicU64,
+    /// Checkpoints done, cleaning up included.
     pub done: AtomicU64,
     /// Attempts that failed.
     pub failed: AtomicU64,
@@ -68,12 +86,39 @@ impl Checkpoints {
         Ok(())
     }
 
+    /// Holds a commit up for some milliseconds when the active buffer, `full` permille of its
+    /// bound, fills faster than the last one is moved. Otherwise the commit that fills it would
+    /// have to wait for all the rest at once.
+    pub fn pace(&self, full: u64) {
+        for _ in 0..PAUSES_MAX {
+            let progress = self.progress.load(Ordering::Relaxed);
+            if progress == IDLE || full <= progress + LEAD {
+                return;
+            }
+            let mut state = self.state.lock();
+            if state.busy {
+                self.settled.wait_for(&mut state, PAUSE);
+            }
+        }
+    }
+
     /// Hands a buffer over; nothing else may be under way.
     pub fn start(&self, frozen: Frozen) {
         let mut state = self.state.lock();
         state.busy = true;
         state.pending = Some(frozen);
+        self.begun.fetch_add(1, Ordering::Release);
+        self.progress.store(1, Ordering::Relaxed);
         self.work.notify_one();
+    }
+
+    /// Lets the next buffer come.
+    fn settle(&self) {
+        let mut state = self.state.lock();
+        state.busy = false;
+        state.failure = None;
+        self.progress.store(IDLE, Ordering::Relaxed);
+        self.settled.notify_all();
     }
 
     /// Why the checkpoint under way does not succeed.
@@ -105,21 +150,24 @@ pub fn run(core: &Core) {
             continue;
         };
         drop(state);
-        let finished = run_until_done(core, frozen);
+        if repeat_until_done(core, &frozen) {
+            core.tables.write().frozen = None;
+            checkpoints.settle();
+            clean_up(core, frozen);
+            checkpoints.done.fetch_add(1, Ordering::Release);
+        }
         state = checkpoints.state.lock();
-        state.busy = !finished;
-        state.failure = None;
-        checkpoints.settled.notify_all();
     }
 }
 
 /// `false` when the store was closed before it succeeded; the log still has everything then.
-fn run_until_done(core: &Core, frozen: Frozen) -> bool {
+fn repeat_until_done(core: &Core, frozen: &Frozen) -> bool {
     let checkpoints = &core.checkpoints;
     let mut ingested = false;
     let mut delay = RETRY_FIRST;
-    while let Err(cause) = checkpoint(core, &frozen, &mut ingested) {
+    while let Err(cause) = checkpoint(core, frozen, &mut ingested) {
         checkpoints.failed.fetch_add(1, Ordering::Relaxed);
+        checkpoints.progress.store(IDLE, Ordering::Relaxed);
         tracing::warn!(%cause, "checkpoint failed; the log keeps the records, trying again");
         let mut state = checkpoints.state.lock();
         state.failure = Some(cause);
@@ -133,9 +181,12 @@ fn run_until_done(core: &Core, frozen: Frozen) -> bool {
         drop(state);
         delay = (delay * 2).min(RETRY_MAX);
     }
-    checkpoints.done.fetch_add(1, Ordering::Relaxed);
+    true
+}
+
+/// What no commit has to wait for.
+fn clean_up(core: &Core, frozen: Frozen) {
     let Frozen { table, cut, .. } = frozen;
-    core.tables.write().frozen = None;
     core.syncer.forget_before(cut.segment);
     if let Err(error) = core.pool.recycle(cut.older) {
         // Harmless: the next start removes files the log no longer needs.
@@ -143,14 +194,19 @@ fn run_until_done(core: &Core, frozen: Frozen) -> bool {
     }
     core.compactions.request();
     drop(table);
-    true
 }
 
 fn checkpoint(core: &Core, frozen: &Frozen, ingested: &mut bool) -> Result<(), String> {
     if !*ingested {
         core.compactions.wait_for_room(core)?;
-        // The cache may be corrected before the tree has the records, for the buffer hides it still.
-        let note = |key: &[u8], value: Option<&[u8]>| drop(core.cache.note(key, value));
+        // The cache may be corrected before the tree has the records, for the buffer hides it
+        // still.
+        let (records, mut done) = (frozen.table.len() as u64, 0);
+        let note = |key: &[u8], value: Option<&[u8]>| {
+            drop(core.cache.note(key, value));
+            done += 1;
+            core.checkpoints.progress.store(1 + WRITING * done / records, Ordering::Relaxed);
+        };
         if let Err(error) = core.tree.ingest(&frozen.table, note) {
             core.remove_leftovers();
             return Err(text(&error));
@@ -185,6 +241,7 @@ struct CompactionState {
     wanted: bool,
     failure: Option<String>,
     stopping: bool,
+    stopped: bool,
 }
 
 impl Compactions {
@@ -213,6 +270,17 @@ impl Compactions {
         self.state.lock().stopping = true;
         self.work.notify_all();
         self.settled.notify_all();
+    }
+
+    /// Whether the thread has ended, for which this waits not much longer than `timeout`.
+    pub fn wait_until_stopped(&self, timeout: Duration) -> bool {
+        let mut state = self.state.lock();
+        while !state.stopped {
+            if self.settled.wait_for(&mut state, timeout).timed_out() {
+                break;
+            }
+        }
+        state.stopped
     }
 }
 
@@ -250,4 +318,6 @@ pub fn compact_always(core: &Core) {
             compactions.work.wait_for(&mut state, RETRY_MAX);
         }
     }
+    state.stopped = true;
+    compactions.settled.notify_all();
 }

@@ -1,7 +1,7 @@
 //! Every file operation of the log and of the store's small files, in one place.
 //!
-//! It exists so that tests can make any of them fail as a full or broken disk would; outside tests it
-//! adds nothing to the system calls. The LSM tree does its own file operations.
+//! It exists so that tests can make any of them fail as a full or broken disk would; outside tests
+//! it adds nothing to the system calls. The LSM tree does its own file operations.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -67,8 +67,8 @@ impl Files {
         File::open(dir)?.sync_all()
     }
 
-    /// Creates `path` with `len` bytes of zeros, written and synced, so that overwriting any of them
-    /// needs no new block. In steps: one large flush would hold up the syncs of commits.
+    /// Creates `path` with `len` bytes of zeros, written and synced, so that overwriting any of
+    /// them needs no new block. In steps: one large flush would hold up the syncs of commits.
     pub fn create_zeroed(&self, path: &Path, len: u64) -> io::Result<File> {
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;

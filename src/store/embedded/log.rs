@@ -1,7 +1,7 @@
 //! Appending commits to the log, and how durable they then are.
 //!
-//! One writer appends. In `sync` mode every append is synced before it returns; in `interval` mode a
-//! thread syncs what has accumulated; in `none` mode only closing does.
+//! One writer appends. In `sync` mode every append is synced before it returns; in `interval` mode
+//! a thread syncs what has accumulated; in `none` mode only closing does.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -102,7 +102,7 @@ impl Log {
     /// Appends a commit and makes it as durable as configured.
     pub fn append(&mut self, sequence: u64, mutations: &Mutations) -> Result<(), CommitError> {
         let size = record::size(mutations);
-        if size > LOG_RECORD_BYTES_MAX {
+        if size > LOG_RECORD_BYTES_MAX.min(self.pool.segment_bytes() as usize) {
             return Err(CommitError::Refused("the transaction is too large".into()));
         }
         while self.offset + size as u64 > self.active.capacity {
@@ -137,8 +137,8 @@ impl Log {
         }
     }
 
-    /// A record that was not written to its end is no record, so the commit is surely not there, and
-    /// the next one overwrites what is. No room on the disk is no reason to stop for good.
+    /// A record that was not written to its end is no record, so the commit is surely not there,
+    /// and the next one overwrites what is. No room on the disk is no reason to stop for good.
     fn append_failed(&mut self, error: &std::io::Error) -> CommitError {
         use std::io::ErrorKind::{QuotaExceeded, StorageFull};
         let cause = cause(error);
@@ -149,8 +149,8 @@ impl Log {
     }
 
     /// After a failed sync nobody knows what the disk holds, and a second sync would claim success
-    /// without writing it. So nothing is written any more, except over the failed record's header: if
-    /// that reaches the disk, the commit is surely gone.
+    /// without writing it. So nothing is written any more, except over the failed record's header:
+    /// if that reaches the disk, the commit is surely gone.
     fn fail_for_good(&mut self, cause: &str) -> CommitError {
         self.health.fail(cause);
         match self.files.erase(&self.active.file, self.offset, record::HEADER_BYTES) {

@@ -1,5 +1,5 @@
-//! The small files of the data directory: `FORMAT`, written once, and `CHECKPOINT`, replaced by each
-//! checkpoint. Both are text, so that a person can look.
+//! The small files of the data directory: `FORMAT`, written once, and `CHECKPOINT`, replaced by
+//! each checkpoint. Both are text, so that a person can look.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;

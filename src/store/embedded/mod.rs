@@ -1,9 +1,9 @@
 //! The store in one directory of this machine: a log, write buffers, and an LSM tree.
 //!
-//! A commit is appended to the log, made durable, then applied to the write buffer in memory: what a
-//! reader sees is as durable as configured. When the buffer or the log has grown enough, a checkpoint
-//! moves the buffer into the tree in the background. Only checkpoints write the tree, so a commit costs
-//! one write and one sync, whatever the tree is doing.
+//! A commit is appended to the log, made durable, then applied to the write buffer in memory: what
+//! a reader sees is as durable as configured. When the buffer or the log has grown enough, a
+//! checkpoint moves the buffer into the tree in the background. Only checkpoints write the tree, so
+//! a commit costs one write and one sync, whatever the tree is doing.
 //!
 //! ```text
 //! commit -> log/*.log (write, sync) -> active buffer -> frozen buffer -> tree/   (checkpoint)
@@ -12,14 +12,14 @@
 //!
 //! # What a failure means
 //!
-//! - No room on the disk: commits are refused, nothing of them is written, and they succeed again once
-//!   there is room.
-//! - A failed sync, or a write that failed for another reason: the store refuses all commits until it is
-//!   opened again, for nobody knows what the disk holds. Commits answered before stand. The failing
-//!   commit is [`CommitError::Refused`] if its record could be erased durably, and otherwise
+//! - No room on the disk: commits are refused, nothing of them is written, and they succeed again
+//!   once there is room.
+//! - A failed sync, or a write that failed for another reason: the store refuses all commits until
+//!   it is opened again, for nobody knows what the disk holds. Commits answered before stand. The
+//!   failing commit is [`CommitError::Refused`] if its record could be erased durably, otherwise
 //!   [`CommitError::Unknown`]: opening the store again decides it, once and for all.
-//! - A failed checkpoint: tried again; the log keeps the records. Commits go on until the log reaches
-//!   its bound.
+//! - A failed checkpoint: tried again; the log keeps the records. Commits go on until the buffer or
+//!   the log reaches its bound, and are refused from then on until a checkpoint succeeds.
 //!
 //! Reads go on in every case.
 
@@ -60,6 +60,10 @@ mod snapshot;
 mod tests;
 mod tree;
 
+/// How long closing waits for a compaction to end. It may take longer, but being killed in the
+/// middle does it no harm; until then it keeps the directory locked.
+const COMPACTION_WAIT: Duration = Duration::from_secs(1);
+
 /// When a commit is on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
@@ -85,7 +89,7 @@ pub struct EmbeddedOptions {
     pub memtable_bytes: usize,
     /// Size of the log at which the write buffer is moved to the tree, in bytes.
     pub log_bytes: u64,
-    /// Size of a log file, in bytes.
+    /// Size of a log file, in bytes; no commit can be larger.
     pub segment_bytes: u64,
     files: Files,
 }
@@ -139,8 +143,8 @@ impl fmt::Display for OpenError {
             ),
             Self::Corrupt(what) => write!(
                 f,
-                "the data directory is damaged: {what}; restore it from a backup, for going on would \
-                 lose acknowledged writes"
+                "the data directory is damaged: {what}; restore it from a backup, for going on \
+                 would lose acknowledged writes"
             ),
             Self::Io(error) => write!(f, "the data directory cannot be used: {error}"),
         }
@@ -159,11 +163,17 @@ impl From<io::Error> for OpenError {
 pub struct EmbeddedStore {
     core: Arc<Core>,
     writer: Mutex<Writer>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
-    /// Holds the directory's lock until the store is closed.
-    lock: Mutex<Option<File>>,
+    threads: Mutex<Threads>,
     memtable_bytes: usize,
     log_bytes: u64,
+}
+
+/// The store's threads until they are stopped.
+#[derive(Default)]
+struct Threads {
+    /// Those that end soon when they are told to.
+    quick: Vec<JoinHandle<()>>,
+    compaction: Option<JoinHandle<()>>,
 }
 
 /// What only the writer needs.
@@ -189,6 +199,8 @@ struct Core {
     sequence: AtomicU64,
     /// Bytes of log since the last checkpoint began.
     log_bytes: AtomicU64,
+    /// Keeps other processes out. The last field: the tree still removes files as it is dropped.
+    _lock: File,
 }
 
 /// The write buffers.
@@ -198,11 +210,14 @@ struct Tables {
     frozen: Option<Arc<Memtable>>,
 }
 
-/// Whether the log can still be trusted.
+/// Whether commits succeed, and why not.
 #[derive(Default)]
 struct Health {
+    /// The log cannot be trusted any more; `cause` says why.
     failed: AtomicBool,
     cause: Mutex<Option<String>>,
+    /// The last commit was refused; the next one may succeed.
+    refusing: AtomicBool,
 }
 
 impl Health {
@@ -234,6 +249,13 @@ impl EmbeddedStore {
     /// Opens the store in a directory, creating it if it is not there, and reads what the log has.
     pub fn open(options: EmbeddedOptions) -> Result<Self, OpenError> {
         open::open(options)
+    }
+
+    /// How near the buffer or the log is to its bound, in permille.
+    fn fullness(&self, writer: &Writer) -> u64 {
+        let buffer = writer.buffer_bytes as u128 * 1000 / self.memtable_bytes.max(1) as u128;
+        let log = u128::from(writer.log.bytes()) * 1000 / u128::from(self.log_bytes.max(1));
+        buffer.max(log) as u64
     }
 
     /// Hands the active buffer to the checkpoint thread; waits while the last one is under way.
@@ -269,10 +291,35 @@ impl EmbeddedStore {
         self.core.compactions.stop();
         self.core.pool.stop();
         self.core.syncer.stop();
-        for thread in self.threads.lock().drain(..) {
+        let Threads { mut quick, compaction } = std::mem::take(&mut *self.threads.lock());
+        if self.core.compactions.wait_until_stopped(COMPACTION_WAIT) {
+            quick.extend(compaction);
+        }
+        for thread in quick {
             // A panic in there was reported when it happened.
             let _ = thread.join();
         }
+    }
+
+    fn write(&self, sequence: u64, mutations: &Mutations) -> Result<(), CommitError> {
+        let mut writer = self.writer.lock();
+        if writer.closed {
+            return Err(CommitError::Refused("the store is closed".into()));
+        }
+        if let Some(cause) = self.core.health.cause() {
+            return Err(CommitError::Refused(cause));
+        }
+        if writer.buffer_bytes >= self.memtable_bytes || writer.log.bytes() >= self.log_bytes {
+            self.freeze(&mut writer)?;
+        }
+        self.core.checkpoints.pace(self.fullness(&writer));
+        writer.log.append(sequence, mutations)?;
+        let mut tables = self.core.tables.write();
+        tables.active.put_all(mutations.iter().map(Mutation::change));
+        writer.buffer_bytes = tables.active.bytes();
+        self.core.log_bytes.store(writer.log.bytes(), Ordering::Relaxed);
+        self.core.sequence.store(sequence, Ordering::Release);
+        Ok(())
     }
 }
 
@@ -287,28 +334,9 @@ impl Store for EmbeddedStore {
     }
 
     fn commit(&self, sequence: u64, mutations: &Mutations) -> Result<(), CommitError> {
-        let mut writer = self.writer.lock();
-        if writer.closed {
-            return Err(CommitError::Refused("the store is closed".into()));
-        }
-        if let Some(cause) = self.core.health.cause() {
-            return Err(CommitError::Refused(cause));
-        }
-        if writer.buffer_bytes >= self.memtable_bytes || writer.log.bytes() >= self.log_bytes {
-            self.freeze(&mut writer)?;
-        }
-        writer.log.append(sequence, mutations)?;
-        let mut tables = self.core.tables.write();
-        for mutation in mutations.iter() {
-            match mutation {
-                Mutation::Set { key, value } => tables.active.put(key, Some(value)),
-                Mutation::Clear { key } => tables.active.put(key, None),
-            }
-        }
-        writer.buffer_bytes = tables.active.bytes();
-        self.core.log_bytes.store(writer.log.bytes(), Ordering::Relaxed);
-        self.core.sequence.store(sequence, Ordering::Release);
-        Ok(())
+        let outcome = self.write(sequence, mutations);
+        self.core.health.refusing.store(outcome.is_err(), Ordering::Relaxed);
+        outcome
     }
 
     fn commit_blocks(&self) -> bool {
@@ -332,6 +360,7 @@ impl Store for EmbeddedStore {
             ("log_syncs", core.syncer.count.load(Ordering::Relaxed)),
             ("log_spare_files", spares),
             ("log_spare_bytes", spare_bytes),
+            ("checkpoints_begun", core.checkpoints.begun.load(Ordering::Relaxed)),
             ("checkpoints", core.checkpoints.done.load(Ordering::Relaxed)),
             ("checkpoint_failures", core.checkpoints.failed.load(Ordering::Relaxed)),
             ("compactions", core.compactions.done.load(Ordering::Relaxed)),
@@ -343,7 +372,12 @@ impl Store for EmbeddedStore {
 
     fn write_failure(&self) -> Option<String> {
         let core = &self.core;
-        core.health.cause().or_else(|| core.pool.failure()).or_else(|| core.checkpoints.failure())
+        if let Some(cause) = core.health.cause() {
+            return Some(cause);
+        }
+        // These may be over before the next commit shows it.
+        let refusing = core.health.refusing.load(Ordering::Relaxed);
+        refusing.then(|| core.pool.failure().or_else(|| core.checkpoints.failure())).flatten()
     }
 
     fn close(&self) -> Result<(), String> {
@@ -359,7 +393,6 @@ impl Store for EmbeddedStore {
             tracing::warn!(%cause, "no checkpoint on closing; the next start reads the log");
         }
         self.stop_threads();
-        self.lock.lock().take();
         synced
     }
 }

@@ -16,20 +16,21 @@ use super::replay::{self, Replayed};
 use super::segments::{self, Pool};
 use super::tree::Tree;
 use super::{
-    Core, Durability, EmbeddedOptions, EmbeddedStore, Health, OpenError, Tables, Writer, checkpoint,
+    Core, Durability, EmbeddedOptions, EmbeddedStore, Health, OpenError, Tables, Threads, Writer,
+    checkpoint,
 };
 use crate::store::memtable::Memtable;
 
 /// See [`EmbeddedStore::open`].
 pub fn open(options: EmbeddedOptions) -> Result<EmbeddedStore, OpenError> {
     let EmbeddedOptions { dir, files, .. } = &options;
-    std::fs::create_dir_all(dir)?;
+    create_dir(files, dir)?;
     let lock = lock(dir)?;
     let salt = marker::open_format(files, dir)?;
     let tree = Tree::open(files.clone(), &dir.join("tree")).map_err(tree_error)?;
     let log_dir = dir.join("log");
     let marker = open_marker(files, dir, &log_dir, options.segment_bytes)?;
-    let mut active = Memtable::new();
+    let mut active = Memtable::with_tombstones();
     let replayed =
         replay::replay(files, &log_dir, salt, &marker, |key, value| active.put(key, value))?;
     if marker.clean {
@@ -65,16 +66,31 @@ pub fn open(options: EmbeddedOptions) -> Result<EmbeddedStore, OpenError> {
         compactions: Default::default(),
         sequence: AtomicU64::new(sequence),
         log_bytes: AtomicU64::new(writer.log.bytes()),
+        _lock: lock,
     });
     let threads = start_threads(&core, options.durability)?;
     Ok(EmbeddedStore {
         core,
         writer: Mutex::new(writer),
         threads: Mutex::new(threads),
-        lock: Mutex::new(Some(lock)),
         memtable_bytes: options.memtable_bytes,
         log_bytes: options.log_bytes,
     })
+}
+
+/// Creates `dir` and what is missing above it, so that a crash cannot take it away again.
+fn create_dir(files: &Files, dir: &Path) -> std::io::Result<()> {
+    let missing: Vec<&Path> = dir.ancestors().take_while(|path| !path.exists()).collect();
+    std::fs::create_dir_all(dir)?;
+    for created in missing {
+        // The parent of a relative path's first part is "", which means the current directory.
+        if let Some(parent) = created.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            files.sync_dir(parent)?;
+        } else {
+            files.sync_dir(Path::new("."))?;
+        }
+    }
+    Ok(())
 }
 
 fn lock(dir: &Path) -> Result<File, OpenError> {
@@ -115,23 +131,20 @@ fn open_marker(
     Ok(marker::START)
 }
 
-fn start_threads(
-    core: &Arc<Core>,
-    durability: Durability,
-) -> Result<Vec<JoinHandle<()>>, OpenError> {
-    let mut threads = vec![
+fn start_threads(core: &Arc<Core>, durability: Durability) -> Result<Threads, OpenError> {
+    let mut quick = vec![
         spawn("log-files", core, |core| core.pool.prepare_always())?,
         spawn("checkpoint", core, checkpoint::run)?,
-        spawn("compaction", core, checkpoint::compact_always)?,
     ];
     if let Durability::Interval(interval) = durability {
-        threads.push(spawn("log-sync", core, move |core| {
+        quick.push(spawn("log-sync", core, move |core| {
             core.syncer.sync_always(&core.files, &core.health, interval);
         })?);
     }
+    let compaction = Some(spawn("compaction", core, checkpoint::compact_always)?);
     // What the last run left to do.
     core.compactions.request();
-    Ok(threads)
+    Ok(Threads { quick, compaction })
 }
 
 fn spawn(

@@ -14,11 +14,12 @@
 //! number, so that what a recycled file held before never reads as a record, and a secret of the
 //! directory, so that no client can write a value that does.
 //!
-//! The header has a check of its own so that looking for records in arbitrary bytes is cheap whatever
-//! the bytes say about lengths.
+//! The header has a check of its own so that looking for records in arbitrary bytes is cheap
+//! whatever the bytes say about lengths.
 //!
-//! Ordinals find what is missing; `durable` tells whether it may be. A gap before an ordinal that some
-//! later record calls durable is damage; any other gap is the unsynced end of the log after a crash.
+//! Ordinals find what is missing; `durable` tells whether it may be. A gap before an ordinal that
+//! some later record calls durable is damage; any other gap is the unsynced end of the log after a
+//! crash.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -100,7 +101,8 @@ pub fn encode(buffer: &mut Vec<u8>, seed: u64, numbers: Numbers, mutations: &Mut
     buffer.resize(buffer.len().next_multiple_of(ALIGNMENT), 0);
 }
 
-/// The record at the start of `bytes`, if a whole and sound one with an ordinal above `after` is there.
+/// The record at the start of `bytes`, if a whole and sound one with an ordinal above `after` is
+/// there.
 pub fn decode(bytes: &[u8], seed: u64, after: u64) -> Option<Record<'_>> {
     let header = bytes.get(..HEADER_BYTES)?;
     let numbers = Numbers {

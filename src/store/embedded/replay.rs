@@ -1,9 +1,9 @@
 //! Reading the log at the start.
 //!
-//! What is read is a prefix of what was committed, commit by commit. The log may end in a record that
-//! was being written when the process or machine stopped, and without `sync` durability also in a gap
-//! with whole records behind it; both are cut off. A gap in what was once durable is damage, and then
-//! the store refuses to open rather than lose acknowledged writes quietly.
+//! What is read is a prefix of what was committed, commit by commit. The log may end in a record
+//! that was being written when the process or machine stopped, and without `sync` durability also
+//! in a gap with whole records behind it; both are cut off. A gap in what was once durable is
+//! damage, and then the store refuses to open rather than lose acknowledged writes quietly.
 
 use std::io;
 use std::path::Path;
@@ -179,7 +179,8 @@ fn malformed(dir: &Path, number: u64, offset: usize) -> OpenError {
     OpenError::Corrupt(format!("the log file {} is malformed at byte {offset}", path.display()))
 }
 
-/// The whole segment; trailing zeros cost nothing to look through, and at most a few segments exist.
+/// The whole segment; trailing zeros cost nothing to look through, and at most a few segments
+/// exist.
 fn read_all(segment: &Segment) -> io::Result<Vec<u8>> {
     use std::os::unix::fs::FileExt;
     let mut content = vec![0; segment.capacity as usize];

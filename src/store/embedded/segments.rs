@@ -1,8 +1,8 @@
 //! The files of the log: `log/<number>.log`, used in the order of their numbers.
 //!
 //! A file is ready before a commit needs it: its blocks are allocated and written, so that a sync
-//! overwrites and needs no metadata. A thread prepares the next one while the current one fills, and a
-//! checkpoint returns the files it made obsolete, which get new numbers and are used again.
+//! overwrites and needs no metadata. A thread prepares the next one while the current one fills,
+//! and a checkpoint returns the files it made obsolete, which get new numbers and are used again.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
@@ -137,6 +137,11 @@ impl Pool {
         }
     }
 
+    /// Size of the segments made, once the log has grown to it.
+    pub fn segment_bytes(&self) -> u64 {
+        self.segment_bytes
+    }
+
     /// Why no segment could be made, while that is so and none is left.
     pub fn failure(&self) -> Option<String> {
         let state = self.state.lock();
@@ -188,7 +193,8 @@ impl Pool {
         Ok(())
     }
 
-    /// Takes back segments nobody will read again: reuses them, or removes them when there are enough.
+    /// Takes back segments nobody will read again: reuses them, or removes them when there are
+    /// enough.
     pub fn recycle(&self, segments: impl IntoIterator<Item = Arc<Segment>>) -> io::Result<()> {
         for segment in segments {
             let from = path(&self.dir, segment.number);

@@ -30,8 +30,8 @@ impl<'a> EmbeddedSnapshot<'a> {
             return Ok(self.kept.keep(entry));
         }
         let found = self.core.tree.get(key).map_err(|error| ReadError::Failed(text(&error)))?;
-        // Checkpoints change the tree only where a write buffer hides it, and no such buffer comes or
-        // goes while this snapshot holds its lock: what is noted here cannot be outdated.
+        // Checkpoints change the tree only where a write buffer hides it, and no such buffer comes
+        // or goes while this snapshot holds its lock: what is noted here cannot be outdated.
         match self.core.cache.note(key, found.as_deref()) {
             Some(entry) => Ok(self.kept.keep(entry)),
             None => Ok(found.map(|value| Cow::Owned(value.to_vec()))),
@@ -64,6 +64,14 @@ impl<'a> EmbeddedSnapshot<'a> {
 }
 
 impl Snapshot for EmbeddedSnapshot<'_> {
+    fn prefetch(&self, key: &[u8]) {
+        // Looking is the hint. Only in memory: a read of the tree that nobody asks for is no help.
+        if self.tables.active.get(key).is_none() {
+            let frozen = self.tables.frozen.as_ref();
+            std::hint::black_box(frozen.and_then(|table| table.get(key)));
+        }
+    }
+
     fn get(&self, key: &[u8]) -> Result<Option<Value<'_>>, ReadError> {
         if let Some(value) = self.tables.active.get(key) {
             return Ok(value.map(Cow::Borrowed));

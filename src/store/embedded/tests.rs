@@ -21,6 +21,12 @@ fn tiny(dir: &Path) -> EmbeddedOptions {
     }
 }
 
+/// A directory in memory where there is such a thing: these tests sync a lot, and none of them is
+/// about what the hardware does.
+fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 fn open(options: &EmbeddedOptions) -> EmbeddedStore {
     EmbeddedStore::open(options.clone()).unwrap()
 }
@@ -33,10 +39,21 @@ fn set(store: &EmbeddedStore, key: &[u8], value: &[u8]) -> Result<(), CommitErro
 }
 
 impl EmbeddedStore {
-    /// Moves everything to the tree and waits for that.
+    /// Moves everything to the tree and waits until that is done, old log files included.
     fn checkpoint_now(&self) {
         self.freeze(&mut self.writer.lock()).unwrap();
-        self.core.checkpoints.wait_until_idle().unwrap();
+        self.wait_for_checkpoints();
+    }
+
+    fn wait_for_checkpoints(&self) {
+        let Checkpoints { begun, done, .. } = &self.core.checkpoints;
+        wait_until(|| done.load(Ordering::Acquire) == begun.load(Ordering::Acquire));
+    }
+}
+
+fn wait_until(condition: impl Fn() -> bool) {
+    while !condition() {
+        std::thread::yield_now();
     }
 }
 
@@ -47,7 +64,7 @@ fn figure(store: &EmbeddedStore, name: &str) -> u64 {
 #[test]
 fn conformance_with_checkpoints_and_restarts() {
     for seed in 0..6 {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = scratch();
         let options = tiny(dir.path());
         let mut suite = Suite::new(seed);
         for round in 0..4 {
@@ -63,7 +80,7 @@ fn conformance_with_checkpoints_and_restarts() {
 
 #[test]
 fn conformance_without_cache_and_with_sync() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let durability = Durability::Sync;
     let options = EmbeddedOptions { durability, cache_bytes: 0, ..tiny(dir.path()) };
     let mut suite = Suite::new(77);
@@ -74,7 +91,7 @@ fn conformance_without_cache_and_with_sync() {
 
 #[test]
 fn after_closing_the_log_is_empty_and_commits_are_refused() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let options = tiny(dir.path());
     let store = open(&options);
     set(&store, b"key", b"value").unwrap();
@@ -89,18 +106,20 @@ fn after_closing_the_log_is_empty_and_commits_are_refused() {
 
 #[test]
 fn a_directory_has_one_user() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let store = open(&tiny(dir.path()));
     let second = EmbeddedStore::open(tiny(dir.path())).err().unwrap();
     assert!(matches!(&second, OpenError::Locked(_)));
     assert!(second.to_string().contains("in use by another process"), "{second}");
     store.close().unwrap();
+    assert!(EmbeddedStore::open(tiny(dir.path())).is_err());
+    drop(store);
     open(&tiny(dir.path()));
 }
 
 #[test]
 fn an_unknown_format_is_refused() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     drop(open(&tiny(dir.path())));
     let path = dir.path().join("FORMAT");
     let text = std::fs::read_to_string(&path).unwrap();
@@ -117,20 +136,18 @@ fn an_unknown_format_is_refused() {
 
 #[test]
 fn interval_syncs_in_the_background_and_on_closing() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let durability = Durability::Interval(Duration::from_millis(1));
     let store = open(&EmbeddedOptions { durability, ..tiny(dir.path()) });
     set(&store, b"key", b"value").unwrap();
-    while store.core.syncer.durable.load(Ordering::Acquire) == 0 {
-        std::thread::yield_now();
-    }
+    wait_until(|| store.core.syncer.durable.load(Ordering::Acquire) > 0);
     assert_eq!(figure(&store, "log_syncs"), 1);
     store.close().unwrap();
 }
 
 #[test]
 fn many_commits_reuse_few_log_files() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let store = open(&tiny(dir.path()));
     for number in 0..4000_u32 {
         set(&store, &(number % 100).to_be_bytes(), &[7; 10_000]).unwrap();

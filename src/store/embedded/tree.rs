@@ -49,8 +49,12 @@ impl Tree {
             .filter_policy(FilterPolicy::all(FilterPolicyEntry::Bloom(
                 BloomConstructionPolicy::BitsPerKey(10.0),
             )))
-            .filter_block_partitioning_policy(PinningPolicy::all(true))
-            .index_block_partitioning_policy(PinningPolicy::all(true))
+            // Filters and indexes of the upper levels, which every read asks, are few and stay in
+            // memory whole; below they are read in parts, so that memory does not grow with the
+            // data.
+            .filter_block_pinning_policy(PinningPolicy::new([true, true, false]))
+            .filter_block_partitioning_policy(PinningPolicy::new([false, false, true]))
+            .index_block_partitioning_policy(PinningPolicy::new([false, false, true]))
             .open()?;
         let next = tree.get_highest_seqno().map_or(0, |highest| highest + 1);
         seqno.set(next);
@@ -111,8 +115,9 @@ impl Tree {
         Ok(self.tree.current_version().id() != before)
     }
 
-    /// Removes files that a failed checkpoint or compaction left behind, unless another one is under
-    /// way. `hold_reads_off` returns a guard: a read may still use a table that was just replaced.
+    /// Removes files that a failed checkpoint or compaction left behind, unless another one is
+    /// under way. `hold_reads_off` returns a guard: a read may still use a table that was just
+    /// replaced.
     pub fn remove_leftovers<G>(&self, hold_reads_off: impl FnOnce() -> G) -> io::Result<()> {
         let (Some(_compacting), Some(_ingesting)) =
             (self.compacting.try_lock(), self.ingesting.try_lock())

@@ -33,15 +33,18 @@ fn assert_present(store: &EmbeddedStore, count: u32) {
 
 #[test]
 fn a_full_disk_refuses_commits_until_there_is_room() {
-    let dir = tempfile::tempdir().unwrap();
-    let options = sync(dir.path());
+    let dir = scratch();
+    // No checkpoint gives a log file back.
+    let (memtable_bytes, log_bytes) = (usize::MAX, u64::MAX);
+    let options =
+        EmbeddedOptions { memtable_bytes, log_bytes, segment_bytes: 64 * 1024, ..sync(dir.path()) };
     let store = open(&options);
     options.files.faults.fail(Operation::Allocate, Errno::NOSPC);
     let (count, error) = commit_until_refused(&store);
     assert_eq!(Err(error), refused(FULL));
     assert_eq!(store.write_failure().as_deref(), Some(FULL));
     assert_present(&store, count);
-    assert_eq!(set(&store, b"still", b"full"), refused(FULL));
+    assert_eq!(set(&store, b"still", &[1; 5000]), refused(FULL));
     options.files.faults.clear();
     set(&store, b"room", b"again").unwrap();
     assert_eq!(store.write_failure(), None);
@@ -53,7 +56,7 @@ fn a_full_disk_refuses_commits_until_there_is_room() {
 
 #[test]
 fn an_append_without_room_is_written_over() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let options = sync(dir.path());
     let store = open(&options);
     set(&store, b"before", b"1").unwrap();
@@ -72,7 +75,7 @@ fn an_append_without_room_is_written_over() {
 
 #[test]
 fn a_failed_sync_ends_writing_and_the_commit_does_not_come_back() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let options = sync(dir.path());
     let store = open(&options);
     set(&store, b"before", b"1").unwrap();
@@ -96,7 +99,7 @@ fn a_failed_sync_ends_writing_and_the_commit_does_not_come_back() {
 
 #[test]
 fn a_sync_that_keeps_failing_leaves_the_commit_unknown() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let options = sync(dir.path());
     let store = open(&options);
     options.files.faults.fail(Operation::Sync, Errno::IO);
@@ -108,15 +111,13 @@ fn a_sync_that_keeps_failing_leaves_the_commit_unknown() {
 
 #[test]
 fn a_failed_background_sync_ends_writing() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let durability = Durability::Interval(Duration::from_millis(1));
     let options = EmbeddedOptions { durability, ..tiny(dir.path()) };
     let store = open(&options);
     options.files.faults.fail(Operation::Sync, Errno::IO);
     set(&store, b"key", b"1").unwrap();
-    while store.write_failure().is_none() {
-        std::thread::yield_now();
-    }
+    wait_until(|| store.write_failure().is_some());
     assert_eq!(set(&store, b"later", b"1"), refused(BROKEN));
     assert_eq!(get(&store, b"key").unwrap(), b"1");
 }
@@ -124,7 +125,7 @@ fn a_failed_background_sync_ends_writing() {
 #[test]
 fn a_failing_checkpoint_keeps_the_log_and_is_tried_again() {
     for operation in [Operation::Ingest, Operation::Replace] {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = scratch();
         let options = sync(dir.path());
         let store = open(&options);
         options.files.faults.fail(operation, Errno::NOSPC);
@@ -143,17 +144,15 @@ fn a_failing_checkpoint_keeps_the_log_and_is_tried_again() {
         commit_until_refused(&copy);
         options.files.faults.clear();
         copy.core.checkpoints.retry_now();
-        while copy.write_failure().is_some() {
-            std::thread::yield_now();
-        }
+        wait_until(|| figure(&copy, "checkpoints") > 0);
+        assert_eq!(copy.write_failure(), None);
         set(&copy, b"again", b"1").unwrap();
-        assert!(figure(&copy, "checkpoints") > 0);
     }
 }
 
 #[test]
 fn a_store_that_cannot_be_created_says_why() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let options = sync(dir.path());
     for operation in [Operation::Replace, Operation::Allocate] {
         options.files.faults.fail(operation, Errno::NOSPC);

@@ -1,0 +1,221 @@
+"""Benchmarks ringstone and redis-server side by side with redis-benchmark.
+
+Both servers run at once, one idle while the other is measured; rounds alternate between them, and the
+table holds medians and their ratio, so that a machine that slows down slows both.
+"""
+
+import argparse
+import csv
+import datetime
+import io
+import os
+import pathlib
+import platform
+import resource
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import tempfile
+import time
+
+TESTS = ["ping_mbulk", "set", "get", "incr", "mset"]
+PIPELINES = [1, 16, 100]
+CLIENTS = 50
+KEYS = 100_000
+IDLE_COUNTS = (0, 1_000, 10_000)
+TICKS = os.sysconf("SC_CLK_TCK")
+
+# name: (what is compared, ringstone's flags, redis-server's flags, requests by pipeline length)
+PAIRINGS = {
+    "a": (
+        "every write synced: ringstone sync, Redis appendfsync always",
+        ["--store", "embedded", "--durability", "sync"],
+        ["--appendonly", "yes", "--appendfsync", "always"],
+        {1: 30_000, 16: 300_000, 100: 1_000_000},
+    ),
+    "b": (
+        "synced every second: ringstone interval, Redis appendfsync everysec",
+        ["--store", "embedded", "--durability", "interval"],
+        ["--appendonly", "yes", "--appendfsync", "everysec"],
+        {1: 100_000, 16: 800_000, 100: 2_000_000},
+    ),
+    "c": (
+        "in memory: ringstone memory, Redis without persistence",
+        ["--store", "memory"],
+        ["--appendonly", "no"],
+        {1: 100_000, 16: 800_000, 100: 2_000_000},
+    ),
+}
+
+# Ratios of throughput to reach, by pairing and test, for the pipeline lengths above.
+TARGETS = {
+    "a": {"set": (1.0, 1.2, 1.2), "incr": (1.0, 1.2, 1.2), "mset": (1.0, 1.2, 1.2),
+          "get": (1.0, 1.0, 1.2)},
+    "b": {"set": (1.0, 1.2, 1.5), "incr": (1.0, 1.2, 1.5), "mset": (1.0, 1.2, 1.5)},
+    "c": {"set": (1.0, 1.1, 1.4), "get": (1.0, 1.1, 1.4), "incr": (1.0, 1.1, 1.4)},
+}
+
+
+class Server:
+    """A server process on a port of its own, with a directory of its own."""
+
+    def __init__(self, command, port, directory):
+        self.port = port
+        log = open(directory / "log", "wb")
+        self.process = subprocess.Popen(command, cwd=directory, stdout=log, stderr=log)
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                return
+            except OSError:
+                if time.monotonic() > deadline or self.process.poll() is not None:
+                    raise SystemExit(f"{command[0]} did not start; see {directory}/log") from None
+                time.sleep(0.02)
+
+    def cpu_seconds(self):
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    def rss_bytes(self):
+        for line in pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        return 0
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(30)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def start_ringstone(binary, flags, directory):
+    directory.mkdir(parents=True)
+    port = free_port()
+    command = [binary, "--listen", f"127.0.0.1:{port}", "--data-dir", str(directory / "data")]
+    return Server(command + flags, port, directory)
+
+
+def start_redis(flags, directory):
+    directory.mkdir(parents=True)
+    port = free_port()
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "",
+               "--dir", str(directory)]
+    return Server(command + flags, port, directory)
+
+
+def measure(server, test, pipeline, requests):
+    """One run: requests per second, p99 in milliseconds, CPU microseconds per command."""
+    command = ["redis-benchmark", "-p", str(server.port), "-t", test, "-c", str(CLIENTS),
+               "-P", str(pipeline), "-n", str(requests), "-r", str(KEYS), "--csv"]
+    before = server.cpu_seconds()
+    run = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
+    cpu = server.cpu_seconds() - before
+    rows = [row for row in csv.reader(io.StringIO(run.stdout)) if row and row[0] != "test"]
+    return float(rows[-1][1]), float(rows[-1][6]), cpu / requests * 1e6
+
+
+def compare(servers, test, pipeline, requests, rounds):
+    """Medians of alternating rounds, for each server."""
+    samples = {name: [] for name in servers}
+    for turn in range(rounds):
+        order = list(servers) if turn % 2 == 0 else list(reversed(servers))
+        for name in order:
+            samples[name].append(measure(servers[name], test, pipeline, requests))
+    return {name: [statistics.median(column) for column in zip(*rows)]
+            for name, rows in samples.items()}
+
+
+def bench_pairing(letter, args, directory):
+    title, ringstone_flags, redis_flags, requests = PAIRINGS[letter]
+    if args.workers:
+        ringstone_flags = ringstone_flags + ["--workers", str(args.workers)]
+    servers = {
+        "ringstone": start_ringstone(args.binary, ringstone_flags, directory / letter / "ringstone"),
+        "redis": start_redis(redis_flags, directory / letter / "redis"),
+    }
+    print(f"\n({letter}) {title}\n", flush=True)
+    print("| test | P | ringstone/s | Redis/s | ratio | target | p99 ms | Redis p99 ms "
+          "| CPU us/cmd | Redis CPU us/cmd |")
+    print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
+    for test in args.tests:
+        for pipeline in args.pipelines:
+            count = max(int(requests[pipeline] * args.scale), 1000)
+            result = compare(servers, test, pipeline, count, args.rounds)
+            ours, theirs = result["ringstone"], result["redis"]
+            targets = TARGETS[letter].get(test)
+            target = f"{targets[PIPELINES.index(pipeline)]:.1f}" if targets else "-"
+            print(f"| {test.upper()} | {pipeline} | {ours[0]:,.0f} | {theirs[0]:,.0f} "
+                  f"| {ours[0] / theirs[0]:.2f} | {target} | {ours[1]:.2f} | {theirs[1]:.2f} "
+                  f"| {ours[2]:.2f} | {theirs[2]:.2f} |", flush=True)
+    for server in servers.values():
+        server.stop()
+
+
+def bench_idle(args, directory):
+    """Resident memory with idle connections."""
+    print("\nResident memory with idle connections\n")
+    print("| connections | ringstone MiB | Redis MiB |")
+    print("|---|---|---|", flush=True)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(12_000, hard), hard))
+    flags = ["--maxclients", "11000"]
+    starts = [
+        lambda: start_ringstone(args.binary, ["--store", "memory"] + flags, directory / "idle-r"),
+        lambda: start_redis(["--appendonly", "no"] + flags, directory / "idle"),
+    ]
+    columns = []
+    for start in starts:
+        server = start()
+        opened, column = [], []
+        for count in IDLE_COUNTS:
+            while len(opened) < count:
+                connection = socket.create_connection(("127.0.0.1", server.port))
+                connection.sendall(b"PING\r\n")
+                connection.recv(16)
+                opened.append(connection)
+            column.append(server.rss_bytes() / 2**20)
+        columns.append(column)
+        for connection in opened:
+            connection.close()
+        server.stop()
+    for count, ours, theirs in zip(IDLE_COUNTS, *columns):
+        print(f"| {count:,} | {ours:.1f} | {theirs:.1f} |", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--binary", default="target/release/ringstone")
+    parser.add_argument("--pairings", default="abc", help="which of a, b, c (default: all)")
+    parser.add_argument("--tests", default=",".join(TESTS), type=lambda text: text.split(","))
+    parser.add_argument("--pipelines", default=PIPELINES,
+                        type=lambda text: [int(part) for part in text.split(",")])
+    parser.add_argument("--rounds", default=3, type=int, help="runs per server and figure")
+    parser.add_argument("--scale", default=1.0, type=float, help="factor on the request counts")
+    parser.add_argument("--workers", default=0, type=int, help="ringstone's --workers")
+    parser.add_argument("--no-idle", action="store_true", help="leave out the memory table")
+    args = parser.parse_args()
+    args.binary = str(pathlib.Path(args.binary).resolve())
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="ringstone-bench-"))
+    try:
+        redis = subprocess.run(["redis-server", "--version"], capture_output=True, text=True)
+        print(f"{datetime.date.today()}, {os.cpu_count()} cores, Linux {platform.release()}, "
+              f"redis-benchmark -c {CLIENTS} -r {KEYS}, medians of {args.rounds} rounds")
+        print(redis.stdout.strip())
+        for letter in args.pairings:
+            bench_pairing(letter, args, directory)
+        if not args.no_idle:
+            bench_idle(args, directory)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Everything a change must pass: format, lints, tests, real clients. Installs what is missing (Debian
+# packages; needs root or sudo for that), can be run again at any time, from any directory.
+set -euo pipefail
+exec </dev/null
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export PATH="$PATH:$HOME/.cargo/bin"
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
+node_major_min=20
+
+step() {
+  printf '\n== %s (%ds)\n' "$1" "$SECONDS"
+}
+
+fail() {
+  echo "test.sh: $*" >&2
+  exit 1
+}
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then
+    env DEBIAN_FRONTEND=noninteractive "$@"
+  else
+    sudo -n env DEBIAN_FRONTEND=noninteractive "$@" || fail "cannot run as root: $*"
+  fi
+}
+
+install_missing() {
+  local packages=()
+  command -v redis-server >/dev/null || packages+=(redis-server)
+  command -v redis-cli >/dev/null || packages+=(redis-tools)
+  command -v cc >/dev/null || packages+=(gcc libc6-dev)
+  python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3 python3-venv)
+  command -v node >/dev/null || packages+=(nodejs)
+  command -v npm >/dev/null || packages+=(npm)
+  if [ "${#packages[@]}" -gt 0 ]; then
+    as_root apt-get update -qq
+    # RUNLEVEL=1: the packages must not start a server of their own.
+    as_root RUNLEVEL=1 apt-get install -qq -y --no-install-recommends "${packages[@]}"
+  fi
+  command -v cargo >/dev/null || fail "cargo is missing: install Rust from https://rustup.rs"
+  cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
+  cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+  local node_major
+  node_major=$(node -p 'process.versions.node.split(".")[0]')
+  [ "$node_major" -ge "$node_major_min" ] ||
+    fail "node $node_major_min or later is needed for the current Redis clients, this is $node_major"
+  redis-server --version | grep -q 'v=7\.0\.' ||
+    fail "the scenarios compare with Redis 7.0, this is: $(redis-server --version)"
+}
+
+step "Tools"
+install_missing
+step "Format"
+cargo fmt --check
+step "Lints"
+cargo clippy --quiet --locked --all-targets -- -D warnings
+step "Tests"
+cargo test --quiet --locked --profile quick
+step "Clients"
+tests/clients/install.sh
+cargo test --quiet --locked --profile quick --test clients -- --include-ignored
+step "All passed"

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# redis-cli against the server at HOST PORT: its scanning and statistics modes and --pipe.
+# Usage: redis_cli.sh HOST PORT. Ends with status 0 when every check held.
+set -euo pipefail
+cli=(redis-cli -h "$1" -p "$2")
+
+fail() {
+  echo "redis-cli: $*" >&2
+  exit 1
+}
+
+# expect TEXT COMMAND...: the command's output contains the text.
+expect() {
+  local text=$1 output
+  shift
+  output=$(timeout 60 "$@" 2>&1) || fail "$* ended with status $?: $output"
+  [[ $output == *"$text"* ]] || fail "$*: no '$text' in: $output"
+}
+
+expect OK "${cli[@]}" FLUSHALL
+expect OK "${cli[@]}" SET k v
+expect v "${cli[@]}" GET k
+expect PONG "${cli[@]}" -3 PING
+expect "unknown command" "${cli[@]}" NOSUCH
+expect OK "${cli[@]}" -n 5 SET k five
+expect five "${cli[@]}" -n 5 GET k
+
+# Mass insertion, as inline commands and as protocol.
+for i in $(seq 1 2000); do printf 'SET pipe:%d value\r\n' "$i"; done >"$TMPDIR/commands"
+expect "errors: 0, replies: 2000" "${cli[@]}" --pipe <"$TMPDIR/commands"
+for i in $(seq 1 500); do
+  printf '*2\r\n$4\r\nINCR\r\n$7\r\ncounter\r\n'
+done >"$TMPDIR/protocol"
+expect "errors: 0, replies: 500" "${cli[@]}" --pipe <"$TMPDIR/protocol"
+expect 500 "${cli[@]}" GET counter
+
+found=$("${cli[@]}" --scan --pattern 'pipe:*' | sort -u | wc -l)
+[ "$found" = 2000 ] || fail "--scan found $found keys instead of 2000"
+head -c 100000 /dev/zero | tr '\0' x | "${cli[@]}" -x SET biggest >/dev/null
+expect "biggest" "${cli[@]}" --bigkeys
+expect "biggest" "${cli[@]}" --memkeys
+# --stat does not end by itself; its second line is a line of figures.
+output=$(timeout 3 stdbuf -oL "${cli[@]}" --stat -i 0.1 | head -n 3 || true)
+[[ $output == *keys* && $output =~ [0-9]+ ]] || fail "--stat printed: $output"
+expect "1) \"k\"" "${cli[@]}" --no-raw KEYS k
+echo "redis-cli $(redis-cli --version | cut -d' ' -f2): ok"
