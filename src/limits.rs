@@ -124,8 +124,17 @@ pub const WATCHES_COMPARED_MAX: usize = 64;
 pub const BACKGROUND_INTERVAL: Duration = Duration::from_millis(100);
 /// Records that background work changes in one write group: what a group is held up by.
 pub const CHORES_MAX: usize = 256;
-/// Pause between two steps of background work at most; as long as the step took, if that is less.
+/// The same on stores whose commits do not block: there the work is what a group's time goes into,
+/// while elsewhere it is the disk, and fewer, larger groups mean fewer syncs.
+pub const CHORES_INLINE_MAX: usize = 64;
+/// After a step, background work rests this many times as long as the step took, which is the share
+/// of the writer's time left to clients...
+pub const CHORES_REST: u32 = 3;
+/// ... but no longer than this...
 pub const CHORES_PAUSE_MAX: Duration = Duration::from_millis(20);
+/// ... and not at all while keys are there that expired so long ago: then they expire faster than
+/// they are removed, and would fill the store.
+pub const SWEEP_BEHIND_MS: u64 = 60_000;
 /// Pause after a store refused background work: doubled each time, from the first to the second.
 pub const REFUSED_PAUSE_MIN: Duration = Duration::from_millis(10);
 /// See [`REFUSED_PAUSE_MIN`].

@@ -52,6 +52,9 @@ pub(super) struct Run<'r, 'v> {
 impl Run<'_, '_> {
     /// Runs ops until one of [`Ended`]'s reasons. `input` is what the batch's requests lie in.
     pub(super) fn batch(&mut self, batch: &mut Batch, input: &[u8]) -> Ended {
+        if batch.remaining() >= PREFETCH_COMMANDS_MIN {
+            self.prefetch(batch, input);
+        }
         let ended = self.ops(batch, input);
         let (hits, misses) = self.view.take_lookups();
         batch.client.tally.hits += hits;
@@ -60,9 +63,6 @@ impl Run<'_, '_> {
     }
 
     fn ops(&mut self, batch: &mut Batch, input: &[u8]) -> Ended {
-        if batch.remaining() >= PREFETCH_COMMANDS_MIN {
-            self.prefetch(batch, input);
-        }
         while batch.next < batch.ops.len() {
             if self.budget.commands == 0 {
                 return Ended::GroupFull;

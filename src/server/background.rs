@@ -1,21 +1,22 @@
 //! The thread that does what no client asks for: sweeps expired keys and collects garbage.
 //!
 //! It searches snapshots, hands what it finds to the writer in small batches and waits for each, so
-//! that at most one of them is ever in a client's way. After a batch it rests as long as the batch
-//! took; with nothing to do it looks again a few times a second.
+//! that at most one of them is ever in a client's way. After a batch it rests a multiple of the time
+//! the batch took, unless it is far behind; with nothing to do it looks again a few times a second.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::batch::{Chores, Writer};
 use crate::clock;
 use crate::data::KeyspaceId;
 use crate::data::background::{Audit, Chore, Collector, Sweep, keyspaces};
 use crate::limits::{
-    AUDIT_STEP, BACKGROUND_INTERVAL, CHORES_MAX, CHORES_PAUSE_MAX, REFUSED_PAUSE_MAX,
-    REFUSED_PAUSE_MIN,
+    AUDIT_STEP, BACKGROUND_INTERVAL, CHORES_INLINE_MAX, CHORES_MAX, CHORES_PAUSE_MAX, CHORES_REST,
+    REFUSED_PAUSE_MAX, REFUSED_PAUSE_MIN, SWEEP_BEHIND_MS,
 };
 use crate::store::{ReadError, Snapshot, Store};
 
@@ -29,8 +30,10 @@ impl Background {
     /// Starts the thread. It must be stopped before `writer` is closed.
     pub fn start(store: Arc<dyn Store>, writer: Arc<Writer>) -> io::Result<Background> {
         let (stop, stopped) = channel();
+        let limit = if store.commit_blocks() { CHORES_MAX } else { CHORES_INLINE_MAX };
         let work = Work {
             store,
+            limit,
             writer,
             sweep: Sweep::default(),
             collector: Collector::default(),
@@ -54,10 +57,14 @@ enum Round {
     Idle,
     /// Something was done; there may be more.
     Worked,
+    /// As `Worked`, and it is high time for the rest.
+    Behind,
 }
 
 struct Work {
     store: Arc<dyn Store>,
+    /// Records in one batch at most.
+    limit: usize,
     writer: Arc<Writer>,
     sweep: Sweep,
     collector: Collector,
@@ -72,7 +79,8 @@ impl Work {
             let round = self.round();
             let pause = match round {
                 Some(Round::Idle) => BACKGROUND_INTERVAL,
-                Some(Round::Worked) => began.elapsed().min(CHORES_PAUSE_MAX),
+                Some(Round::Worked) => (began.elapsed() * CHORES_REST).min(CHORES_PAUSE_MAX),
+                Some(Round::Behind) => Duration::ZERO,
                 None => refused_pause,
             };
             refused_pause = match round {
@@ -93,15 +101,20 @@ impl Work {
         let keyspaces = self.search(&mut |snapshot| keyspaces(snapshot, 0))?;
         let now_ms = clock::unix_ms();
         let due =
-            self.search(&mut |snapshot| self.sweep.due(snapshot, &keyspaces, now_ms, CHORES_MAX))?;
+            self.search(&mut |snapshot| self.sweep.due(snapshot, &keyspaces, now_ms, self.limit))?;
         self.submit(&due)?;
-        self.sweep.done(&due, &keyspaces, now_ms, CHORES_MAX);
-        let garbage = self.search(&mut |snapshot| self.collector.garbage(snapshot, CHORES_MAX))?;
+        self.sweep.done(&due, &keyspaces, now_ms, self.limit);
+        let garbage = self.search(&mut |snapshot| self.collector.garbage(snapshot, self.limit))?;
         self.submit(&garbage)?;
         self.collector.done(&garbage);
         self.audit(&keyspaces)?;
-        let idle = due.is_empty() && garbage.is_empty();
-        Some(if idle { Round::Idle } else { Round::Worked })
+        let behind = matches!(due.first(), Some(Chore::Expire { at_ms, .. })
+            if now_ms.saturating_sub(*at_ms) > SWEEP_BEHIND_MS);
+        Some(match due.is_empty() && garbage.is_empty() {
+            true => Round::Idle,
+            false if behind => Round::Behind,
+            false => Round::Worked,
+        })
     }
 
     /// A few steps through the registry, on stores whose writes may be blind.

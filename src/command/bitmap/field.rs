@@ -49,13 +49,18 @@ impl Width {
         }
     }
 
-    /// Makes a value fit the field; `None` if it does not and must not be changed.
-    fn fit(self, value: i128, overflow: Overflow) -> Option<i128> {
-        let (min, max) = if self.signed {
+    /// The smallest and the largest value of a field.
+    fn limits(self) -> (i128, i128) {
+        if self.signed {
             (-(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1)
         } else {
             (0, (1 << self.bits) - 1)
-        };
+        }
+    }
+
+    /// Makes a value fit the field; `None` if it does not and must not be changed.
+    fn fit(self, value: i128, overflow: Overflow) -> Option<i128> {
+        let (min, max) = self.limits();
         if (min..=max).contains(&value) {
             return Some(value);
         }
@@ -190,11 +195,7 @@ fn change(ctx: &mut Ctx<'_, '_>, operations: &[Operation]) -> Outcome {
         let old = operation.width.read(operation.bits(window));
         let (new, replies_new) = match operation.action {
             Action::Get => (Some(old), false),
-            // Without a sign, negative values are the large ones with the same bits.
-            Action::Set(value) if !operation.width.signed => {
-                (operation.fit(i128::from(value.cast_unsigned())), false)
-            }
-            Action::Set(value) => (operation.fit(value.into()), false),
+            Action::Set(value) => (operation.fit_set(value), false),
             Action::Increment(by) => (operation.fit(old + i128::from(by)), true),
         };
         let Some(new) = new else {
@@ -216,6 +217,21 @@ fn change(ctx: &mut Ctx<'_, '_>, operations: &[Operation]) -> Outcome {
 impl Operation {
     fn fit(&self, value: i128) -> Option<i128> {
         self.width.fit(value, self.overflow)
+    }
+
+    /// What `SET` makes of a value.
+    fn fit_set(&self, value: i64) -> Option<i128> {
+        if !self.width.signed {
+            // Negative values are the large ones with the same bits.
+            return self.fit(value.cast_unsigned().into());
+        }
+        let (_, max) = self.width.limits();
+        let far_below = i128::from(value) < max - i128::from(i64::MAX) && self.width.bits < 64;
+        if far_below && self.overflow == Overflow::Saturate {
+            // Redis's subtraction wraps around here, and it takes the value for a large one.
+            return Some(max);
+        }
+        self.fit(value.into())
     }
 
     /// By how much the field is above the lowest bit of its window.
