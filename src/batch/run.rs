@@ -4,7 +4,7 @@ use crate::clock;
 use crate::command::state::ReplyMode;
 use crate::command::stats::error_kind;
 use crate::command::{Args, Client, Ctx, Flags, Outcome, Server, Spec};
-use crate::data::{Moment, Overlay, View};
+use crate::data::{Moment, Overlay, View, keys};
 use crate::error::{self, Stop};
 use crate::limits::{BATCH_REPLY_BYTES, TRANSACTION_BYTES_MAX};
 use crate::resp::Reply;
@@ -230,6 +230,8 @@ impl Run<'_, '_> {
 pub struct Reader {
     /// Always empty: a read-only batch writes nothing.
     overlay: Overlay,
+    /// Where the seeds begin, and how many there were: a clock is read only for the first.
+    origin: u64,
     batches: u64,
 }
 
@@ -237,11 +239,14 @@ impl Reader {
     /// Runs the rest of a batch against a fresh snapshot; ends early only to send replies.
     pub fn run(&mut self, batch: &mut Batch, input: &[u8], server: &Server) {
         let store: &dyn Store = &*server.store;
+        if self.batches == 0 {
+            self.origin = clock::unix_us();
+        }
         self.batches += 1;
         let moment = Moment {
             now_ms: clock::unix_ms(),
             sequence: store.sequence(),
-            seed: clock::unix_us().wrapping_mul(31).wrapping_add(self.batches),
+            seed: keys::hash64(&self.origin.wrapping_add(self.batches).to_be_bytes()),
             value_bytes_max: server.config.request_bytes_max,
             // After everything of that sequence.
             order: u16::MAX,

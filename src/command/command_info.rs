@@ -310,12 +310,7 @@ fn keys_of(args: Args<'_>) -> Result<(&'static Spec, Vec<&[u8]>), Stop> {
     if !spec.accepts(args.len()) {
         return Err("ERR Invalid number of arguments specified for command".into());
     }
-    let last = match spec.keys.last {
-        last @ 0.. => last as usize,
-        from_end => args.len() - usize::from(from_end.unsigned_abs()),
-    };
-    let positions = (spec.keys.first as usize..=last).step_by(spec.keys.step as usize);
-    Ok((spec, positions.filter(|&at| at < args.len()).map(|at| args.get(at)).collect()))
+    Ok((spec, spec.keys.of(args).collect()))
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! `CONFIG`: tells the settings under the names Redis has for them, and under our own; changes none.
 
-use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::state::Server;
 use super::{Ctx, Outcome};
 use crate::config::{Config, Durability, LogLevel, SETTINGS, StoreKind};
+use crate::error;
 use crate::glob;
 use crate::limits::DATABASES;
 
@@ -114,18 +114,18 @@ fn parameters(server: &Server) -> impl Iterator<Item = (&'static str, String)> {
 }
 
 pub(super) fn get(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    let patterns = ctx.args.from(2);
-    let mut told = HashSet::new();
-    let found: Vec<_> = parameters(ctx.server)
-        .filter(|(name, _)| {
-            let wanted =
-                patterns.iter().any(|text| glob::matches_ignoring_case(text, name.as_bytes()));
-            wanted && told.insert(*name)
-        })
-        .collect();
+    // A name asked for exactly is told in the letters it was asked in.
+    let mut found: Vec<(&[u8], String)> = Vec::new();
+    for (name, value) in parameters(ctx.server) {
+        let fits = |text: &&[u8]| glob::matches_ignoring_case(text, name.as_bytes());
+        if let Some(text) = ctx.args.from(2).iter().find(fits) {
+            let told = if glob::literal(text) { text } else { name.as_bytes() };
+            found.push((told, value));
+        }
+    }
     ctx.reply.map(found.len());
     for (name, value) in found {
-        ctx.reply.bulk(name.as_bytes());
+        ctx.reply.bulk(name);
         ctx.reply.bulk(value.as_bytes());
     }
     Ok(())
@@ -133,7 +133,7 @@ pub(super) fn get(ctx: &mut Ctx<'_, '_>) -> Outcome {
 
 pub(super) fn set(ctx: &mut Ctx<'_, '_>) -> Outcome {
     if !ctx.args.len().is_multiple_of(2) {
-        return Err("ERR wrong number of arguments for 'config|set' command".into());
+        return Err(error::SYNTAX.into());
     }
     let name = String::from_utf8_lossy(ctx.arg(2));
     let known = parameters(ctx.server).any(|(known, _)| known.eq_ignore_ascii_case(&name));

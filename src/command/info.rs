@@ -99,7 +99,7 @@ fn server(page: &mut Page<'_, '_, '_>) -> Outcome {
     page.field("uptime_in_days", uptime_s / 86_400);
     page.field("hz", 10);
     page.field("configured_hz", 10);
-    page.field("lru_clock", now_us / 1_000_000 & 0xff_ffff);
+    page.field("lru_clock", (now_us / 1_000_000) & 0xff_ffff);
     let executable = std::env::current_exe().unwrap_or_default();
     page.field("executable", executable.display());
     page.field("config_file", "");

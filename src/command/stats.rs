@@ -330,12 +330,13 @@ impl Stats {
         let passed_ms = now_ms.saturating_sub(sample.at_ms);
         if passed_ms >= RATE_MS_MIN {
             let first = sample.at_ms == 0;
-            for index in 0..figures.len() {
-                let added = figures[index].saturating_sub(sample.figures[index]);
-                let rate = added as f64 * 1000.0 / passed_ms as f64;
-                sample.rates[index] = if first { 0.0 } else { rate };
-            }
-            (sample.at_ms, sample.figures) = (now_ms, figures);
+            let rate = |now: u64, before: u64| {
+                let added = now.saturating_sub(before) as f64;
+                if first { 0.0 } else { added * 1000.0 / passed_ms as f64 }
+            };
+            let before = sample.figures;
+            let rates = std::array::from_fn(|index| rate(figures[index], before[index]));
+            *sample = Sample { at_ms: now_ms, figures, rates };
         }
         sample.rates
     }
