@@ -8,7 +8,7 @@ use std::borrow::Cow;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stop {
     /// The client's mistake: this error reply, and none of the command's writes.
-    Error(Cow<'static, str>),
+    Error(Cow<'static, [u8]>),
     /// The store has to fetch a record first; the group is executed again once it is there.
     Pending,
     /// The store failed to read; the text says how.
@@ -17,13 +17,19 @@ pub enum Stop {
 
 impl From<&'static str> for Stop {
     fn from(text: &'static str) -> Stop {
-        Stop::Error(Cow::Borrowed(text))
+        Stop::Error(Cow::Borrowed(text.as_bytes()))
+    }
+}
+
+impl From<Vec<u8>> for Stop {
+    fn from(text: Vec<u8>) -> Stop {
+        Stop::Error(Cow::Owned(text))
     }
 }
 
 impl From<String> for Stop {
     fn from(text: String) -> Stop {
-        Stop::Error(Cow::Owned(text))
+        Stop::Error(Cow::Owned(text.into_bytes()))
     }
 }
 
@@ -48,3 +54,9 @@ pub const KEY_TOO_LONG: &str = "ERR key is longer than 8192 bytes, the limit for
 /// One command writes more than a transaction can hold.
 pub const TRANSACTION_TOO_LARGE: &str =
     "ERR transaction is larger than 10000000 bytes; split it into smaller ones";
+
+/// As much of an argument as Redis quotes in an error: it ends at a zero byte.
+pub fn quoted(bytes: &[u8], bytes_max: usize) -> &[u8] {
+    let end = memchr::memchr(0, bytes).unwrap_or(bytes.len());
+    &bytes[..end.min(bytes_max)]
+}

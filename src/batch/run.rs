@@ -172,13 +172,18 @@ impl Run<'_, '_> {
             Ok(()) => Ok(()),
             Err(Stop::Pending) => Err(Stop::Pending),
             Err(Stop::Error(text)) => {
-                client.tally.failures.push((spec, error_kind(text.as_bytes())));
+                client.tally.failures.push((spec, error_kind(&text)));
                 self.fail(mark, reply, reply_mark, &text);
                 Ok(())
             }
             Err(Stop::Failed(cause)) => {
                 client.tally.failures.push((spec, error_kind(b"ERR")));
-                self.fail(mark, reply, reply_mark, &format!("ERR cannot read the store: {cause}"));
+                self.fail(
+                    mark,
+                    reply,
+                    reply_mark,
+                    format!("ERR cannot read the store: {cause}").as_bytes(),
+                );
                 Ok(())
             }
         }
@@ -190,11 +195,11 @@ impl Run<'_, '_> {
         mark: crate::data::Mark,
         reply: &mut Reply,
         reply_mark: crate::resp::Mark,
-        text: &str,
+        text: &[u8],
     ) {
         self.view.rollback(mark);
         reply.rollback(reply_mark);
-        reply.error(text);
+        reply.error_bytes(text);
     }
 
     fn exec(

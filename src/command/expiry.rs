@@ -84,8 +84,8 @@ impl Condition {
                 b"gt" => condition.gt = true,
                 b"lt" => condition.lt = true,
                 _ => {
-                    let option = String::from_utf8_lossy(option);
-                    return Err(format!("ERR Unsupported option {option}").into());
+                    let option = error::quoted(option, option.len());
+                    return Err([b"ERR Unsupported option ", option].concat().into());
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! Error replies of the gates, in Redis 7.0's words.
 
 use crate::command::Args;
+use crate::error::quoted;
 
 /// Bytes of a command's name and arguments quoted in an error (Redis: 128).
 const QUOTED_BYTES_MAX: usize = 128;
@@ -42,10 +43,4 @@ pub fn unknown_command(args: Args<'_>) -> Vec<u8> {
         text.extend_from_slice(b"' ");
     }
     text
-}
-
-/// As much of an argument as Redis quotes: it ends at a zero byte.
-fn quoted(bytes: &[u8], bytes_max: usize) -> &[u8] {
-    let end = memchr::memchr(0, bytes).unwrap_or(bytes.len());
-    &bytes[..end.min(bytes_max)]
 }
