@@ -151,11 +151,13 @@ fn parse_overflow(name: &[u8]) -> Result<Overflow, Stop> {
 /// An offset in bits, or with `#` in front in fields.
 fn parse_offset(view: &View<'_>, text: &[u8], width: Width) -> Result<u64, Stop> {
     let (digits, unit) = match text {
-        [b'#', digits @ ..] => (digits, u64::from(width.bits)),
+        [b'#', digits @ ..] => (digits, i64::from(width.bits)),
         digits => (digits, 1),
     };
-    let offset = num::parse_u64(digits).and_then(|count| count.checked_mul(unit));
-    checked(view, offset.ok_or(error::BIT_OFFSET)?)
+    let count = num::parse_i64(digits).ok_or(error::BIT_OFFSET)?;
+    // A product out of range wraps, as it does in Redis; what it wraps to is checked like any other.
+    let offset = u64::try_from(count.wrapping_mul(unit)).map_err(|_| error::BIT_OFFSET)?;
+    checked(view, offset)
 }
 
 /// Executes operations that only read.
