@@ -170,8 +170,7 @@ impl Executor {
         if self.overlay.is_empty() {
             return Attempt::Done;
         }
-        let sequence = self.sequence + 1;
-        self.sequence = sequence;
+        let sequence = self.sequence;
         let started = self.now();
         let committed = self.store.commit(sequence, self.overlay.mutations());
         self.times.commit += elapsed(started);
@@ -226,11 +225,14 @@ impl Executor {
     }
 
     fn moment(&mut self) -> Moment {
+        // Every execution has a number of its own, so that no stamp is given twice, even one that
+        // only `WATCH` has seen.
+        self.sequence += 1;
         // Time does not run backwards from one group to the next.
         self.last_now_ms = self.last_now_ms.max(clock::unix_ms());
         Moment {
             now_ms: self.last_now_ms,
-            sequence: self.sequence + 1,
+            sequence: self.sequence,
             seed: keys::hash64(&clock::unix_us().to_be_bytes()) ^ self.sequence,
             value_bytes_max: self.server.config.request_bytes_max,
             order: 0,
