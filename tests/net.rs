@@ -124,6 +124,32 @@ fn a_client_that_does_not_read_holds_up_nobody_and_loses_nothing() {
 }
 
 #[test]
+fn a_client_may_send_everything_before_it_reads_anything() {
+    for subject in [Subject::Memory, Subject::Embedded] {
+        let server = Server::start(subject);
+        let mut conn = server.connect();
+        // Far more than the sockets' buffers, in both directions; with writes, and split batches.
+        let value = vec![b'e'; 40_000];
+        let requests = 1_500;
+        let mut bytes = Vec::new();
+        for i in 0..requests {
+            match i % 3 {
+                0 => bytes.extend(encode(&[&b"SET"[..], b"k", &value])),
+                1 => bytes.extend(encode(&["GET", "k"])),
+                _ => bytes.extend(encode(&[&b"ECHO"[..], &value])),
+            }
+        }
+        conn.send_raw(&bytes);
+        for i in 0..requests {
+            match i % 3 {
+                0 => assert_eq!(conn.read_reply(), Reply::Simple("OK".into())),
+                _ => assert!(bulk(&conn.read_reply()) == value),
+            }
+        }
+    }
+}
+
+#[test]
 fn one_reply_past_the_output_limit_ends_the_connection() {
     let server = start(&["--output-buffer-limit", "6mb"]);
     let mut conn = server.connect();

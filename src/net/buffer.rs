@@ -235,6 +235,37 @@ impl Receive<'_> {
         Ok(())
     }
 
+    /// Adds bytes that were received elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// As [`Receive::reserve`].
+    pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let missing = (self.filled + bytes.len()).saturating_sub(self.capacity());
+        if missing > 0 {
+            // At least twice the room, so that many small pieces cost no more than their bytes.
+            self.reserve(bytes.len().max(self.capacity()))?;
+        }
+        let Buf::Heap(buf) = &mut self.buf else {
+            return self.append_registered(bytes);
+        };
+        buf.truncate(self.filled);
+        buf.extend_from_slice(bytes);
+        self.filled += bytes.len();
+        Ok(())
+    }
+
+    fn append_registered(&mut self, bytes: &[u8]) -> io::Result<()> {
+        // A registered buffer is only ever filled by the kernel.
+        let mut copy = Vec::with_capacity(REGISTERED_BUFFER_BYTES);
+        copy.extend_from_slice(self.bytes());
+        copy.extend_from_slice(bytes);
+        self.filled = copy.len();
+        self.release();
+        self.buf = Buf::Heap(copy);
+        Ok(())
+    }
+
     fn release(&mut self) {
         if let Buf::Registered(_) = std::mem::replace(&mut self.buf, Buf::Away) {
             self.pool.receive_left.set(self.pool.receive_left.get() + 1);

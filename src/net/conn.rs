@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::buffer::Receive;
+use super::link::Link;
 use super::stream::Stream;
 use super::worker::Worker;
 use crate::batch::Batch;
@@ -12,11 +12,11 @@ use crate::session::Session;
 
 /// Serves a connection until either side ends it.
 pub async fn serve(worker: Rc<Worker>, stream: Rc<Stream>, batch: Box<Batch>) {
+    let config = &worker.server.config;
     let mut conn = Conn {
-        session: Session::new(&worker.server.config),
-        input: worker.pool.receive(),
+        session: Session::new(config),
+        link: Link::new(stream, &worker.pool, config.output_buffer_limit),
         worker: &worker,
-        stream: &stream,
         batch: Some(batch),
     };
     conn.run().await;
@@ -24,9 +24,8 @@ pub async fn serve(worker: Rc<Worker>, stream: Rc<Stream>, batch: Box<Batch>) {
 
 struct Conn<'w> {
     worker: &'w Worker,
-    stream: &'w Stream,
+    link: Link<'w>,
     session: Session,
-    input: Receive<'w>,
     /// Away while the writer has it.
     batch: Option<Box<Batch>>,
 }
@@ -45,28 +44,20 @@ impl Conn<'_> {
     async fn run(&mut self) {
         let mut next = Next::Receive;
         loop {
-            let pool = &self.worker.pool;
             let Some(batch) = self.batch.as_mut() else { return };
-            let sent = match next {
-                Next::Receive => {
-                    // The replies go out while the next request may already come in.
-                    let send = pool.send(self.stream, &mut batch.reply);
-                    let (sent, received) = tokio::join!(send, self.input.fill(self.stream));
-                    if !matches!(received, Ok(count) if count > 0) {
-                        return;
-                    }
-                    sent
-                }
-                Next::Parse => pool.send(self.stream, &mut batch.reply).await,
-                Next::Close => {
-                    let _ = pool.send(self.stream, &mut batch.reply).await;
+            let goes_on = match next {
+                Next::Receive => self.link.exchange(&mut batch.reply).await,
+                Next::Parse => self.link.flush(&mut batch.reply).await.map(|()| true),
+                Next::Close => self.link.flush(&mut batch.reply).await.map(|()| false),
+            };
+            match goes_on {
+                Ok(true) => next = self.batch().await,
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::debug!(client = batch.client.shared.id, %error, "connection lost");
                     return;
                 }
-            };
-            if sent.is_err() {
-                return;
             }
-            next = self.batch().await;
         }
     }
 
@@ -75,7 +66,7 @@ impl Conn<'_> {
         let Some(mut batch) = self.batch.take() else { return Next::Close };
         let arrived = clock::monotonic();
         self.worker.touch(batch.slot);
-        let taken = self.session.take(self.input.bytes_mut(), &mut batch);
+        let taken = self.session.take(self.link.input.bytes_mut(), &mut batch);
         let full = batch.requests.len() == BATCH_COMMANDS_MAX;
         let mut consumed = taken.consumed;
         self.worker.stats.bytes_in.add(consumed as u64);
@@ -85,7 +76,7 @@ impl Conn<'_> {
         }
         batch.writes |= batch.watches && !self.worker.server.begin_watching();
         if batch.writes {
-            self.input.lend(consumed, &mut batch.input);
+            self.link.input.lend(consumed, &mut batch.input);
             consumed = 0;
         }
         let limit = self.worker.server.config.output_buffer_limit;
@@ -93,15 +84,14 @@ impl Conn<'_> {
             if batch.writes {
                 batch = self.worker.write(batch).await;
             } else {
-                self.worker.read(&mut batch, self.input.bytes());
+                self.worker.read(&mut batch, self.link.input.bytes());
             }
             if batch.reply.len() > limit {
                 tracing::warn!(client = batch.client.shared.id, "output-buffer-limit exceeded");
                 return Next::Close;
             }
             self.worker.stats.bytes_out.add(batch.reply.len() as u64);
-            let pool = &self.worker.pool;
-            if !batch.is_done() && pool.send(self.stream, &mut batch.reply).await.is_err() {
+            if !batch.is_done() && self.link.flush(&mut batch.reply).await.is_err() {
                 return Next::Close;
             }
         }
@@ -111,8 +101,8 @@ impl Conn<'_> {
         let closing = taken.last || batch.client.closing;
         batch.shrink();
         self.batch = Some(batch);
-        self.input.consume(consumed);
-        if let Err(error) = self.input.reserve(taken.needed) {
+        self.link.input.consume(consumed);
+        if let Err(error) = self.link.input.reserve(taken.needed) {
             if let Some(batch) = &mut self.batch {
                 tracing::warn!(client = batch.client.shared.id, %error, "closing a connection");
                 batch.reply.error("ERR too much memory is used by requests of all clients; retry");

@@ -6,6 +6,7 @@
 mod acceptor;
 mod buffer;
 mod conn;
+mod link;
 mod stream;
 mod worker;
 
