@@ -25,60 +25,59 @@ pub struct Link<'w> {
     pool: &'w Pool,
     /// What has been received and not consumed.
     pub input: Receive<'w>,
-    /// A receive into a buffer of its own, begun while a send was blocked.
-    ahead: Option<Pin<Box<Read>>>,
+    ahead: Ahead,
+}
+
+/// What is received while a send is blocked.
+struct Ahead {
+    /// A receive into a buffer of its own, under way.
+    read: Option<Pin<Box<Read>>>,
+    /// Something was received that nobody has looked at.
+    unseen: bool,
+    /// The client sends no more.
+    ended: bool,
     /// Bytes of requests one connection may pile up.
     input_max: usize,
-    ended: bool,
 }
 
 impl<'w> Link<'w> {
     /// The two directions of `stream`, with buffers from `pool`.
     pub fn new(stream: Rc<Stream>, pool: &'w Pool, input_max: usize) -> Link<'w> {
-        Link { stream, pool, input: pool.receive(), ahead: None, input_max, ended: false }
+        let ahead = Ahead { read: None, unseen: false, ended: false, input_max };
+        Link { stream, pool, input: pool.receive(), ahead }
     }
 
     /// Sends the replies and receives more input; whether there is any.
     pub async fn exchange(&mut self, reply: &mut Reply) -> io::Result<bool> {
-        let mut received = false;
-        {
-            let mut send = pin!(self.pool.send(&self.stream, reply));
-            let mut sent = None;
-            if self.ahead.is_none() && !self.ended {
-                let mut fill = pin!(self.input.fill(&self.stream));
-                let count = poll_fn(|context| {
-                    if sent.is_none()
-                        && let Poll::Ready(result) = send.as_mut().poll(context)
-                    {
-                        sent = Some(result);
-                    }
-                    fill.as_mut().poll(context)
-                })
-                .await?;
-                self.ended = count == 0;
-                received = count > 0;
-            }
-            match sent {
-                Some(result) => result?,
-                None => {
-                    let ahead = Ahead {
-                        stream: &self.stream,
-                        input: &mut self.input,
-                        read: &mut self.ahead,
-                        ended: &mut self.ended,
-                        input_max: self.input_max,
-                    };
-                    received |= ahead.receive_until(send).await?;
+        let Link { stream, pool, input, ahead } = self;
+        let mut send = pin!(pool.send(stream, reply));
+        let mut sent = None;
+        if ahead.read.is_none() && !ahead.unseen && !ahead.ended {
+            let mut fill = pin!(input.fill(stream));
+            let count = poll_fn(|context| {
+                if sent.is_none()
+                    && let Poll::Ready(result) = send.as_mut().poll(context)
+                {
+                    sent = Some(result);
                 }
-            }
+                fill.as_mut().poll(context)
+            })
+            .await?;
+            ahead.ended = count == 0;
+            ahead.unseen = count > 0;
         }
-        if !received && let Some(read) = self.ahead.take() {
+        match sent {
+            Some(result) => result?,
+            None => ahead.receive_until(stream, input, send).await?,
+        }
+        if !ahead.unseen
+            && let Some(read) = ahead.read.as_mut()
+        {
             let (count, buf) = read.await;
-            self.ended = count? == 0;
-            self.input.append(&buf)?;
-            received = !self.ended;
+            ahead.read = None;
+            ahead.received(input, count, &buf)?;
         }
-        Ok(received)
+        Ok(std::mem::take(&mut ahead.unseen))
     }
 
     /// Sends the replies; what is received meanwhile is kept.
@@ -86,39 +85,25 @@ impl<'w> Link<'w> {
         if reply.is_empty() {
             return Ok(());
         }
-        let ahead = Ahead {
-            stream: &self.stream,
-            input: &mut self.input,
-            read: &mut self.ahead,
-            ended: &mut self.ended,
-            input_max: self.input_max,
-        };
-        ahead.receive_until(pin!(self.pool.send(&self.stream, reply))).await.map(drop)
+        let Link { stream, pool, input, ahead } = self;
+        ahead.receive_until(stream, input, pin!(pool.send(stream, reply))).await
     }
 }
 
-/// Receives while something else, a send, is under way.
-struct Ahead<'a, 'w> {
-    stream: &'a Rc<Stream>,
-    input: &'a mut Receive<'w>,
-    read: &'a mut Option<Pin<Box<Read>>>,
-    ended: &'a mut bool,
-    input_max: usize,
-}
-
-impl Ahead<'_, '_> {
-    /// Waits for `send`; whether anything was received before it was done.
+impl Ahead {
+    /// Receives until `send` is done.
     async fn receive_until(
-        self,
+        &mut self,
+        stream: &Rc<Stream>,
+        input: &mut Receive<'_>,
         mut send: Pin<&mut impl Future<Output = io::Result<()>>>,
-    ) -> io::Result<bool> {
-        let mut received = false;
+    ) -> io::Result<()> {
         loop {
-            if self.read.is_none() && !*self.ended {
-                if self.input.bytes().len() > self.input_max {
+            if self.read.is_none() && !self.ended {
+                if input.bytes().len() > self.input_max {
                     return Err(io::Error::other("too many requests without reading replies"));
                 }
-                *self.read = Some(Box::pin(read_ahead(Rc::clone(self.stream))));
+                self.read = Some(Box::pin(read_ahead(Rc::clone(stream))));
             }
             let arrived = poll_fn(|context| {
                 if let Poll::Ready(result) = send.as_mut().poll(context) {
@@ -131,15 +116,29 @@ impl Ahead<'_, '_> {
             })
             .await;
             match arrived {
-                Err(sent) => return sent.map(|()| received),
+                Err(sent) => return sent,
                 Ok((count, buf)) => {
-                    *self.read = None;
-                    *self.ended = count? == 0;
-                    self.input.append(&buf)?;
-                    received |= !*self.ended;
+                    self.read = None;
+                    self.received(input, count, &buf)?;
                 }
             }
         }
+    }
+
+    fn received(
+        &mut self,
+        input: &mut Receive<'_>,
+        count: io::Result<usize>,
+        buf: &[u8],
+    ) -> io::Result<()> {
+        match count? {
+            0 => self.ended = true,
+            _ => {
+                input.append(buf)?;
+                self.unseen = true;
+            }
+        }
+        Ok(())
     }
 }
 
