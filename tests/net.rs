@@ -235,3 +235,20 @@ fn ten_thousand_idle_connections_cost_little() {
         active.command("PING");
     }
 }
+
+#[test]
+fn figures_of_the_store_can_be_asked_for_while_others_write() {
+    for subject in [Subject::Memory, Subject::Embedded] {
+        let server = Server::start(subject);
+        std::thread::scope(|scope| {
+            for command in ["MEMORY STATS", "MEMORY STATS", "SET k v", "SET k w", "INFO"] {
+                let mut conn = server.connect();
+                scope.spawn(move || {
+                    for _ in 0..20 {
+                        conn.pipeline(&vec![common::words(command); 50]);
+                    }
+                });
+            }
+        });
+    }
+}
