@@ -170,6 +170,16 @@ fn quit_is_the_last_command() {
 }
 
 #[test]
+fn a_container_and_its_subcommand_are_told_apart_in_a_pipeline() {
+    let server = start(&[]);
+    let mut conn = server.connect();
+    let count = conn.command("COMMAND COUNT");
+    conn.send_raw(b"COMMAND\r\nCOMMAND COUNT\r\n");
+    assert!(matches!(conn.read_reply(), Reply::Array(_)));
+    assert_eq!(conn.read_reply(), count);
+}
+
+#[test]
 fn the_connection_limit_is_kept() {
     let server = start(&["--maxclients", "2"]);
     let mut first = server.connect();
