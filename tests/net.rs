@@ -170,6 +170,17 @@ fn quit_is_the_last_command() {
 }
 
 #[test]
+fn nothing_runs_behind_a_command_that_ends_its_connection() {
+    let server = start(&[]);
+    let mut conn = server.connect();
+    let id = conn.command("CLIENT ID").int();
+    let kill = format!("CLIENT KILL ID {id} SKIPME no\r\nINCR n\r\nINCR n\r\n");
+    conn.send_raw(kill.as_bytes());
+    assert_eq!(conn.read_to_close().unwrap(), b":1\r\n");
+    assert_eq!(server.connect().command("EXISTS n").int(), 0);
+}
+
+#[test]
 fn a_container_and_its_subcommand_are_told_apart_in_a_pipeline() {
     let server = start(&[]);
     let mut conn = server.connect();

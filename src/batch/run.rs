@@ -73,6 +73,10 @@ impl Run<'_, '_> {
             }
             batch.next += 1;
             self.budget.commands -= 1;
+            if batch.client.closing {
+                // As in Redis: what came in behind it is not executed.
+                batch.next = batch.ops.len();
+            }
             if batch.reply.len() > BATCH_REPLY_BYTES {
                 break;
             }
