@@ -13,6 +13,9 @@ pub enum Stop {
     Pending,
     /// The store failed to read; the text says how.
     Failed(String),
+    /// The group cannot hold all of this: it is executed in a group of its own, or refused if it
+    /// already is.
+    TooLarge,
 }
 
 impl From<&'static str> for Stop {

@@ -181,6 +181,36 @@ fn nothing_runs_behind_a_command_that_ends_its_connection() {
 }
 
 #[test]
+fn a_skipped_reply_stays_skipped_when_its_command_waits_for_the_next_group() {
+    let server = start(&["--group-bytes-max", "1kb"]);
+    let mut conn = server.connect();
+    let value = "x".repeat(900);
+    let mut bytes = encode(&["SET", "a", &value]);
+    bytes.extend(encode(&["CLIENT", "REPLY", "SKIP"]));
+    bytes.extend(encode(&["SET", "b", &value]));
+    bytes.extend(encode(&["ECHO", "done"]));
+    conn.send_raw(&bytes);
+    assert_eq!(conn.read_reply(), Reply::Simple("OK".into()));
+    assert_eq!(bulk(&conn.read_reply()), b"done");
+    assert_eq!(conn.command("STRLEN b").int(), 900);
+}
+
+#[test]
+fn a_transaction_with_too_many_long_strings_is_refused_whole() {
+    let server = start(&[]);
+    let mut conn = server.connect();
+    let count = 66_000;
+    let mut block = vec![common::words("MULTI")];
+    block.extend((0..count).map(|i| common::words(&format!("SETRANGE k{i} 65536 x"))));
+    block.push(common::words("EXEC"));
+    let replies = conn.pipeline(&block);
+    let refusal = replies.last().unwrap();
+    assert!(matches!(refusal, Reply::Error(_)), "{refusal:?}");
+    assert_eq!(conn.command("DBSIZE").int(), 0);
+    assert_eq!(conn.command("SETRANGE k 65536 x").int(), 65_537);
+}
+
+#[test]
 fn a_container_and_its_subcommand_are_told_apart_in_a_pipeline() {
     let server = start(&[]);
     let mut conn = server.connect();

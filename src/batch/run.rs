@@ -103,8 +103,10 @@ impl Run<'_, '_> {
     fn op(&mut self, batch: &mut Batch, input: &[u8]) -> Ended {
         let Batch { ops, requests, reply, client, .. } = batch;
         let (mark, reply_mark) = (self.view.mark(), reply.mark());
-        let (written, database) = (self.view.written_bytes(), client.database);
-        let skipped = client.reply_mode == ReplyMode::Skip;
+        let (database, reply_mode) = (client.database, client.reply_mode);
+        let protocol = reply.protocol();
+        let (written, failures) = (self.view.written_bytes(), client.tally.failures.len());
+        let skipped = reply_mode == ReplyMode::Skip;
         if skipped {
             client.reply_mode = ReplyMode::On;
         }
@@ -129,16 +131,28 @@ impl Run<'_, '_> {
                 Ok(())
             }
         };
-        let too_large = self.view.written_bytes() - written > TRANSACTION_BYTES_MAX;
-        let group_full = self.view.written_bytes() > self.budget.bytes && written > 0;
-        if matches!(outcome, Err(Stop::Pending)) || too_large || group_full {
+        let grown = self.view.written_bytes() - written;
+        let too_large = grown > TRANSACTION_BYTES_MAX || outcome == Err(Stop::TooLarge);
+        let group_full = (outcome == Err(Stop::TooLarge)
+            || self.view.written_bytes() > self.budget.bytes)
+            && written > 0;
+        if outcome.is_err() || too_large || group_full {
             self.view.rollback(mark);
             reply.rollback(reply_mark);
             client.database = database;
+            reply.set_protocol(protocol);
+            client.tally.failures.truncate(failures);
             match outcome {
                 Err(Stop::Pending) => return Ended::Pending,
+                _ if group_full && grown <= TRANSACTION_BYTES_MAX => {
+                    // It runs again as if for the first time.
+                    client.reply_mode = reply_mode;
+                    return Ended::GroupFull;
+                }
                 _ if too_large => reply.error(error::TRANSACTION_TOO_LARGE),
-                _ => return Ended::GroupFull,
+                Err(Stop::Error(text)) => reply.error_bytes(&text),
+                Err(Stop::Failed(cause)) => reply.error(&unread(&cause)),
+                Ok(()) | Err(Stop::TooLarge) => {}
             }
         }
         if matches!(ops[batch.next], Op::Exec(_)) {
@@ -153,7 +167,8 @@ impl Run<'_, '_> {
         Ended::Done
     }
 
-    /// Runs one command; what it fails with becomes its reply. `Err` is always `Pending`.
+    /// Runs one command; what it fails with becomes its reply, unless all of the op has to wait or
+    /// is too large: then it is in `Err`.
     fn command(
         &mut self,
         spec: &'static Spec,
@@ -174,7 +189,7 @@ impl Run<'_, '_> {
         let mut ctx = Ctx { args, view: self.view, reply, client, server: self.server, in_exec };
         match (spec.run)(&mut ctx) {
             Ok(()) => Ok(()),
-            Err(Stop::Pending) => Err(Stop::Pending),
+            Err(stop @ (Stop::Pending | Stop::TooLarge)) => Err(stop),
             Err(Stop::Error(text)) => {
                 client.tally.failures.push((spec, error_kind(&text)));
                 self.fail(mark, reply, reply_mark, &text);
@@ -182,12 +197,7 @@ impl Run<'_, '_> {
             }
             Err(Stop::Failed(cause)) => {
                 client.tally.failures.push((spec, error_kind(b"ERR")));
-                self.fail(
-                    mark,
-                    reply,
-                    reply_mark,
-                    format!("ERR cannot read the store: {cause}").as_bytes(),
-                );
+                self.fail(mark, reply, reply_mark, unread(&cause).as_bytes());
                 Ok(())
             }
         }
@@ -232,6 +242,11 @@ impl Run<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// The error reply of a command that could not read.
+fn unread(cause: &str) -> String {
+    format!("ERR cannot read the store: {cause}")
 }
 
 /// Runs batches without writes on the worker that received them.
