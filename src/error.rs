@@ -16,6 +16,8 @@ pub enum Stop {
     /// The group cannot hold all of this: it is executed in a group of its own, or refused if it
     /// already is.
     TooLarge,
+    /// The replies are more than a client may leave unread, which ends its connection.
+    Unread,
 }
 
 impl From<&'static str> for Stop {

@@ -138,6 +138,36 @@ fn one_reply_past_the_output_limit_ends_the_connection() {
 }
 
 #[test]
+fn what_one_request_makes_of_a_large_value_is_bounded() {
+    let server = start(&["--output-buffer-limit", "6mb"]);
+    let mut conn = server.connect();
+    conn.call(&[&b"SET"[..], b"large", &vec![b'x'; 4 << 20][..]]);
+    // 80 GB each, if it were not.
+    let many = vec!["large"; 20_000];
+    let mut reader = server.connect();
+    reader.send(&[&["MGET"][..], &many[..]].concat());
+    assert_eq!(reader.read_to_close().unwrap(), b"");
+    let mut block = encode(&["MULTI"]);
+    block.extend(encode(&["SET", "n", "1"]));
+    block.extend(encode(&["GET", "large"]).repeat(20_000));
+    block.extend(encode(&["EXEC"]));
+    let mut reader = server.connect();
+    // It may end the connection before it has read all.
+    let _ = reader.try_send_raw(&block);
+    reader.read_to_close().unwrap();
+    assert_eq!(conn.command("EXISTS n").int(), 0);
+    let mut block = encode(&["MULTI"]);
+    block.extend(encode(&["COPY", "large", "other", "REPLACE"]).repeat(20_000));
+    block.extend(encode(&["EXEC"]));
+    conn.send_raw(&block);
+    for _ in 0..20_001 {
+        conn.read_reply();
+    }
+    assert!(conn.read_reply().is_error());
+    assert_eq!(conn.command("EXISTS other").int(), 0);
+}
+
+#[test]
 fn a_client_that_vanishes_mid_command_changes_nothing() {
     let server = start(&[]);
     let bytes = encode(&["SET", "victim", "value"]);

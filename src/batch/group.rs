@@ -198,7 +198,7 @@ impl Executor {
             store.read(&mut |snapshot| {
                 let mut view = View::new(snapshot, overlay, moment);
                 let budget = Budget { commands: caps.commands_max, bytes: caps.bytes_max };
-                let mut run = Run { view: &mut view, server, budget, refusal };
+                let mut run = Run { view: &mut view, server, budget, refusal, quiet: false };
                 outcome = run_items(&mut run, items);
                 if outcome.is_ok() {
                     outcome = view.finish();

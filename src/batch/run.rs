@@ -47,6 +47,8 @@ pub(super) struct Run<'r, 'v> {
     pub budget: Budget,
     /// Writes are answered with this error and not executed.
     pub refusal: Option<&'r str>,
+    /// The client does not want the present op's replies.
+    pub quiet: bool,
 }
 
 impl Run<'_, '_> {
@@ -71,8 +73,12 @@ impl Run<'_, '_> {
                 Ended::Done => {}
                 ended => return ended,
             }
+            let commands = match &batch.ops[batch.next] {
+                Op::Exec(transaction) => transaction.len().max(1),
+                _ => 1,
+            };
             batch.next += 1;
-            self.budget.commands -= 1;
+            self.budget.commands = self.budget.commands.saturating_sub(commands);
             if batch.client.closing {
                 // As in Redis: what came in behind it is not executed.
                 batch.next = batch.ops.len();
@@ -107,6 +113,7 @@ impl Run<'_, '_> {
         let protocol = reply.protocol();
         let (written, failures) = (self.view.written_bytes(), client.tally.failures.len());
         let skipped = reply_mode == ReplyMode::Skip;
+        self.quiet = skipped || reply_mode == ReplyMode::Off;
         if skipped {
             client.reply_mode = ReplyMode::On;
         }
@@ -131,6 +138,12 @@ impl Run<'_, '_> {
                 Ok(())
             }
         };
+        if outcome == Err(Stop::Unread) {
+            // The connection ends because of these replies. Nothing else has happened.
+            self.view.rollback(mark);
+            client.closing = true;
+            return Ended::Done;
+        }
         let grown = self.view.written_bytes() - written;
         let too_large = grown > TRANSACTION_BYTES_MAX || outcome == Err(Stop::TooLarge);
         let group_full = (outcome == Err(Stop::TooLarge)
@@ -152,7 +165,7 @@ impl Run<'_, '_> {
                 _ if too_large => reply.error(error::TRANSACTION_TOO_LARGE),
                 Err(Stop::Error(text)) => reply.error_bytes(&text),
                 Err(Stop::Failed(cause)) => reply.error(&unread(&cause)),
-                Ok(()) | Err(Stop::TooLarge) => {}
+                Ok(()) | Err(Stop::TooLarge | Stop::Unread) => {}
             }
         }
         if matches!(ops[batch.next], Op::Exec(_)) {
@@ -189,7 +202,12 @@ impl Run<'_, '_> {
         let mut ctx = Ctx { args, view: self.view, reply, client, server: self.server, in_exec };
         match (spec.run)(&mut ctx) {
             Ok(()) => Ok(()),
-            Err(stop @ (Stop::Pending | Stop::TooLarge)) => Err(stop),
+            Err(Stop::Unread) if self.quiet => {
+                // Only commands that change nothing say so.
+                reply.rollback(reply_mark);
+                Ok(())
+            }
+            Err(stop @ (Stop::Pending | Stop::TooLarge | Stop::Unread)) => Err(stop),
             Err(Stop::Error(text)) => {
                 client.tally.failures.push((spec, error_kind(&text)));
                 self.fail(mark, reply, reply_mark, &text);
@@ -236,9 +254,20 @@ impl Run<'_, '_> {
             }
         }
         reply.array(transaction.len());
+        let (begin, written) = (reply.mark(), self.view.written_bytes());
         for (spec, args) in transaction.iter() {
             self.view.next_command();
             self.command(spec, args, reply, client, true)?;
+            // Not only at the end: a short command may read or copy a large value each time.
+            if self.quiet {
+                reply.rollback(begin);
+            }
+            if reply.len() > self.server.config.output_buffer_limit {
+                return Err(Stop::Unread);
+            }
+            if self.view.written_bytes() - written > TRANSACTION_BYTES_MAX {
+                return Err(Stop::TooLarge);
+            }
         }
         Ok(())
     }
@@ -285,7 +314,7 @@ impl Reader {
             store.read(&mut |snapshot| {
                 let mut view = View::new(snapshot, &mut self.overlay, moment);
                 let budget = Budget::UNLIMITED;
-                let mut run = Run { view: &mut view, server, budget, refusal: None };
+                let mut run = Run { view: &mut view, server, budget, refusal: None, quiet: false };
                 ended = run.batch(batch, input);
             });
             if ended != Ended::Pending {
