@@ -116,8 +116,10 @@ pub const STOP_CHECK: Duration = Duration::from_millis(5);
 pub const SCAN_COUNT_MAX: usize = 65_536;
 /// Records asked of a store at once where all of a range is wanted.
 pub const SCAN_STEP: usize = 1024;
-/// Keys one connection may watch.
+/// Keys one connection may watch...
 pub const WATCHED_KEYS_MAX: usize = 65_536;
+/// ... and their bytes.
+pub const WATCHED_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// A key to be watched is compared with so many of those watched already.
 pub const WATCHES_COMPARED_MAX: usize = 64;
 /// How often expired keys and garbage are looked for while there are none.

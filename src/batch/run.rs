@@ -246,7 +246,7 @@ impl Run<'_, '_> {
             reply.error(refusal);
             return Ok(());
         }
-        for watch in &client.watches {
+        for watch in client.watches.iter() {
             let keyspace = self.view.keyspace(client.tenant, watch.database)?;
             if !self.view.is_as_watched(client.tenant, keyspace, &watch.key, &watch.state)? {
                 reply.null_array();
