@@ -84,6 +84,9 @@ pub const BATCH_COMMANDS_MAX: usize = 1024;
 /// A batch is interrupted to send its replies once they exceed this, so that a pipeline of large
 /// reads does not pile up its answers.
 pub const BATCH_REPLY_BYTES: usize = 256 * 1024;
+/// A group takes no more batches once the replies of those it has exceed this: they all wait for
+/// the commit.
+pub const GROUP_REPLY_BYTES: usize = 32 * 1024 * 1024;
 /// Commands queued by one `MULTI`, at most.
 pub const TRANSACTION_COMMANDS_MAX: usize = 1024 * 1024;
 /// A group that keeps conflicting is given up after this time, in milliseconds.

@@ -13,7 +13,7 @@ use crate::command::Server;
 use crate::data::background::{self, Chore};
 use crate::data::{Moment, Overlay, View, keys};
 use crate::error::Stop;
-use crate::limits::{COMMAND_DEADLINE_MS, CONFLICTS_BEFORE_SPLIT};
+use crate::limits::{COMMAND_DEADLINE_MS, CONFLICTS_BEFORE_SPLIT, GROUP_REPLY_BYTES};
 use crate::metrics::GroupTimes;
 use crate::store::{CommitError, ReadError, Store};
 
@@ -260,6 +260,7 @@ impl Executor {
 /// Runs every item in order. A pending one does not keep the others from saying what they need.
 fn run_items(run: &mut Run<'_, '_>, items: &mut [Item]) -> Result<(), Stop> {
     let (mut pending, mut full) = (false, false);
+    let mut reply_bytes = 0;
     for item in items {
         match item {
             // Its turn comes in the next group.
@@ -269,7 +270,8 @@ fn run_items(run: &mut Run<'_, '_>, items: &mut [Item]) -> Result<(), Stop> {
                 let ended = run.batch(batch, &input);
                 batch.input = input;
                 pending |= ended == Ended::Pending;
-                full |= ended == Ended::GroupFull;
+                reply_bytes += batch.reply.len();
+                full |= ended == Ended::GroupFull || reply_bytes > GROUP_REPLY_BYTES;
             }
             Item::Chores(_, removed) if run.refusal.is_some() => *removed = None,
             Item::Chores(chores, removed) => {
