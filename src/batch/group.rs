@@ -277,10 +277,15 @@ fn run_items(run: &mut Run<'_, '_>, items: &mut [Item]) -> Result<(), Stop> {
             Item::Chores(chores, removed) => {
                 let mut count = 0;
                 for chore in &chores.chores {
+                    let mark = run.view.mark();
                     match background::step(run.view, chore) {
                         Ok(was_key) => count += usize::from(was_key),
                         Err(Stop::Pending) => pending = true,
-                        Err(other) => return Err(other),
+                        Err(stop) => {
+                            // A record that cannot be read concerns nobody else in the group.
+                            tracing::warn!(?stop, ?chore, "background work leaves a record alone");
+                            run.view.rollback(mark);
+                        }
                     }
                 }
                 *removed = Some(count);
