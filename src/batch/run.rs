@@ -90,12 +90,12 @@ impl Run<'_, '_> {
         if batch.is_done() { Ended::Done } else { Ended::ReplyFull }
     }
 
-    /// Announces the keys of all commands to come. Errors of any kind are left to the commands.
+    /// Announces the keys of the commands to come. Errors of any kind are left to the commands.
     fn prefetch(&self, batch: &Batch, input: &[u8]) {
         let Ok(keyspace) = self.view.keyspace(batch.client.tenant, batch.client.database) else {
             return;
         };
-        for op in &batch.ops[batch.next..] {
+        for op in batch.ops[batch.next..].iter().take(self.budget.commands) {
             if let Op::Run { spec, request } = op {
                 let args = Args::new(input, batch.requests.command(*request as usize));
                 for key in spec.keys.of(args) {
