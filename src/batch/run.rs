@@ -4,10 +4,10 @@ use crate::clock;
 use crate::command::state::ReplyMode;
 use crate::command::stats::error_kind;
 use crate::command::{Args, Client, Ctx, Flags, Outcome, Server, Spec};
-use crate::data::{Moment, Overlay, View, keys};
+use crate::data::{Mark, Moment, Overlay, View, keys};
 use crate::error::{self, Stop};
 use crate::limits::{BATCH_REPLY_BYTES, TRANSACTION_BYTES_MAX};
-use crate::resp::Reply;
+use crate::resp::{Protocol, Reply};
 use crate::store::Store;
 
 use super::{Batch, Op, Transaction};
@@ -38,6 +38,33 @@ pub(super) struct Budget {
 
 impl Budget {
     pub(super) const UNLIMITED: Budget = Budget { commands: usize::MAX, bytes: usize::MAX };
+}
+
+/// How things were before an op.
+struct Before {
+    mark: Mark,
+    /// Bytes the group had written.
+    written: usize,
+    reply: crate::resp::Mark,
+    protocol: Protocol,
+    database: u8,
+    reply_mode: ReplyMode,
+    /// Number of failures counted.
+    failures: usize,
+}
+
+impl Before {
+    fn new(view: &View<'_>, batch: &Batch) -> Before {
+        Before {
+            mark: view.mark(),
+            written: view.written_bytes(),
+            reply: batch.reply.mark(),
+            protocol: batch.reply.protocol(),
+            database: batch.client.database,
+            reply_mode: batch.client.reply_mode,
+            failures: batch.client.tally.failures.len(),
+        }
+    }
 }
 
 /// Runs a batch's ops, from the first one not done.
@@ -74,7 +101,8 @@ impl Run<'_, '_> {
                 ended => return ended,
             }
             let commands = match &batch.ops[batch.next] {
-                Op::Exec(transaction) => transaction.len().max(1),
+                // Itself included: each of these has a stamp of its own.
+                Op::Exec(transaction) => transaction.len() + 1,
                 _ => 1,
             };
             batch.next += 1;
@@ -107,77 +135,84 @@ impl Run<'_, '_> {
 
     /// Runs one op; afterwards either all of it has happened or nothing.
     fn op(&mut self, batch: &mut Batch, input: &[u8]) -> Ended {
-        let Batch { ops, requests, reply, client, .. } = batch;
-        let (mark, reply_mark) = (self.view.mark(), reply.mark());
-        let (database, reply_mode) = (client.database, client.reply_mode);
-        let protocol = reply.protocol();
-        let (written, failures) = (self.view.written_bytes(), client.tally.failures.len());
-        let skipped = reply_mode == ReplyMode::Skip;
-        self.quiet = skipped || reply_mode == ReplyMode::Off;
+        let before = Before::new(self.view, batch);
+        let skipped = before.reply_mode == ReplyMode::Skip;
+        self.quiet = skipped || before.reply_mode == ReplyMode::Off;
         if skipped {
-            client.reply_mode = ReplyMode::On;
+            batch.client.reply_mode = ReplyMode::On;
         }
         self.view.next_command();
-        let outcome = match &ops[batch.next] {
-            Op::Run { spec, request } => {
-                let args = Args::new(input, requests.command(*request as usize));
-                self.command(spec, args, reply, client, false)
-            }
-            Op::Exec(transaction) => self.exec(transaction, reply, client),
-            Op::Literal(bytes) => {
-                reply.raw(bytes);
-                Ok(())
-            }
-            Op::Error(text) => {
-                reply.error_bytes(text);
-                Ok(())
-            }
-            Op::Discard(bytes) => {
-                client.watches.clear();
-                reply.raw(bytes);
-                Ok(())
-            }
-        };
+        let outcome = self.execute(batch, input);
         if outcome == Err(Stop::Unread) {
             // The connection ends because of these replies. Nothing else has happened.
-            self.view.rollback(mark);
-            client.closing = true;
+            self.view.rollback(before.mark);
+            batch.client.closing = true;
             return Ended::Done;
         }
-        let grown = self.view.written_bytes() - written;
-        let too_large = grown > TRANSACTION_BYTES_MAX || outcome == Err(Stop::TooLarge);
-        let group_full = (outcome == Err(Stop::TooLarge)
-            || self.view.written_bytes() > self.budget.bytes)
-            && written > 0;
-        if outcome.is_err() || too_large || group_full {
-            self.view.rollback(mark);
-            reply.rollback(reply_mark);
-            client.database = database;
-            reply.set_protocol(protocol);
-            client.tally.failures.truncate(failures);
-            match outcome {
-                Err(Stop::Pending) => return Ended::Pending,
-                _ if group_full && grown <= TRANSACTION_BYTES_MAX => {
-                    // It runs again as if for the first time.
-                    client.reply_mode = reply_mode;
-                    return Ended::GroupFull;
-                }
-                _ if too_large => reply.error(error::TRANSACTION_TOO_LARGE),
-                Err(Stop::Error(text)) => reply.error_bytes(&text),
-                Err(Stop::Failed(cause)) => reply.error(&unread(&cause)),
-                Ok(()) | Err(Stop::TooLarge | Stop::Unread) => {}
-            }
+        if let Some(ended) = self.settle(batch, &before, outcome) {
+            return ended;
         }
+        let Batch { ops, reply, client, .. } = batch;
         if matches!(ops[batch.next], Op::Exec(_)) {
             client.watches.clear();
         }
         if skipped || client.reply_mode == ReplyMode::Off {
-            reply.rollback(reply_mark);
+            reply.rollback(before.reply);
         }
         if client.reply_mode == ReplyMode::SkipNext {
             client.reply_mode = ReplyMode::Skip;
         }
         Ended::Done
+    }
+
+    fn execute(&mut self, batch: &mut Batch, input: &[u8]) -> Outcome {
+        let Batch { ops, requests, reply, client, .. } = batch;
+        match &ops[batch.next] {
+            Op::Run { spec, request } => {
+                let args = Args::new(input, requests.command(*request as usize));
+                return self.command(spec, args, reply, client, false);
+            }
+            Op::Exec(transaction) => return self.exec(transaction, reply, client),
+            Op::Literal(bytes) => reply.raw(bytes),
+            Op::Error(text) => reply.error_bytes(text),
+            Op::Discard(bytes) => {
+                client.watches.clear();
+                reply.raw(bytes);
+            }
+        }
+        Ok(())
+    }
+
+    /// Undoes an op that did not succeed or is too large, and replies why; or says that it has to
+    /// run again.
+    fn settle(&mut self, batch: &mut Batch, before: &Before, outcome: Outcome) -> Option<Ended> {
+        let Batch { reply, client, .. } = batch;
+        let written = self.view.written_bytes();
+        let past_bounds = written - before.written > TRANSACTION_BYTES_MAX;
+        let too_large = past_bounds || outcome == Err(Stop::TooLarge);
+        let group_full =
+            before.written > 0 && (written > self.budget.bytes || outcome == Err(Stop::TooLarge));
+        if outcome.is_ok() && !too_large && !group_full {
+            return None;
+        }
+        self.view.rollback(before.mark);
+        reply.rollback(before.reply);
+        reply.set_protocol(before.protocol);
+        client.database = before.database;
+        client.tally.failures.truncate(before.failures);
+        match outcome {
+            Err(Stop::Pending) => return Some(Ended::Pending),
+            _ if group_full && !past_bounds => {
+                // It runs again as if for the first time.
+                client.reply_mode = before.reply_mode;
+                return Some(Ended::GroupFull);
+            }
+            _ if too_large => reply.error(error::TRANSACTION_TOO_LARGE),
+            Err(Stop::Error(text)) => reply.error_bytes(&text),
+            Err(Stop::Failed(cause)) => reply.error(&unread(&cause)),
+            Ok(()) | Err(Stop::TooLarge | Stop::Unread) => {}
+        }
+        None
     }
 
     /// Runs one command; what it fails with becomes its reply, unless all of the op has to wait or
@@ -222,13 +257,7 @@ impl Run<'_, '_> {
     }
 
     /// Undoes a failed command and answers with its error.
-    fn fail(
-        &mut self,
-        mark: crate::data::Mark,
-        reply: &mut Reply,
-        reply_mark: crate::resp::Mark,
-        text: &[u8],
-    ) {
+    fn fail(&mut self, mark: Mark, reply: &mut Reply, reply_mark: crate::resp::Mark, text: &[u8]) {
         self.view.rollback(mark);
         reply.rollback(reply_mark);
         reply.error_bytes(text);
