@@ -208,6 +208,20 @@ fn nothing_runs_behind_a_command_that_ends_its_connection() {
 }
 
 #[test]
+fn a_client_killed_in_a_pause_ends_at_once_and_writes_nothing() {
+    let server = start(&[]);
+    let mut other = server.connect();
+    let mut held = server.connect();
+    let id = held.command("CLIENT ID").int();
+    other.command("CLIENT PAUSE 1000000 WRITE");
+    held.send(&["SET", "k", "v"]);
+    assert_eq!(other.command(&format!("CLIENT KILL ID {id}")).int(), 1);
+    assert_eq!(held.read_to_close().unwrap(), b"");
+    other.command("CLIENT UNPAUSE");
+    assert_eq!(other.command("EXISTS k").int(), 0);
+}
+
+#[test]
 fn a_skipped_reply_stays_skipped_when_its_command_waits_for_the_next_group() {
     let server = start(&["--group-bytes-max", "1kb"]);
     let mut conn = server.connect();

@@ -195,6 +195,8 @@ pub(super) fn kill(ctx: &mut Ctx<'_, '_>) -> Outcome {
             client.kill();
         }
     }
+    // Some of them may be held back.
+    ctx.server.pause.wake();
     match (ctx.args.len(), killed) {
         (3, 0) => return Err("ERR No such client".into()),
         (3, _) => ctx.reply.ok(),
