@@ -208,6 +208,15 @@ fn nothing_runs_behind_a_command_that_ends_its_connection() {
 }
 
 #[test]
+fn replies_turned_on_inside_a_transaction_go_on_from_there() {
+    let server = start(&[]);
+    let mut conn = server.connect();
+    conn.send_raw(b"CLIENT REPLY OFF\r\nMULTI\r\nPING\r\nCLIENT REPLY ON\r\nEXEC\r\nECHO x\r\n");
+    assert_eq!(conn.read_reply(), Reply::Simple("OK".into()));
+    assert_eq!(bulk(&conn.read_reply()), b"x");
+}
+
+#[test]
 fn a_client_killed_in_a_pause_ends_at_once_and_writes_nothing() {
     let server = start(&[]);
     let mut other = server.connect();

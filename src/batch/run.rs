@@ -282,11 +282,17 @@ impl Run<'_, '_> {
                 return Ok(());
             }
         }
-        reply.array(transaction.len());
-        let (begin, written) = (reply.mark(), self.view.written_bytes());
+        let off = client.reply_mode == ReplyMode::Off;
+        if !off {
+            reply.array(transaction.len());
+        }
+        let written = self.view.written_bytes();
         for (spec, args) in transaction.iter() {
             self.view.next_command();
+            let begin = reply.mark();
             self.command(spec, args, reply, client, true)?;
+            // It may have been `CLIENT REPLY ON`: then only what follows the header is wanted.
+            self.quiet &= !(off && client.reply_mode == ReplyMode::On);
             // Not only at the end: a short command may read or copy a large value each time.
             if self.quiet {
                 reply.rollback(begin);
