@@ -13,6 +13,11 @@ pub enum Stop {
     Pending,
     /// The store failed to read; the text says how.
     Failed(String),
+    /// The group cannot hold all of this: it is executed in a group of its own, or refused if it
+    /// already is.
+    TooLarge,
+    /// The replies are more than a client may leave unread, which ends its connection.
+    Unread,
 }
 
 impl From<&'static str> for Stop {

@@ -84,6 +84,9 @@ pub const BATCH_COMMANDS_MAX: usize = 1024;
 /// A batch is interrupted to send its replies once they exceed this, so that a pipeline of large
 /// reads does not pile up its answers.
 pub const BATCH_REPLY_BYTES: usize = 256 * 1024;
+/// A group takes no more batches once the replies of those it has exceed this: they all wait for
+/// the commit.
+pub const GROUP_REPLY_BYTES: usize = 32 * 1024 * 1024;
 /// Commands queued by one `MULTI`, at most.
 pub const TRANSACTION_COMMANDS_MAX: usize = 1024 * 1024;
 /// A group that keeps conflicting is given up after this time, in milliseconds.
@@ -118,8 +121,10 @@ pub const STOP_CHECK: Duration = Duration::from_millis(5);
 pub const SCAN_COUNT_MAX: usize = 65_536;
 /// Records asked of a store at once where all of a range is wanted.
 pub const SCAN_STEP: usize = 1024;
-/// Keys one connection may watch.
+/// Keys one connection may watch...
 pub const WATCHED_KEYS_MAX: usize = 65_536;
+/// ... and their bytes.
+pub const WATCHED_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// A key to be watched is compared with so many of those watched already.
 pub const WATCHES_COMPARED_MAX: usize = 64;
 /// How often expired keys and garbage are looked for while there are none.

@@ -164,6 +164,33 @@ fn one_reply_past_the_output_limit_ends_the_connection() {
 }
 
 #[test]
+fn what_one_request_makes_of_a_large_value_is_bounded() {
+    let server = start(&["--output-buffer-limit", "6mb"]);
+    let mut conn = server.connect();
+    conn.call(&[&b"SET"[..], b"large", &vec![b'x'; 4 << 20][..]]);
+    // 80 GB each, if it were not.
+    let many = vec!["large"; 20_000];
+    let mut reader = server.connect();
+    reader.send(&[&["MGET"][..], &many[..]].concat());
+    assert_eq!(reader.read_to_close().unwrap(), b"");
+    let mut block = encode(&["MULTI"]);
+    block.extend(encode(&["SET", "n", "1"]));
+    block.extend(encode(&["GET", "large"]).repeat(20_000));
+    block.extend(encode(&["EXEC"]));
+    let mut reader = server.connect();
+    // It may end the connection before it has read all.
+    let _ = reader.try_send_raw(&block);
+    reader.read_to_close().unwrap();
+    assert_eq!(conn.command("EXISTS n").int(), 0);
+    conn.command("MULTI");
+    for _ in 0..20 {
+        conn.pipeline(&vec![common::words("COPY large other REPLACE"); 1_000]);
+    }
+    assert!(conn.command("EXEC").is_error());
+    assert_eq!(conn.command("EXISTS other").int(), 0);
+}
+
+#[test]
 fn a_client_that_vanishes_mid_command_changes_nothing() {
     let server = start(&[]);
     let bytes = encode(&["SET", "victim", "value"]);
@@ -193,6 +220,79 @@ fn quit_is_the_last_command() {
     conn.send_raw(b"INCR n\r\nQUIT\r\nINCR n\r\n");
     assert_eq!(conn.read_to_close().unwrap(), b":1\r\n+OK\r\n");
     assert_eq!(bulk(&server.connect().command("GET n")), b"1");
+}
+
+#[test]
+fn nothing_runs_behind_a_command_that_ends_its_connection() {
+    let server = start(&[]);
+    let mut conn = server.connect();
+    let id = conn.command("CLIENT ID").int();
+    let kill = format!("CLIENT KILL ID {id} SKIPME no\r\nINCR n\r\nINCR n\r\n");
+    conn.send_raw(kill.as_bytes());
+    assert_eq!(conn.read_to_close().unwrap(), b":1\r\n");
+    assert_eq!(server.connect().command("EXISTS n").int(), 0);
+}
+
+#[test]
+fn replies_turned_on_inside_a_transaction_go_on_from_there() {
+    let server = start(&[]);
+    let mut conn = server.connect();
+    conn.send_raw(b"CLIENT REPLY OFF\r\nMULTI\r\nPING\r\nCLIENT REPLY ON\r\nEXEC\r\nECHO x\r\n");
+    assert_eq!(conn.read_reply(), Reply::Simple("OK".into()));
+    assert_eq!(bulk(&conn.read_reply()), b"x");
+}
+
+#[test]
+fn a_client_killed_in_a_pause_ends_at_once_and_writes_nothing() {
+    let server = start(&[]);
+    let mut other = server.connect();
+    let mut held = server.connect();
+    let id = held.command("CLIENT ID").int();
+    other.command("CLIENT PAUSE 1000000 WRITE");
+    held.send(&["SET", "k", "v"]);
+    assert_eq!(other.command(&format!("CLIENT KILL ID {id}")).int(), 1);
+    assert_eq!(held.read_to_close().unwrap(), b"");
+    other.command("CLIENT UNPAUSE");
+    assert_eq!(other.command("EXISTS k").int(), 0);
+}
+
+#[test]
+fn a_skipped_reply_stays_skipped_when_its_command_waits_for_the_next_group() {
+    let server = start(&["--group-bytes-max", "1kb"]);
+    let mut conn = server.connect();
+    let value = "x".repeat(900);
+    let mut bytes = encode(&["SET", "a", &value]);
+    bytes.extend(encode(&["CLIENT", "REPLY", "SKIP"]));
+    bytes.extend(encode(&["SET", "b", &value]));
+    bytes.extend(encode(&["ECHO", "done"]));
+    conn.send_raw(&bytes);
+    assert_eq!(conn.read_reply(), Reply::Simple("OK".into()));
+    assert_eq!(bulk(&conn.read_reply()), b"done");
+    assert_eq!(conn.command("STRLEN b").int(), 900);
+}
+
+#[test]
+fn a_transaction_with_too_many_long_strings_is_refused_whole() {
+    let server = start(&[]);
+    let mut conn = server.connect();
+    let count = 66_000;
+    let mut block = vec![common::words("MULTI")];
+    block.extend((0..count).map(|i| common::words(&format!("SETRANGE k{i} 65536 x"))));
+    block.push(common::words("EXEC"));
+    let replies = block.chunks(1_000).flat_map(|commands| conn.pipeline(commands)).last();
+    assert!(replies.unwrap().is_error());
+    assert_eq!(conn.command("DBSIZE").int(), 0);
+    assert_eq!(conn.command("SETRANGE k 65536 x").int(), 65_537);
+}
+
+#[test]
+fn a_container_and_its_subcommand_are_told_apart_in_a_pipeline() {
+    let server = start(&[]);
+    let mut conn = server.connect();
+    let count = conn.command("COMMAND COUNT");
+    conn.send_raw(b"COMMAND\r\nCOMMAND COUNT\r\n");
+    assert!(matches!(conn.read_reply(), Reply::Array(_)));
+    assert_eq!(conn.read_reply(), count);
 }
 
 #[test]
@@ -259,5 +359,22 @@ fn ten_thousand_idle_connections_cost_little() {
     for mut conn in idle {
         assert_eq!(conn.read_reply(), Reply::Simple("PONG".into()));
         active.command("PING");
+    }
+}
+
+#[test]
+fn figures_of_the_store_can_be_asked_for_while_others_write() {
+    for subject in [Subject::Memory, Subject::Embedded] {
+        let server = Server::start(subject);
+        std::thread::scope(|scope| {
+            for command in ["MEMORY STATS", "MEMORY STATS", "SET k v", "SET k w", "INFO"] {
+                let mut conn = server.connect();
+                scope.spawn(move || {
+                    for _ in 0..20 {
+                        conn.pipeline(&vec![common::words(command); 50]);
+                    }
+                });
+            }
+        });
     }
 }

@@ -13,7 +13,7 @@ use crate::command::Server;
 use crate::data::background::{self, Chore};
 use crate::data::{Moment, Overlay, View, keys};
 use crate::error::Stop;
-use crate::limits::{COMMAND_DEADLINE_MS, CONFLICTS_BEFORE_SPLIT};
+use crate::limits::{COMMAND_DEADLINE_MS, CONFLICTS_BEFORE_SPLIT, GROUP_REPLY_BYTES};
 use crate::metrics::GroupTimes;
 use crate::store::{CommitError, ReadError, Store};
 
@@ -198,7 +198,7 @@ impl Executor {
             store.read(&mut |snapshot| {
                 let mut view = View::new(snapshot, overlay, moment);
                 let budget = Budget { commands: caps.commands_max, bytes: caps.bytes_max };
-                let mut run = Run { view: &mut view, server, budget, refusal };
+                let mut run = Run { view: &mut view, server, budget, refusal, quiet: false };
                 outcome = run_items(&mut run, items);
                 if outcome.is_ok() {
                     outcome = view.finish();
@@ -260,6 +260,7 @@ impl Executor {
 /// Runs every item in order. A pending one does not keep the others from saying what they need.
 fn run_items(run: &mut Run<'_, '_>, items: &mut [Item]) -> Result<(), Stop> {
     let (mut pending, mut full) = (false, false);
+    let mut reply_bytes = 0;
     for item in items {
         match item {
             // Its turn comes in the next group.
@@ -269,16 +270,22 @@ fn run_items(run: &mut Run<'_, '_>, items: &mut [Item]) -> Result<(), Stop> {
                 let ended = run.batch(batch, &input);
                 batch.input = input;
                 pending |= ended == Ended::Pending;
-                full |= ended == Ended::GroupFull;
+                reply_bytes += batch.reply.len();
+                full |= ended == Ended::GroupFull || reply_bytes > GROUP_REPLY_BYTES;
             }
             Item::Chores(_, removed) if run.refusal.is_some() => *removed = None,
             Item::Chores(chores, removed) => {
                 let mut count = 0;
                 for chore in &chores.chores {
+                    let mark = run.view.mark();
                     match background::step(run.view, chore) {
                         Ok(was_key) => count += usize::from(was_key),
                         Err(Stop::Pending) => pending = true,
-                        Err(other) => return Err(other),
+                        Err(stop) => {
+                            // A record that cannot be read concerns nobody else in the group.
+                            tracing::warn!(?stop, ?chore, "background work leaves a record alone");
+                            run.view.rollback(mark);
+                        }
                     }
                 }
                 *removed = Some(count);

@@ -4,10 +4,10 @@ use crate::clock;
 use crate::command::state::ReplyMode;
 use crate::command::stats::error_kind;
 use crate::command::{Args, Client, Ctx, Flags, Outcome, Server, Spec};
-use crate::data::{Moment, Overlay, View, keys};
+use crate::data::{Mark, Moment, Overlay, View, keys};
 use crate::error::{self, Stop};
 use crate::limits::{BATCH_REPLY_BYTES, TRANSACTION_BYTES_MAX};
-use crate::resp::Reply;
+use crate::resp::{Protocol, Reply};
 use crate::store::Store;
 
 use super::{Batch, Op, Transaction};
@@ -40,6 +40,33 @@ impl Budget {
     pub(super) const UNLIMITED: Budget = Budget { commands: usize::MAX, bytes: usize::MAX };
 }
 
+/// How things were before an op.
+struct Before {
+    mark: Mark,
+    /// Bytes the group had written.
+    written: usize,
+    reply: crate::resp::Mark,
+    protocol: Protocol,
+    database: u8,
+    reply_mode: ReplyMode,
+    /// Number of failures counted.
+    failures: usize,
+}
+
+impl Before {
+    fn new(view: &View<'_>, batch: &Batch) -> Before {
+        Before {
+            mark: view.mark(),
+            written: view.written_bytes(),
+            reply: batch.reply.mark(),
+            protocol: batch.reply.protocol(),
+            database: batch.client.database,
+            reply_mode: batch.client.reply_mode,
+            failures: batch.client.tally.failures.len(),
+        }
+    }
+}
+
 /// Runs a batch's ops, from the first one not done.
 pub(super) struct Run<'r, 'v> {
     pub view: &'r mut View<'v>,
@@ -47,6 +74,8 @@ pub(super) struct Run<'r, 'v> {
     pub budget: Budget,
     /// Writes are answered with this error and not executed.
     pub refusal: Option<&'r str>,
+    /// The client does not want the present op's replies.
+    pub quiet: bool,
 }
 
 impl Run<'_, '_> {
@@ -71,8 +100,17 @@ impl Run<'_, '_> {
                 Ended::Done => {}
                 ended => return ended,
             }
+            let commands = match &batch.ops[batch.next] {
+                // Itself included: each of these has a stamp of its own.
+                Op::Exec(transaction) => transaction.len() + 1,
+                _ => 1,
+            };
             batch.next += 1;
-            self.budget.commands -= 1;
+            self.budget.commands = self.budget.commands.saturating_sub(commands);
+            if batch.client.closing {
+                // As in Redis: what came in behind it is not executed.
+                batch.next = batch.ops.len();
+            }
             if batch.reply.len() > BATCH_REPLY_BYTES {
                 break;
             }
@@ -80,12 +118,12 @@ impl Run<'_, '_> {
         if batch.is_done() { Ended::Done } else { Ended::ReplyFull }
     }
 
-    /// Announces the keys of all commands to come. Errors of any kind are left to the commands.
+    /// Announces the keys of the commands to come. Errors of any kind are left to the commands.
     fn prefetch(&self, batch: &Batch, input: &[u8]) {
         let Ok(keyspace) = self.view.keyspace(batch.client.tenant, batch.client.database) else {
             return;
         };
-        for op in &batch.ops[batch.next..] {
+        for op in batch.ops[batch.next..].iter().take(self.budget.commands) {
             if let Op::Run { spec, request } = op {
                 let args = Args::new(input, batch.requests.command(*request as usize));
                 for key in spec.keys.of(args) {
@@ -97,51 +135,29 @@ impl Run<'_, '_> {
 
     /// Runs one op; afterwards either all of it has happened or nothing.
     fn op(&mut self, batch: &mut Batch, input: &[u8]) -> Ended {
-        let Batch { ops, requests, reply, client, .. } = batch;
-        let (mark, reply_mark) = (self.view.mark(), reply.mark());
-        let (written, database) = (self.view.written_bytes(), client.database);
-        let skipped = client.reply_mode == ReplyMode::Skip;
+        let before = Before::new(self.view, batch);
+        let skipped = before.reply_mode == ReplyMode::Skip;
+        self.quiet = skipped || before.reply_mode == ReplyMode::Off;
         if skipped {
-            client.reply_mode = ReplyMode::On;
+            batch.client.reply_mode = ReplyMode::On;
         }
         self.view.next_command();
-        let outcome = match &ops[batch.next] {
-            Op::Run { spec, request } => {
-                let args = Args::new(input, requests.command(*request as usize));
-                self.command(spec, args, reply, client, false)
-            }
-            Op::Exec(transaction) => self.exec(transaction, reply, client),
-            Op::Literal(bytes) => {
-                reply.raw(bytes);
-                Ok(())
-            }
-            Op::Error(text) => {
-                reply.error_bytes(text);
-                Ok(())
-            }
-            Op::Discard(bytes) => {
-                client.watches.clear();
-                reply.raw(bytes);
-                Ok(())
-            }
-        };
-        let too_large = self.view.written_bytes() - written > TRANSACTION_BYTES_MAX;
-        let group_full = self.view.written_bytes() > self.budget.bytes && written > 0;
-        if matches!(outcome, Err(Stop::Pending)) || too_large || group_full {
-            self.view.rollback(mark);
-            reply.rollback(reply_mark);
-            client.database = database;
-            match outcome {
-                Err(Stop::Pending) => return Ended::Pending,
-                _ if too_large => reply.error(error::TRANSACTION_TOO_LARGE),
-                _ => return Ended::GroupFull,
-            }
+        let outcome = self.execute(batch, input);
+        if outcome == Err(Stop::Unread) {
+            // The connection ends because of these replies. Nothing else has happened.
+            self.view.rollback(before.mark);
+            batch.client.closing = true;
+            return Ended::Done;
         }
+        if let Some(ended) = self.settle(batch, &before, outcome) {
+            return ended;
+        }
+        let Batch { ops, reply, client, .. } = batch;
         if matches!(ops[batch.next], Op::Exec(_)) {
             client.watches.clear();
         }
         if skipped || client.reply_mode == ReplyMode::Off {
-            reply.rollback(reply_mark);
+            reply.rollback(before.reply);
         }
         if client.reply_mode == ReplyMode::SkipNext {
             client.reply_mode = ReplyMode::Skip;
@@ -149,7 +165,58 @@ impl Run<'_, '_> {
         Ended::Done
     }
 
-    /// Runs one command; what it fails with becomes its reply. `Err` is always `Pending`.
+    fn execute(&mut self, batch: &mut Batch, input: &[u8]) -> Outcome {
+        let Batch { ops, requests, reply, client, .. } = batch;
+        match &ops[batch.next] {
+            Op::Run { spec, request } => {
+                let args = Args::new(input, requests.command(*request as usize));
+                return self.command(spec, args, reply, client, false);
+            }
+            Op::Exec(transaction) => return self.exec(transaction, reply, client),
+            Op::Literal(bytes) => reply.raw(bytes),
+            Op::Error(text) => reply.error_bytes(text),
+            Op::Discard(bytes) => {
+                client.watches.clear();
+                reply.raw(bytes);
+            }
+        }
+        Ok(())
+    }
+
+    /// Undoes an op that did not succeed or is too large, and replies why; or says that it has to
+    /// run again.
+    fn settle(&mut self, batch: &mut Batch, before: &Before, outcome: Outcome) -> Option<Ended> {
+        let Batch { reply, client, .. } = batch;
+        let written = self.view.written_bytes();
+        let past_bounds = written - before.written > TRANSACTION_BYTES_MAX;
+        let too_large = past_bounds || outcome == Err(Stop::TooLarge);
+        let group_full =
+            before.written > 0 && (written > self.budget.bytes || outcome == Err(Stop::TooLarge));
+        if outcome.is_ok() && !too_large && !group_full {
+            return None;
+        }
+        self.view.rollback(before.mark);
+        reply.rollback(before.reply);
+        reply.set_protocol(before.protocol);
+        client.database = before.database;
+        client.tally.failures.truncate(before.failures);
+        match outcome {
+            Err(Stop::Pending) => return Some(Ended::Pending),
+            _ if group_full && !past_bounds => {
+                // It runs again as if for the first time.
+                client.reply_mode = before.reply_mode;
+                return Some(Ended::GroupFull);
+            }
+            _ if too_large => reply.error(error::TRANSACTION_TOO_LARGE),
+            Err(Stop::Error(text)) => reply.error_bytes(&text),
+            Err(Stop::Failed(cause)) => reply.error(&unread(&cause)),
+            Ok(()) | Err(Stop::TooLarge | Stop::Unread) => {}
+        }
+        None
+    }
+
+    /// Runs one command; what it fails with becomes its reply, unless all of the op has to wait or
+    /// is too large: then it is in `Err`.
     fn command(
         &mut self,
         spec: &'static Spec,
@@ -170,7 +237,12 @@ impl Run<'_, '_> {
         let mut ctx = Ctx { args, view: self.view, reply, client, server: self.server, in_exec };
         match (spec.run)(&mut ctx) {
             Ok(()) => Ok(()),
-            Err(Stop::Pending) => Err(Stop::Pending),
+            Err(Stop::Unread) if self.quiet => {
+                // Only commands that change nothing say so.
+                reply.rollback(reply_mark);
+                Ok(())
+            }
+            Err(stop @ (Stop::Pending | Stop::TooLarge | Stop::Unread)) => Err(stop),
             Err(Stop::Error(text)) => {
                 client.tally.failures.push((spec, error_kind(&text)));
                 self.fail(mark, reply, reply_mark, &text);
@@ -178,25 +250,14 @@ impl Run<'_, '_> {
             }
             Err(Stop::Failed(cause)) => {
                 client.tally.failures.push((spec, error_kind(b"ERR")));
-                self.fail(
-                    mark,
-                    reply,
-                    reply_mark,
-                    format!("ERR cannot read the store: {cause}").as_bytes(),
-                );
+                self.fail(mark, reply, reply_mark, unread(&cause).as_bytes());
                 Ok(())
             }
         }
     }
 
     /// Undoes a failed command and answers with its error.
-    fn fail(
-        &mut self,
-        mark: crate::data::Mark,
-        reply: &mut Reply,
-        reply_mark: crate::resp::Mark,
-        text: &[u8],
-    ) {
+    fn fail(&mut self, mark: Mark, reply: &mut Reply, reply_mark: crate::resp::Mark, text: &[u8]) {
         self.view.rollback(mark);
         reply.rollback(reply_mark);
         reply.error_bytes(text);
@@ -214,20 +275,42 @@ impl Run<'_, '_> {
             reply.error(refusal);
             return Ok(());
         }
-        for watch in &client.watches {
+        for watch in client.watches.iter() {
             let keyspace = self.view.keyspace(client.tenant, watch.database)?;
             if !self.view.is_as_watched(client.tenant, keyspace, &watch.key, &watch.state)? {
                 reply.null_array();
                 return Ok(());
             }
         }
-        reply.array(transaction.len());
+        let off = client.reply_mode == ReplyMode::Off;
+        if !off {
+            reply.array(transaction.len());
+        }
+        let written = self.view.written_bytes();
         for (spec, args) in transaction.iter() {
             self.view.next_command();
+            let begin = reply.mark();
             self.command(spec, args, reply, client, true)?;
+            // It may have been `CLIENT REPLY ON`: then only what follows the header is wanted.
+            self.quiet &= !(off && client.reply_mode == ReplyMode::On);
+            // Not only at the end: a short command may read or copy a large value each time.
+            if self.quiet {
+                reply.rollback(begin);
+            }
+            if reply.len() > self.server.config.output_buffer_limit {
+                return Err(Stop::Unread);
+            }
+            if self.view.written_bytes() - written > TRANSACTION_BYTES_MAX {
+                return Err(Stop::TooLarge);
+            }
         }
         Ok(())
     }
+}
+
+/// The error reply of a command that could not read.
+fn unread(cause: &str) -> String {
+    format!("ERR cannot read the store: {cause}")
 }
 
 /// Runs batches without writes on the worker that received them.
@@ -266,7 +349,7 @@ impl Reader {
             store.read(&mut |snapshot| {
                 let mut view = View::new(snapshot, &mut self.overlay, moment);
                 let budget = Budget::UNLIMITED;
-                let mut run = Run { view: &mut view, server, budget, refusal: None };
+                let mut run = Run { view: &mut view, server, budget, refusal: None, quiet: false };
                 ended = run.batch(batch, input);
             });
             if ended != Ended::Pending {

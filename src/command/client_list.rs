@@ -45,11 +45,15 @@ pub(super) fn list(ctx: &mut Ctx<'_, '_>) -> Outcome {
         2.. if is("id") => ids = Some(chosen_ids(ctx)?),
         _ => return Err(error::SYNTAX.into()),
     }
+    let mut clients = if any { ctx.server.clients() } else { Vec::new() };
+    if let Some(ids) = ids {
+        // In the order of the ids, as Redis.
+        let place = |id| clients.binary_search_by_key(&id, |client| client.id).ok();
+        let places = ids.into_iter().filter_map(place);
+        clients = places.map(|place| Arc::clone(&clients[place])).collect();
+    }
     let mut text = String::new();
-    for client in ctx.server.clients() {
-        if !any || ids.as_ref().is_some_and(|ids| !ids.contains(&client.id)) {
-            continue;
-        }
+    for client in clients {
         if client.id == ctx.client.shared.id {
             own_line(ctx, &mut text, "client|list");
         } else {
@@ -191,6 +195,8 @@ pub(super) fn kill(ctx: &mut Ctx<'_, '_>) -> Outcome {
             client.kill();
         }
     }
+    // Some of them may be held back.
+    ctx.server.pause.wake();
     match (ctx.args.len(), killed) {
         (3, 0) => return Err("ERR No such client".into()),
         (3, _) => ctx.reply.ok(),

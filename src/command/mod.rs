@@ -102,6 +102,12 @@ impl<'c> Ctx<'c, '_> {
         self.args.get(index)
     }
 
+    /// [`Stop::Unread`] if the replies so far end the connection: there is no use in more.
+    pub fn check_replies(&self) -> Outcome {
+        let limit = self.server.config.output_buffer_limit;
+        if self.reply.len() > limit { Err(Stop::Unread) } else { Ok(()) }
+    }
+
     /// The keyspace of the client's database.
     pub fn keyspace(&self) -> Result<KeyspaceId, Stop> {
         self.view.keyspace(self.client.tenant, self.client.database)

@@ -59,14 +59,19 @@ impl Pause {
         held.then(|| Duration::from_millis(left_ms))
     }
 
-    /// Returns when a batch may run.
-    pub async fn wait(&self, writes: bool) {
+    /// Has those that wait look whether they still have to.
+    pub fn wake(&self) {
+        self.changed.notify_waiters();
+    }
+
+    /// Returns when a batch may run, or need not any more because its client `is_killed`.
+    pub async fn wait(&self, writes: bool, is_killed: impl Fn() -> bool) {
         self.held.fetch_add(1, Ordering::Relaxed);
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             // From here on no end goes unnoticed.
             changed.as_mut().enable();
-            let Some(left) = self.left(writes) else { break };
+            let Some(left) = self.left(writes).filter(|_| !is_killed()) else { break };
             tokio::select! {
                 () = tokio::time::sleep(left.min(Duration::from_secs(3600))) => {}
                 () = changed => {}

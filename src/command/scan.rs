@@ -101,6 +101,7 @@ fn keys_command(ctx: &mut Ctx<'_, '_>) -> Outcome {
     }
     let mut wanted = Wanted { now_ms: ctx.view.now_ms(), ..Wanted::default() };
     wanted.set_pattern(pattern);
+    let limit = ctx.server.config.output_buffer_limit;
     let Ctx { view, reply, .. } = ctx;
     let (mark, mut count) = (reply.mark(), 0);
     let (begin, end) = (keys::meta_at(keyspace, 0), keys::meta_end(keyspace));
@@ -109,11 +110,14 @@ fn keys_command(ctx: &mut Ctx<'_, '_>) -> Outcome {
         if wanted.includes(key, record) {
             reply.bulk(key);
             count += 1;
+            if reply.len() > limit {
+                return ControlFlow::Break(());
+            }
         }
         ControlFlow::Continue(())
     })?;
     reply.array_header_at(mark, count);
-    Ok(())
+    ctx.check_replies()
 }
 
 fn scan(ctx: &mut Ctx<'_, '_>) -> Outcome {

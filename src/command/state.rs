@@ -15,6 +15,7 @@ use super::stats::{self, Stats};
 use crate::clock;
 use crate::config::Config;
 use crate::data::{Tenant, Watched};
+use crate::limits::{WATCHED_BYTES_MAX, WATCHED_KEYS_MAX};
 use crate::resp::Protocol;
 use crate::store::Store;
 
@@ -27,6 +28,38 @@ pub struct Watch {
     pub key: Box<[u8]>,
     /// What it was like when it was first watched.
     pub state: Watched,
+}
+
+/// The keys a connection watches. Cheap to clone, since a batch is saved before each execution.
+#[derive(Debug, Clone, Default)]
+pub struct Watches {
+    keys: Arc<Vec<Watch>>,
+    bytes: usize,
+}
+
+impl Watches {
+    /// The watched keys, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Watch> {
+        self.keys.iter()
+    }
+
+    /// Adds a key; `false` if that would be too many.
+    pub fn add(&mut self, watch: Watch) -> bool {
+        let bytes = self.bytes + watch.key.len();
+        if self.keys.len() >= WATCHED_KEYS_MAX || bytes > WATCHED_BYTES_MAX {
+            return false;
+        }
+        self.bytes = bytes;
+        Arc::make_mut(&mut self.keys).push(watch);
+        true
+    }
+
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        if !self.keys.is_empty() {
+            *self = Watches::default();
+        }
+    }
 }
 
 /// Which replies the client wants: `CLIENT REPLY`.
@@ -78,7 +111,7 @@ pub struct Client {
     /// `CLIENT REPLY`.
     pub reply_mode: ReplyMode,
     /// Keys under `WATCH`.
-    pub watches: Vec<Watch>,
+    pub watches: Watches,
     /// Set by a command after whose reply the connection ends.
     pub closing: bool,
     /// What it calls itself.
@@ -212,7 +245,7 @@ impl Client {
             tenant: 0,
             database: 0,
             reply_mode: ReplyMode::On,
-            watches: Vec::new(),
+            watches: Watches::default(),
             closing: false,
             no_evict: false,
             no_touch: false,

@@ -183,6 +183,7 @@ fn mget(ctx: &mut Ctx<'_, '_>) -> Outcome {
     ctx.reply.array(ctx.args.len() - 1);
     let mut pending = Ok(());
     for key in ctx.args.from(1).iter() {
+        ctx.check_replies()?;
         match reply_value(ctx.view, ctx.reply, keyspace, key) {
             Ok(_) => {}
             // Go on, so that all keys are fetched together.

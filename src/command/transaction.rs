@@ -6,7 +6,7 @@
 use super::state::Watch;
 use super::{Ctx, Flags, Group, Keys, Outcome, Spec};
 use crate::error::Stop;
-use crate::limits::{WATCHED_KEYS_MAX, WATCHES_COMPARED_MAX};
+use crate::limits::{KEY_BYTES_MAX, WATCHES_COMPARED_MAX};
 
 const ANY_TIME: Flags = Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE);
 const QUICK: Flags = ANY_TIME.and(Flags::FAST).and(Flags::ALLOW_BUSY);
@@ -57,6 +57,10 @@ fn watch(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let database = ctx.client.database;
     let mut pending = false;
     for key in ctx.args.from(1).iter() {
+        if key.len() > KEY_BYTES_MAX {
+            // It is not there and never will be.
+            continue;
+        }
         let watches = &mut ctx.client.watches;
         // A key watched twice must be as it was first; watching it again would ask for no less, so
         // telling repeats apart only saves space.
@@ -64,11 +68,13 @@ fn watch(ctx: &mut Ctx<'_, '_>) -> Outcome {
         if watches.iter().take(WATCHES_COMPARED_MAX).any(known) {
             continue;
         }
-        if watches.len() >= WATCHED_KEYS_MAX {
-            return Err("ERR too many watched keys; EXEC, DISCARD or UNWATCH first".into());
-        }
         match ctx.view.watch(keyspace, key) {
-            Ok(state) => watches.push(Watch { database, key: key.into(), state }),
+            Ok(state) => {
+                if !watches.add(Watch { database, key: key.into(), state }) {
+                    let text = "ERR too many watched keys; EXEC, DISCARD or UNWATCH first";
+                    return Err(text.into());
+                }
+            }
             Err(Stop::Pending) => pending = true,
             Err(other) => return Err(other),
         }

@@ -350,7 +350,7 @@ impl View<'_> {
         old: &Long,
         to: (KeyspaceId, &[u8]),
     ) -> Result<Long, Stop> {
-        let new = Long { incarnation: self.new_incarnation(), len: old.len };
+        let new = Long { incarnation: self.new_incarnation()?, len: old.len };
         let mut pending = Ok(new);
         for index in 0..old.len.div_ceil(CHUNK_BYTES as u64) as u32 {
             match self.get(&keys::chunk(from, old.incarnation, index)) {

@@ -16,8 +16,8 @@ mod view;
 pub use entry::{Entry, Prior, Watched};
 pub use keys::KeyspaceId;
 pub use meta::Stamp;
-pub use overlay::{Mark, Overlay};
-pub use view::{Moment, Tenant, View};
+pub use overlay::Overlay;
+pub use view::{Mark, Moment, Tenant, View};
 
 use crate::error::Stop;
 use crate::store::ReadError;

@@ -200,7 +200,7 @@ pub fn put(
         return view.put(keyspace, key, &new, prior);
     }
     entry::check_key(key)?;
-    let long = Long { incarnation: view.new_incarnation(), len: len as u64 };
+    let long = Long { incarnation: view.new_incarnation()?, len: len as u64 };
     let joined;
     let value: &[u8] = match value {
         [value] => value,

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 use super::keys::{self, Incarnation, KeyspaceId};
 use super::meta::Stamp;
-use super::overlay::{Mark, Overlay};
+use super::overlay::{self, Overlay};
 use crate::error::Stop;
 use crate::limits::DATABASES;
 use crate::store::{Scan, Snapshot, Visitor};
@@ -32,6 +32,13 @@ pub struct Moment {
     pub value_bytes_max: usize,
     /// Somebody may be watching keys that are not there, so their creation leaves a trace.
     pub watched: bool,
+}
+
+/// A point to roll back to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    written: overlay::Mark,
+    incarnations: u16,
 }
 
 /// The store at one version plus the group's own writes.
@@ -122,9 +129,13 @@ impl<'a> View<'a> {
     }
 
     /// An id for elements that no other collection ever had.
-    pub fn new_incarnation(&mut self) -> Incarnation {
-        self.incarnations = self.incarnations.checked_add(1).expect("a group's bytes bound these");
-        (self.moment.sequence << 16) | u64::from(self.incarnations)
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::TooLarge`] when the group has used up its own.
+    pub fn new_incarnation(&mut self) -> Result<Incarnation, Stop> {
+        self.incarnations = self.incarnations.checked_add(1).ok_or(Stop::TooLarge)?;
+        Ok((self.moment.sequence << 16) | u64::from(self.incarnations))
     }
 
     /// Whether reading before a blind write is nearly free.
@@ -221,12 +232,13 @@ impl<'a> View<'a> {
 
     /// The point up to which [`View::rollback`] can undo.
     pub fn mark(&self) -> Mark {
-        self.overlay.mark()
+        Mark { written: self.overlay.mark(), incarnations: self.incarnations }
     }
 
     /// Undoes every write since `mark`.
     pub fn rollback(&mut self, mark: Mark) {
-        self.overlay.rollback(mark);
+        self.overlay.rollback(mark.written);
+        self.incarnations = mark.incarnations;
         // A database may have been pointed elsewhere since the mark; look it up again.
         self.databases.iter().for_each(|memo| memo.set(None));
     }

@@ -102,6 +102,8 @@ impl Pool {
     /// Sends and clears the replies: from a registered buffer if they fit and one is free.
     pub async fn send(&self, stream: &Stream, reply: &mut Reply) -> io::Result<()> {
         if reply.is_empty() {
+            // What it held may have been taken back.
+            reply.shrink(IDLE_BUFFER_BYTES_MAX);
             return Ok(());
         }
         if reply.len() <= REGISTERED_BUFFER_BYTES
@@ -110,6 +112,7 @@ impl Pool {
             buf.put_slice(reply.bytes());
             let len = reply.len();
             reply.clear();
+            reply.shrink(IDLE_BUFFER_BYTES_MAX);
             return stream.write_fixed(buf, len).await;
         }
         let mut _charge = None;

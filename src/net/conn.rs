@@ -72,7 +72,11 @@ impl Conn<'_> {
         self.worker.stats.bytes_in.add(consumed as u64);
         let pause = &self.worker.server.pause;
         if pause.holds(batch.writes) && !batch.is_done() {
-            pause.wait(batch.writes).await;
+            let client = &batch.client.shared;
+            pause.wait(batch.writes, || client.is_killed()).await;
+            if client.is_killed() {
+                return Next::Close;
+            }
         }
         batch.writes |= batch.watches && !self.worker.server.begin_watching();
         if batch.writes {

@@ -76,6 +76,7 @@ impl Session {
                 _ => lookup(args),
             };
             if let Found::Command(spec) = found
+                && spec.subcommands.is_empty()
                 && !spec.name.contains('|')
             {
                 previous = Some((name, spec));

@@ -63,7 +63,8 @@ impl Store for MemoryStore {
     }
 
     fn figures(&self) -> Vec<(&'static str, u64)> {
-        let table = self.table.read();
+        // Commands ask while they read: a commit that waits meanwhile must not come between.
+        let table = self.table.read_recursive();
         vec![("records", table.len() as u64), ("memory_bytes", table.bytes() as u64)]
     }
 

@@ -88,7 +88,8 @@ pub trait Store: Send + Sync {
     fn name(&self) -> &'static str;
 
     /// Calls `f` exactly once with a snapshot taken after this call began. `f` must be short and
-    /// must not call the store: a store may hold a lock that delays commits while it runs.
+    /// must not call the store, except for what people ask about it ([`Store::figures`],
+    /// [`Store::write_failure`]): a store may hold a lock that delays commits while it runs.
     fn read(&self, f: &mut dyn FnMut(&dyn Snapshot));
 
     /// Returns once reads that were answered [`ReadError::Pending`] can be answered.
@@ -118,7 +119,8 @@ pub trait Store: Send + Sync {
     /// The sequence of the newest commit, also of those before a restart.
     fn sequence(&self) -> u64;
 
-    /// Named figures for `INFO` and metrics, such as bytes of log or number of checkpoints.
+    /// Named figures for `INFO` and metrics, such as bytes of log or number of checkpoints. May be
+    /// called inside [`Store::read`].
     fn figures(&self) -> Vec<(&'static str, u64)> {
         Vec::new()
     }

@@ -121,7 +121,7 @@ impl Edit {
                 return Ok(self.len);
             }
             None => {
-                let long = Long { incarnation: view.new_incarnation(), len: self.len };
+                let long = Long { incarnation: view.new_incarnation()?, len: self.len };
                 view.set(&keys::registry(keyspace, long.incarnation), &[key]);
                 long
             }

@@ -353,7 +353,8 @@ impl Store for EmbeddedStore {
     fn figures(&self) -> Vec<(&'static str, u64)> {
         let core = &self.core;
         let (active, frozen) = {
-            let tables = core.tables.read();
+            // Commands ask while they read: a commit that waits meanwhile must not come between.
+            let tables = core.tables.read_recursive();
             (tables.active.bytes(), tables.frozen.as_ref().map_or(0, |table| table.bytes()))
         };
         let (spares, spare_bytes) = core.pool.ready();
