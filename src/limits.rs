@@ -103,6 +103,8 @@ pub const HEAP_BUFFER_BYTES_MIN: usize = 4 * 1024;
 pub const IDLE_BUFFER_BYTES_MAX: usize = 32 * 1024;
 /// Received at once while a send is blocked.
 pub const READ_AHEAD_BYTES: usize = 64 * 1024;
+/// Groups a worker executes for all before it looks after its own connections again.
+pub const COMBINED_GROUPS_MAX: usize = 16;
 /// Submission entries of a worker's ring.
 pub const RING_ENTRIES: u32 = 1024;
 /// How often idle connections are looked for.

@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use parking_lot::{Condvar, Mutex};
 
 use crate::command::Server;
-use crate::limits::BATCH_REPLY_BYTES;
+use crate::limits::{BATCH_REPLY_BYTES, COMBINED_GROUPS_MAX};
 
 use super::Batch;
 use super::group::{Chores, Executor, GroupCaps, Item};
@@ -78,41 +78,50 @@ impl Writer {
         thread.spawn(move || writer.serve()).map(Some)
     }
 
-    /// Hands over batches; each comes back through its home.
-    pub fn submit(&self, batches: &mut Vec<Box<Batch>>) {
-        if batches.is_empty() {
-            return;
-        }
-        self.enqueue(batches.drain(..).map(Item::Batch));
+    /// Hands over batches, if there are any; each comes back through its home.
+    ///
+    /// Whether to call again soon, with or without batches: the caller has the role and there is more
+    /// to execute than it should without looking after its own connections.
+    pub fn submit(&self, batches: &mut Vec<Box<Batch>>) -> bool {
+        self.enqueue(batches.drain(..).map(Item::Batch))
     }
 
     /// Hands over background work.
     pub fn submit_chores(&self, chores: Chores) {
-        self.enqueue(std::iter::once(Item::Chores(chores, None)));
+        let mut more = self.enqueue(std::iter::once(Item::Chores(chores, None)));
+        while more {
+            more = self.combine();
+        }
     }
 
-    fn enqueue(&self, items: impl Iterator<Item = Item>) {
+    fn enqueue(&self, items: impl Iterator<Item = Item>) -> bool {
         self.queue.lock().items.extend(items);
         if self.blocks {
             self.arrived.notify_one();
-        } else {
-            self.combine();
+            return false;
         }
+        self.combine()
     }
 
-    /// Executes all that waits if nobody else is doing so.
-    fn combine(&self) {
+    /// Executes what waits if nobody else is doing so; whether there is more than one turn's worth.
+    fn combine(&self) -> bool {
         // Whoever has the role looks at the queue again after giving it up, so an item enqueued
         // before a failed attempt to take the role is seen by its holder.
+        let mut groups = 0;
         while let Some(mut role) = self.role.try_lock() {
             while self.take_waiting(&mut role) {
+                if groups == COMBINED_GROUPS_MAX {
+                    return true;
+                }
                 self.execute(&mut role);
+                groups += 1;
             }
             drop(role);
             if self.queue.lock().items.is_empty() {
-                return;
+                return false;
             }
         }
+        false
     }
 
     /// The writer thread: executes groups until closed and empty.

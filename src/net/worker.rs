@@ -290,8 +290,14 @@ impl Worker {
         let mut batches = Vec::new();
         loop {
             self.submit.notified().await;
-            std::mem::swap(&mut batches, &mut *self.pending.borrow_mut());
-            self.writer.submit(&mut batches);
+            loop {
+                std::mem::swap(&mut batches, &mut *self.pending.borrow_mut());
+                if !self.writer.submit(&mut batches) {
+                    break;
+                }
+                // Other workers keep sending; this one's connections get their turn in between.
+                tokio::task::yield_now().await;
+            }
         }
     }
 

@@ -78,7 +78,7 @@ const ODD: [&[u8]; 30] = [
 pub fn session(seed: u64, count: usize) -> Vec<Step> {
     // WATCH of an absent key may refuse EXEC after SWAPDB where Redis would not (creations on the
     // other side of the swap count); the two are told apart by scenarios, not here.
-    let swaps = seed % 4 == 0;
+    let swaps = seed.is_multiple_of(4);
     let mut maker = Maker { rng: Rng::new(seed), in_multi: [false; CONNECTIONS], swaps };
     let mut steps = Vec::new();
     let mut made = 0;
