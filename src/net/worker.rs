@@ -206,6 +206,8 @@ impl Worker {
                 () = self.emptied.notified() => {}
             }
         }
+        // Nobody else may know that it was this worker's turn.
+        while self.writer.submit(&mut Vec::new()) {}
     }
 
     /// Takes the messages; whether one said to stop.
