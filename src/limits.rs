@@ -130,6 +130,8 @@ pub const STOP_CHECK: Duration = Duration::from_millis(5);
 /// `SCAN` visits at most this many keys in a call, whatever its COUNT: it reads from one snapshot,
 /// which may hold up commits.
 pub const SCAN_COUNT_MAX: usize = 65_536;
+/// It also ends when the keys it found have this many bytes: they are collected before any is sent.
+pub const SCAN_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Records asked of a store at once where all of a range is wanted.
 pub const SCAN_STEP: usize = 1024;
 /// Keys one connection may watch...
