@@ -362,6 +362,33 @@ mod tests {
         Item::Batch(Box::new(batch))
     }
 
+    fn batch(item: &mut Item) -> &mut Batch {
+        let Item::Batch(batch) = item else { unreachable!("only batches were given") };
+        batch
+    }
+
+    #[test]
+    fn effects_wait_for_the_execution_that_counts() {
+        let plan = FaultPlan { seed: 1, conflict_1_in: 2, ..FaultPlan::default() };
+        let store = Arc::new(FaultStore::new(Arc::new(MemoryStore::new()), plan));
+        let server = Arc::new(Server::new(Config::default(), store));
+        let caps = GroupCaps { commands_max: 100, bytes_max: 1 };
+        let mut executor = Executor::new(Arc::clone(&server), caps);
+        let pausing = "MULTI\r\nCLIENT PAUSE 1000000\r\nINCR n\r\nEXEC\r\n";
+        let mut items = [item(1, "INCR n\r\n"), item(2, pausing)];
+        let mut groups = 0;
+        while batch(&mut items[1]).remaining() > 0 {
+            assert!(batch(&mut items[1]).client.effects.is_empty());
+            executor.execute(&mut items);
+            groups += 1;
+        }
+        assert_eq!(groups, 2, "the first group is full");
+        assert_eq!(batch(&mut items[1]).client.effects.len(), 1);
+        assert!(!server.pause.holds(true));
+        batch(&mut items[1]).client.apply_effects(&server);
+        assert!(server.pause.holds(true) && batch(&mut items[1]).client.effects.is_empty());
+    }
+
     #[test]
     fn conflicts_neither_lose_nor_repeat_writes() {
         for seed in 0..10 {
@@ -372,9 +399,8 @@ mod tests {
             let mut executor = Executor::new(server, caps);
             let mut items: Vec<_> = (1..=4).map(|number| item(number, "INCR n\r\n")).collect();
             executor.execute(&mut items);
-            for (item, reply) in items.iter().zip([":1\r\n", ":2\r\n", ":3\r\n", ":4\r\n"]) {
-                let Item::Batch(batch) = item else { unreachable!("only batches were given") };
-                assert_eq!(batch.reply.bytes(), reply.as_bytes());
+            for (item, reply) in items.iter_mut().zip([":1\r\n", ":2\r\n", ":3\r\n", ":4\r\n"]) {
+                assert_eq!(batch(item).reply.bytes(), reply.as_bytes());
             }
         }
     }
