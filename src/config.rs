@@ -58,17 +58,20 @@ pub struct Config {
     /// Bytes of mutations at which a group is full. A command that is larger by itself makes a
     /// group of its own, so this may be less than `request_bytes_max`.
     pub group_bytes_max: usize,
-    /// Write groups between execution and commit at once, at most.
+    /// Write groups between execution and commit at once, at most, on stores whose commits overlap;
+    /// the memory and embedded stores commit one group at a time, whatever this says.
     pub groups_in_flight_max: usize,
     /// Connections served at once, at most.
     pub maxclients: usize,
     /// Longest request, and with it the longest value, in bytes.
     pub request_bytes_max: usize,
-    /// Bytes of replies one connection may leave unread before it is closed; at least
-    /// `request_bytes_max`, so that every value can be read.
+    /// Bytes of replies one request may make, and of requests that may pile up while a client does
+    /// not read its replies, before the connection is closed; at least `request_bytes_max`, so that
+    /// every value can be read.
     pub output_buffer_limit: usize,
-    /// Bytes of request and reply buffers of all connections together, beyond the fixed pool; at
-    /// least `request_bytes_max`.
+    /// Bytes of all connections together for receive buffers larger than
+    /// [`limits::IDLE_BUFFER_BYTES_MAX`] and for replies over [`limits::BATCH_REPLY_BYTES`] while
+    /// they are being sent; at least `request_bytes_max`.
     pub client_memory_max: usize,
     /// Least severe events that are logged.
     pub loglevel: LogLevel,

@@ -93,6 +93,17 @@ pub const TRANSACTION_COMMANDS_MAX: usize = 1024 * 1024;
 pub const COMMAND_DEADLINE_MS: u64 = 5000;
 /// Conflicts after which a group is executed in halves.
 pub const CONFLICTS_BEFORE_SPLIT: u32 = 2;
+/// Pause before a group is executed again after its second conflict: doubled with each further one,
+/// from the first to the second, and cut by up to half at random.
+pub const CONFLICT_PAUSE_MIN: Duration = Duration::from_millis(1);
+/// See [`CONFLICT_PAUSE_MIN`].
+pub const CONFLICT_PAUSE_MAX: Duration = Duration::from_millis(100);
+
+const _: () = {
+    assert!(CONFLICT_PAUSE_MIN.as_millis() <= CONFLICT_PAUSE_MAX.as_millis());
+    // The deadline leaves room for many attempts, however long the pauses have become.
+    assert!(CONFLICT_PAUSE_MAX.as_millis() * 20 <= COMMAND_DEADLINE_MS as u128);
+};
 /// Size of a buffer registered with a ring.
 pub const REGISTERED_BUFFER_BYTES: usize = 16 * 1024;
 /// Registered buffers of one worker at most; the kernel's own limit is 1024 (`UIO_MAXIOV`).
@@ -121,6 +132,8 @@ pub const STOP_CHECK: Duration = Duration::from_millis(5);
 /// `SCAN` visits at most this many keys in a call, whatever its COUNT: it reads from one snapshot,
 /// which may hold up commits.
 pub const SCAN_COUNT_MAX: usize = 65_536;
+/// It also ends when the keys it found have this many bytes: they are collected before any is sent.
+pub const SCAN_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Records asked of a store at once where all of a range is wanted.
 pub const SCAN_STEP: usize = 1024;
 /// Keys one connection may watch...

@@ -13,7 +13,10 @@ use crate::command::Server;
 use crate::data::background::{self, Chore};
 use crate::data::{Moment, Overlay, View, keys};
 use crate::error::Stop;
-use crate::limits::{COMMAND_DEADLINE_MS, CONFLICTS_BEFORE_SPLIT, GROUP_REPLY_BYTES};
+use crate::limits::{
+    COMMAND_DEADLINE_MS, CONFLICT_PAUSE_MAX, CONFLICT_PAUSE_MIN, CONFLICTS_BEFORE_SPLIT,
+    GROUP_REPLY_BYTES,
+};
 use crate::metrics::GroupTimes;
 use crate::store::{CommitError, ReadError, Store};
 
@@ -117,7 +120,7 @@ impl Executor {
         let deadline_ms = clock::unix_ms() + COMMAND_DEADLINE_MS;
         let waiting: usize = items.iter().map(Item::commands).sum();
         self.times = GroupTimes::default();
-        self.execute_until(items, deadline_ms);
+        self.execute_until(items, deadline_ms, 0);
         let mut left = 0;
         for item in &*items {
             match item {
@@ -135,7 +138,8 @@ impl Executor {
         self.server.stats.metrics().map(|_| clock::monotonic())
     }
 
-    fn execute_until(&mut self, items: &mut [Item], deadline_ms: u64) {
+    /// `conflicts_before` is how often a larger group with these items has conflicted.
+    fn execute_until(&mut self, items: &mut [Item], deadline_ms: u64, conflicts_before: u32) {
         // Also on a store that executes once: a refused commit is answered by a second run.
         items.iter_mut().for_each(Item::save);
         let mut conflicts = 0;
@@ -146,14 +150,18 @@ impl Executor {
                 Attempt::Again => items.iter_mut().for_each(Item::restore),
             }
             conflicts += 1;
-            if clock::unix_ms() > deadline_ms {
+            let left_ms = deadline_ms.saturating_sub(clock::unix_ms());
+            if left_ms == 0 {
                 let reply = "TIMEOUT the store kept conflicting with other writers; try again";
                 return self.refuse(items, reply);
             }
+            let all = conflicts_before + conflicts;
+            let pause = conflict_pause(all, self.writer_id ^ self.sequence);
+            std::thread::sleep(pause.min(Duration::from_millis(left_ms)));
             if conflicts >= CONFLICTS_BEFORE_SPLIT && items.len() > 1 {
                 let (left, right) = items.split_at_mut(items.len() / 2);
-                self.execute_until(left, deadline_ms);
-                return self.execute_until(right, deadline_ms);
+                self.execute_until(left, deadline_ms, all);
+                return self.execute_until(right, deadline_ms, all);
             }
         }
     }
@@ -295,6 +303,16 @@ fn run_items(run: &mut Run<'_, '_>, items: &mut [Item]) -> Result<(), Stop> {
     if pending { Err(Stop::Pending) } else { Ok(()) }
 }
 
+/// How long to wait after so many conflicts: not at all after the first, which is most often the last.
+/// The seed keeps writers that met once from meeting again.
+fn conflict_pause(conflicts: u32, seed: u64) -> Duration {
+    let Some(doublings) = conflicts.checked_sub(2) else { return Duration::ZERO };
+    let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
+    let pause = CONFLICT_PAUSE_MIN.saturating_mul(factor).min(CONFLICT_PAUSE_MAX);
+    let half_ns = pause.as_nanos() as u64 / 2;
+    pause - Duration::from_nanos(keys::hash64(&seed.to_be_bytes()) % (half_ns + 1))
+}
+
 fn elapsed(started: Option<Instant>) -> Duration {
     started.map_or(Duration::ZERO, |started| clock::monotonic().duration_since(started))
 }
@@ -302,4 +320,88 @@ fn elapsed(started: Option<Instant>) -> Duration {
 /// Redis's reply to writes it could not make durable.
 fn misconf(cause: &str) -> String {
     format!("MISCONF Errors writing to the AOF file: {cause}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Client;
+    use crate::command::state::{ClientShared, Killer};
+    use crate::config::Config;
+    use crate::session::Session;
+    use crate::store::fault::{FaultPlan, FaultStore};
+    use crate::store::memory::MemoryStore;
+
+    #[test]
+    fn pauses_grow_to_their_bound_and_differ() {
+        assert_eq!(conflict_pause(1, 7), Duration::ZERO);
+        for seed in 0..100 {
+            let mut full = CONFLICT_PAUSE_MIN;
+            for conflicts in 2..80 {
+                let pause = conflict_pause(conflicts, seed);
+                assert!(pause <= full && pause >= full / 2, "{conflicts}: {pause:?}");
+                full = (full * 2).min(CONFLICT_PAUSE_MAX);
+            }
+        }
+        assert_ne!(conflict_pause(20, 1), conflict_pause(20, 2));
+    }
+
+    #[derive(Debug)]
+    struct Nobody;
+
+    impl Killer for Nobody {
+        fn kill(&self, _: u64) {}
+    }
+
+    fn item(number: u64, input: &str) -> Item {
+        let shared = ClientShared::new(number, String::new(), String::new(), 0, Arc::new(Nobody));
+        let mut batch = Batch::new(Client::new(Arc::new(shared)), 0, 0);
+        let mut input = input.as_bytes().to_vec();
+        Session::new(&Config::default()).take(&mut input, &mut batch);
+        batch.input = input;
+        Item::Batch(Box::new(batch))
+    }
+
+    fn batch(item: &mut Item) -> &mut Batch {
+        let Item::Batch(batch) = item else { unreachable!("only batches were given") };
+        batch
+    }
+
+    #[test]
+    fn effects_wait_for_the_execution_that_counts() {
+        let plan = FaultPlan { seed: 1, conflict_1_in: 2, ..FaultPlan::default() };
+        let store = Arc::new(FaultStore::new(Arc::new(MemoryStore::new()), plan));
+        let server = Arc::new(Server::new(Config::default(), store));
+        let caps = GroupCaps { commands_max: 100, bytes_max: 1 };
+        let mut executor = Executor::new(Arc::clone(&server), caps);
+        let pausing = "MULTI\r\nCLIENT PAUSE 1000000\r\nINCR n\r\nEXEC\r\n";
+        let mut items = [item(1, "INCR n\r\n"), item(2, pausing)];
+        let mut groups = 0;
+        while batch(&mut items[1]).remaining() > 0 {
+            assert!(batch(&mut items[1]).client.effects.is_empty());
+            executor.execute(&mut items);
+            groups += 1;
+        }
+        assert_eq!(groups, 2, "the first group is full");
+        assert_eq!(batch(&mut items[1]).client.effects.len(), 1);
+        assert!(!server.pause.holds(true));
+        batch(&mut items[1]).client.apply_effects(&server);
+        assert!(server.pause.holds(true) && batch(&mut items[1]).client.effects.is_empty());
+    }
+
+    #[test]
+    fn conflicts_neither_lose_nor_repeat_writes() {
+        for seed in 0..10 {
+            let plan = FaultPlan { seed, conflict_1_in: 2, ..FaultPlan::default() };
+            let store = Arc::new(FaultStore::new(Arc::new(MemoryStore::new()), plan));
+            let server = Arc::new(Server::new(Config::default(), store));
+            let caps = GroupCaps { commands_max: 100, bytes_max: 1 << 20 };
+            let mut executor = Executor::new(server, caps);
+            let mut items: Vec<_> = (1..=4).map(|number| item(number, "INCR n\r\n")).collect();
+            executor.execute(&mut items);
+            for (item, reply) in items.iter_mut().zip([":1\r\n", ":2\r\n", ":3\r\n", ":4\r\n"]) {
+                assert_eq!(batch(item).reply.bytes(), reply.as_bytes());
+            }
+        }
+    }
 }

@@ -51,6 +51,8 @@ struct Before {
     reply_mode: ReplyMode,
     /// Number of failures counted.
     failures: usize,
+    /// Number of effects noted.
+    effects: usize,
 }
 
 impl Before {
@@ -63,6 +65,7 @@ impl Before {
             database: batch.client.database,
             reply_mode: batch.client.reply_mode,
             failures: batch.client.tally.failures.len(),
+            effects: batch.client.effects.len(),
         }
     }
 }
@@ -146,6 +149,7 @@ impl Run<'_, '_> {
         if outcome == Err(Stop::Unread) {
             // The connection ends because of these replies. Nothing else has happened.
             self.view.rollback(before.mark);
+            batch.client.effects.truncate(before.effects);
             batch.client.closing = true;
             return Ended::Done;
         }
@@ -200,6 +204,7 @@ impl Run<'_, '_> {
         reply.set_protocol(before.protocol);
         client.database = before.database;
         client.tally.failures.truncate(before.failures);
+        client.effects.truncate(before.effects);
         match outcome {
             Err(Stop::Pending) => return Some(Ended::Pending),
             _ if group_full && !past_bounds => {

@@ -3,7 +3,7 @@
 use super::client_list;
 use super::connection::{BAD_NAME, label};
 use super::help::{help, misused};
-use super::state::ReplyMode;
+use super::state::{Effect, ReplyMode};
 use super::{Ctx, Flags, Group, Handler, Keys, Outcome, Spec};
 use crate::error::{self, Stop};
 use crate::num;
@@ -181,7 +181,8 @@ fn pause(ctx: &mut Ctx<'_, '_>) -> Outcome {
         _ => return Err(misused(ctx)),
     };
     let duration_ms = timeout_ms(ctx.arg(2))?;
-    ctx.server.pause.begin(ctx.view.now_ms(), duration_ms, all);
+    let now_ms = ctx.view.now_ms();
+    ctx.client.effects.push(Effect::Pause { now_ms, duration_ms, all });
     ctx.reply.ok();
     Ok(())
 }
@@ -193,7 +194,7 @@ pub fn timeout_ms(text: &[u8]) -> Result<u64, Stop> {
 }
 
 fn unpause(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    ctx.server.pause.end();
+    ctx.client.effects.push(Effect::Unpause);
     ctx.reply.ok();
     Ok(())
 }

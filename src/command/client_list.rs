@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use super::state::{Client, ClientRow, ClientShared, version};
+use super::state::{Client, ClientRow, ClientShared, Effect, version};
 use super::{Ctx, Outcome};
 use crate::clock;
 use crate::error::{self, Stop};
@@ -192,11 +192,9 @@ pub(super) fn kill(ctx: &mut Ctx<'_, '_>) -> Outcome {
             // Only after it has had its reply.
             ctx.client.closing = true;
         } else {
-            client.kill();
+            ctx.client.effects.push(Effect::Kill(client));
         }
     }
-    // Some of them may be held back.
-    ctx.server.pause.wake();
     match (ctx.args.len(), killed) {
         (3, 0) => return Err("ERR No such client".into()),
         (3, _) => ctx.reply.ok(),

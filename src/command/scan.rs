@@ -11,7 +11,7 @@ use crate::data::keys::{self, RecordKey};
 use crate::data::meta::Header;
 use crate::data::{KeyspaceId, View};
 use crate::error::{self, Stop};
-use crate::limits::{SCAN_COUNT_MAX, SCAN_STEP};
+use crate::limits::{SCAN_BYTES_MAX, SCAN_COUNT_MAX, SCAN_STEP};
 use crate::store::{Scan, Visitor};
 use crate::{glob, num};
 
@@ -143,11 +143,13 @@ fn scan(ctx: &mut Ctx<'_, '_>) -> Outcome {
         }
     }
     let keyspace = ctx.keyspace()?;
-    let mut found = Vec::new();
+    let (mut found, mut bytes) = (Vec::new(), 0);
     let next = visit_some(ctx.view, keyspace, cursor, count, &mut |key, record| {
         if wanted.includes(key, record) {
             found.push(key.to_vec());
+            bytes += key.len();
         }
+        if bytes < SCAN_BYTES_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     ctx.reply.array(2);
     ctx.reply.bulk(itoa::Buffer::new().format(next).as_bytes());
@@ -156,14 +158,15 @@ fn scan(ctx: &mut Ctx<'_, '_>) -> Outcome {
     Ok(())
 }
 
-/// Visits `count` metas from position `cursor` on, and more only while their hashes are equal, so that
-/// a position never falls between two keys; returns the position of the next one, 0 at the end.
+/// Visits `count` metas from position `cursor` on, or as many as `visit` wants, and more only while
+/// their hashes are equal, so that a position never falls between two keys; returns the position of
+/// the next one, 0 at the end.
 fn visit_some(
     view: &View<'_>,
     keyspace: KeyspaceId,
     cursor: u64,
     count: usize,
-    visit: &mut dyn FnMut(&[u8], &[u8]),
+    visit: &mut Visitor<'_>,
 ) -> Result<u64, Stop> {
     let mut begin = keys::meta_at(keyspace, cursor);
     let end = keys::meta_end(keyspace);
@@ -182,7 +185,9 @@ fn visit_some(
             seen += 1;
             left = left.saturating_sub(1);
             last_hash = Some(hash);
-            visit(name, record);
+            if visit(name, record).is_break() {
+                left = 0;
+            }
             if seen == limit {
                 last = RecordKey::from_slice(key);
             }
@@ -264,8 +269,9 @@ mod tests {
         }
     }
 
-    /// Runs a scan over hand-made metas to its end and returns the keys of each call.
-    fn calls(hashes: &[(u64, &str)], count: usize) -> Vec<Vec<String>> {
+    /// Runs a scan over hand-made metas to its end and returns the keys of each call, of which
+    /// `enough` are enough before `count` is reached.
+    fn calls(hashes: &[(u64, &str)], count: usize, enough: usize) -> Vec<Vec<String>> {
         let store = MemoryStore::new();
         let mut overlay = Overlay::default();
         let mut calls = Vec::new();
@@ -289,6 +295,11 @@ mod tests {
                 let mut names = Vec::new();
                 cursor = visit_some(&view, 1, cursor, count, &mut |key, _| {
                     names.push(String::from_utf8(key.to_vec()).unwrap());
+                    if names.len() < enough {
+                        ControlFlow::Continue(())
+                    } else {
+                        ControlFlow::Break(())
+                    }
                 })
                 .unwrap();
                 calls.push(names);
@@ -303,9 +314,22 @@ mod tests {
     #[test]
     fn equal_hashes_stay_in_one_call() {
         let metas = [(0, "a"), (5, "b"), (5, "c"), (5, "d"), (5, "e"), (9, "f"), (u64::MAX, "g")];
-        assert_eq!(calls(&metas, 1), [vec!["a"], vec!["b", "c", "d", "e"], vec!["f"], vec!["g"]]);
-        assert_eq!(calls(&metas, 3), [vec!["a", "b", "c", "d", "e"], vec!["f", "g"]]);
-        assert_eq!(calls(&metas, 100).len(), 1);
-        assert_eq!(calls(&[], 1), [Vec::<String>::new()]);
+        assert_eq!(
+            calls(&metas, 1, 100),
+            [vec!["a"], vec!["b", "c", "d", "e"], vec!["f"], vec!["g"]]
+        );
+        assert_eq!(calls(&metas, 3, 100), [vec!["a", "b", "c", "d", "e"], vec!["f", "g"]]);
+        assert_eq!(calls(&metas, 100, 100).len(), 1);
+        assert_eq!(calls(&[], 1, 100), [Vec::<String>::new()]);
+    }
+
+    #[test]
+    fn a_call_that_has_enough_ends_between_two_hashes() {
+        let metas = [(0, "a"), (5, "b"), (5, "c"), (5, "d"), (9, "e"), (u64::MAX, "f")];
+        let ones = [vec!["a"], vec!["b", "c", "d"], vec!["e"], vec!["f"]];
+        assert_eq!(calls(&metas, 100, 1), ones);
+        assert_eq!(calls(&metas, 3, 1), ones);
+        assert_eq!(calls(&metas, 100, 2), [vec!["a", "b", "c", "d"], vec!["e", "f"]]);
+        assert_eq!(calls(&metas, 100, 6).len(), 1);
     }
 }

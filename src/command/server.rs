@@ -3,6 +3,7 @@
 use super::client::timeout_ms;
 use super::help::help;
 use super::lolwut::lolwut;
+use super::state::Effect;
 use super::{Ctx, Flags, Group, Handler, Keys, Outcome, Spec, config, info};
 use crate::clock;
 use crate::error;
@@ -136,9 +137,10 @@ fn shutdown(ctx: &mut Ctx<'_, '_>) -> Outcome {
         return Err("ERR No shutdown in progress.".into());
     }
     // Saving or not, everything acknowledged is where it belongs, and nothing else is waited for.
-    if !ctx.server.shut_down() {
+    if !ctx.server.can_shut_down() {
         return Err("ERR Errors trying to SHUTDOWN. Check logs.".into());
     }
+    ctx.client.effects.push(Effect::ShutDown);
     ctx.client.closing = true;
     Ok(())
 }

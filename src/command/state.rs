@@ -87,6 +87,27 @@ pub struct Labels {
     pub lib_ver: String,
 }
 
+/// What a command does to the process beside the data. A batch may be executed several times, so it
+/// only notes this; it happens once, after the execution that counts.
+#[derive(Debug, Clone)]
+pub enum Effect {
+    /// `CLIENT KILL` of another connection.
+    Kill(Arc<ClientShared>),
+    /// `CLIENT PAUSE`.
+    Pause {
+        /// When it begins, Unix milliseconds.
+        now_ms: u64,
+        /// How long it lasts, milliseconds.
+        duration_ms: u64,
+        /// Reads too.
+        all: bool,
+    },
+    /// `CLIENT UNPAUSE`.
+    Unpause,
+    /// `SHUTDOWN`.
+    ShutDown,
+}
+
 /// What the commands of a batch met with, for the statistics. Emptied when it is counted.
 #[derive(Debug, Clone, Default)]
 pub struct Tally {
@@ -122,6 +143,8 @@ pub struct Client {
     pub no_touch: bool,
     /// What the batch's commands met with.
     pub tally: Tally,
+    /// What the commands executed so far do beside the data.
+    pub effects: Vec<Effect>,
     /// The labels others see.
     published: Arc<Labels>,
 }
@@ -250,6 +273,25 @@ impl Client {
             no_evict: false,
             no_touch: false,
             tally: Tally::default(),
+            effects: Vec::new(),
+        }
+    }
+
+    /// Does what the commands executed so far noted, in their order.
+    pub fn apply_effects(&mut self, server: &Server) {
+        for effect in self.effects.drain(..) {
+            match effect {
+                Effect::Kill(client) => {
+                    client.kill();
+                    // It may be held back.
+                    server.pause.wake();
+                }
+                Effect::Pause { now_ms, duration_ms, all } => {
+                    server.pause.begin(now_ms, duration_ms, all);
+                }
+                Effect::Unpause => server.pause.end(),
+                Effect::ShutDown => server.shut_down(),
+            }
         }
     }
 
@@ -364,9 +406,17 @@ impl Server {
         debug_assert!(first, "there is one way to stop");
     }
 
-    /// Asks the process to stop as `SIGTERM` does; whether there is anybody to ask.
-    pub fn shut_down(&self) -> bool {
-        self.stop.get().is_some_and(|stop| stop.send(()).is_ok())
+    /// Whether there is anybody to ask for a stop.
+    pub fn can_shut_down(&self) -> bool {
+        self.stop.get().is_some()
+    }
+
+    /// Asks the process to stop as `SIGTERM` does.
+    fn shut_down(&self) {
+        if let Some(stop) = self.stop.get() {
+            // Nobody listens any more when it is stopping already.
+            let _ = stop.send(());
+        }
     }
 
     /// Milliseconds since the process started.

@@ -113,7 +113,7 @@ pub static SETTINGS: &[Setting] = &[
         name: "protected-mode",
         group: Group::Serving,
         value: "yes|no",
-        help: "Refuse clients from other machines while no authentication is configured",
+        help: "Refuse clients from other machines, since there is no authentication",
         read: |config, text| put(&mut config.protected_mode, word(text)),
         show: |config| named(config.protected_mode),
     },
@@ -161,7 +161,7 @@ pub static SETTINGS: &[Setting] = &[
         name: "shutdown-timeout",
         group: Group::Serving,
         value: "TIME",
-        help: "How long SIGTERM and SIGINT wait for what is in flight",
+        help: "How long SIGTERM, SIGINT and SHUTDOWN wait for what is in flight",
         read: |config, text| put(&mut config.shutdown_timeout, duration(text, up_to(HOUR))),
         show: |config| Some(duration_value(config.shutdown_timeout)),
     },
@@ -169,8 +169,8 @@ pub static SETTINGS: &[Setting] = &[
         name: "store",
         group: Group::Store,
         value: "memory|embedded|foundationdb",
-        help: "What keeps the data: this process's memory, a directory of this machine, or a \
-               FoundationDB cluster",
+        help: "What keeps the data: this process's memory or a directory of this machine; \
+               foundationdb, a cluster, is refused, as this build has no support for it",
         read: |config, text| put(&mut config.store, word(text)),
         show: |config| named(config.store),
     },
@@ -233,7 +233,8 @@ pub static SETTINGS: &[Setting] = &[
         name: "groups-in-flight-max",
         group: Group::Grouping,
         value: "N",
-        help: "Transactions that write at once, at most; the embedded store commits one at a time",
+        help: "Transactions that write at once, at most, for stores whose commits overlap; the memory \
+               and embedded stores commit one group at a time, whatever this says",
         read: |config, text| {
             put(&mut config.groups_in_flight_max, whole(text, 1..=limits::GROUPS_IN_FLIGHT_MAX))
         },
@@ -262,8 +263,9 @@ pub static SETTINGS: &[Setting] = &[
         name: "output-buffer-limit",
         group: Group::Limits,
         value: "SIZE",
-        help: "Bytes of replies a connection may leave unread before it is closed; at least \
-               request-bytes-max",
+        help: "Bytes of replies that one request or EXEC may make, and of requests that may pile up \
+               while a client does not read its replies, before the connection is closed; at \
+               least request-bytes-max",
         read: |config, text| {
             put(&mut config.output_buffer_limit, size(text, memory_from(limits::INLINE_BYTES_MAX)))
         },
@@ -273,8 +275,8 @@ pub static SETTINGS: &[Setting] = &[
         name: "client-memory-max",
         group: Group::Limits,
         value: "SIZE",
-        help: "Bytes of request and reply buffers of all connections together, beyond the fixed \
-               pool; at least request-bytes-max",
+        help: "Bytes of all connections together for receive buffers larger than 32kb and for \
+               replies over 256kb while they are being sent; at least request-bytes-max",
         read: |config, text| {
             put(&mut config.client_memory_max, size(text, memory_from(limits::INLINE_BYTES_MAX)))
         },

@@ -1,5 +1,9 @@
 //! A group's own writes, not yet committed: found by key, and undone back to a mark.
 
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
 use hashbrown::HashTable;
 
 use super::keys::{self, KeyspaceId};
@@ -16,7 +20,12 @@ pub struct Overlay {
     notes: Vec<Note>,
     /// The live mutation of each key.
     index: HashTable<u32>,
+    /// The same in key order, from the first scan of a group on: most groups never scan.
+    ordered: OnceCell<BTreeMap<Box<[u8]>, u32>>,
 }
+
+/// A write as a scan sees it: its key, and its value or `None` for a removal.
+pub type Own<'a> = (&'a [u8], Option<&'a [u8]>);
 
 #[derive(Debug, Clone, Copy)]
 struct Note {
@@ -81,6 +90,9 @@ impl Overlay {
         if previous != NONE {
             self.mutations.supersede(previous);
         }
+        if let Some(ordered) = self.ordered.get_mut() {
+            ordered.insert(key.into(), number);
+        }
         self.notes.push(Note { previous, size_delta });
     }
 
@@ -102,6 +114,13 @@ impl Overlay {
                     *entry.get_mut() = note.previous;
                 }
             }
+            if let Some(ordered) = self.ordered.get_mut() {
+                let key = key_of(self.mutations.get(number));
+                match ordered.get_mut(key) {
+                    Some(live) if note.previous != NONE => *live = note.previous,
+                    _ => drop(ordered.remove(key)),
+                }
+            }
             if note.previous != NONE {
                 self.mutations.reinstate(note.previous);
             }
@@ -109,19 +128,14 @@ impl Overlay {
         }
     }
 
-    /// Live writes with `begin <= key < end`, in key order; `None` is a removal.
-    pub fn range(&self, begin: &[u8], end: &[u8]) -> Vec<(&[u8], Option<&[u8]>)> {
-        let mut found: Vec<_> = self
-            .mutations
-            .iter()
-            .map(|mutation| match mutation {
-                Mutation::Set { key, value } => (key, Some(value)),
-                Mutation::Clear { key } => (key, None),
-            })
-            .filter(|(key, _)| *key >= begin && *key < end)
-            .collect();
-        found.sort_unstable_by_key(|(key, _)| *key);
-        found
+    /// Live writes with `begin <= key < end`, in key order. `begin` may not be behind `end`.
+    pub fn range(&self, begin: &[u8], end: &[u8]) -> impl DoubleEndedIterator<Item = Own<'_>> {
+        let numbers = self.index.iter().copied();
+        let ordered = self.ordered.get_or_init(|| {
+            numbers.map(|number| (key_of(self.mutations.get(number)).into(), number)).collect()
+        });
+        let found = ordered.range::<[u8], _>((Bound::Included(begin), Bound::Excluded(end)));
+        found.map(|(_, &number)| self.mutations.get(number).change())
     }
 
     /// By how much the group changed the number of keys of each keyspace it changed.
@@ -155,6 +169,7 @@ impl Overlay {
     pub fn reset(&mut self) {
         self.mutations.reset();
         self.notes.clear();
+        self.ordered.take();
         if self.index.capacity() > INDEX_KEPT_MAX {
             self.index = HashTable::new();
         } else {
@@ -182,6 +197,55 @@ mod tests {
         assert_eq!(overlay.get(b"\0\0\0\x01a"), Some(Some(&b"1"[..])));
         assert_eq!(overlay.get(b"\0\0\0\x01b"), None);
         assert_eq!(overlay.mutations().len(), 1);
-        assert_eq!(overlay.range(b"\0", b"\xff"), vec![(&b"\0\0\0\x01a"[..], Some(&b"1"[..]))]);
+        assert_eq!(text(&overlay, "\0", "\x7f"), "\0\0\0\x01a=1 ");
+    }
+
+    /// What a scan sees of the writes in a range: `key=value`, `key-` for a removal.
+    fn text(overlay: &Overlay, begin: &str, end: &str) -> String {
+        let string = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let each = overlay.range(begin.as_bytes(), end.as_bytes());
+        each.map(|(key, value)| match value {
+            Some(value) => format!("{}={} ", string(key), string(value)),
+            None => format!("{}- ", string(key)),
+        })
+        .collect()
+    }
+
+    #[test]
+    fn ranges_stay_right_through_every_change() {
+        let mut overlay = Overlay::default();
+        for key in ["c", "a", "d"] {
+            overlay.set(key.as_bytes(), &[b"1"], 0);
+        }
+        overlay.clear(b"d", 0);
+        assert_eq!(text(&overlay, "a", "z"), "a=1 c=1 d- ");
+        let mark = overlay.mark();
+        overlay.set(b"b", &[b"2"], 0);
+        overlay.clear(b"a", 0);
+        overlay.set(b"a", &[b"3"], 0);
+        overlay.set(b"d", &[b"4"], 0);
+        assert_eq!(text(&overlay, "a", "z"), "a=3 b=2 c=1 d=4 ");
+        assert_eq!(text(&overlay, "b", "d"), "b=2 c=1 ");
+        let backwards: Vec<_> = overlay.range(b"a", b"c").rev().map(|(key, _)| key).collect();
+        assert_eq!(backwards, [b"b", b"a"]);
+        overlay.rollback(mark);
+        assert_eq!(text(&overlay, "a", "z"), "a=1 c=1 d- ");
+        overlay.set(b"b", &[b"5"], 0);
+        assert_eq!(text(&overlay, "a", "z"), "a=1 b=5 c=1 d- ");
+        overlay.reset();
+        assert_eq!(text(&overlay, "a", "z"), "");
+        overlay.set(b"e", &[b"6"], 0);
+        assert_eq!(text(&overlay, "a", "z"), "e=6 ");
+    }
+
+    #[test]
+    fn only_a_group_that_scans_has_the_order() {
+        let mut overlay = Overlay::default();
+        overlay.set(b"a", &[b"1"], 0);
+        assert!(overlay.ordered.get().is_none());
+        assert_eq!(text(&overlay, "a", "b"), "a=1 ");
+        overlay.reset();
+        overlay.set(b"a", &[b"1"], 0);
+        assert!(overlay.ordered.get().is_none());
     }
 }

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 use super::keys::{self, Incarnation, KeyspaceId};
 use super::meta::Stamp;
-use super::overlay::{self, Overlay};
+use super::overlay::{self, Overlay, Own};
 use crate::error::Stop;
 use crate::limits::DATABASES;
 use crate::store::{Scan, Snapshot, Visitor};
@@ -207,11 +207,14 @@ impl<'a> View<'a> {
         if self.overlay.is_empty() {
             return Ok(self.snapshot.scan(scan, visit)?);
         }
-        let mut own = self.overlay.range(scan.begin, scan.end);
+        let own = self.overlay.range(scan.begin, scan.end);
+        // Own removals hide at most this many of the snapshot's records.
+        let hidden_max = self.overlay.mutations().len();
         if scan.reverse {
-            own.reverse();
+            Merge::new(own.rev(), scan, hidden_max).run(self.snapshot, visit)
+        } else {
+            Merge::new(own, scan, hidden_max).run(self.snapshot, visit)
         }
-        Merge { own: own.into_iter().peekable(), scan, left: scan.limit }.run(self.snapshot, visit)
     }
 
     /// Number of keys in a keyspace where it is counted exactly, `None` on other stores.
@@ -261,19 +264,21 @@ impl<'a> View<'a> {
     }
 }
 
-type Own<'v> = (&'v [u8], Option<&'v [u8]>);
-
 /// Merges a snapshot's records with the group's own writes in the same range.
-struct Merge<'v> {
-    own: std::iter::Peekable<std::vec::IntoIter<Own<'v>>>,
+struct Merge<'v, I: Iterator<Item = Own<'v>>> {
+    own: std::iter::Peekable<I>,
     scan: Scan<'v>,
+    hidden_max: usize,
     left: usize,
 }
 
-impl Merge<'_> {
+impl<'v, I: Iterator<Item = Own<'v>>> Merge<'v, I> {
+    fn new(own: I, scan: Scan<'v>, hidden_max: usize) -> Merge<'v, I> {
+        Merge { own: own.peekable(), scan, hidden_max, left: scan.limit }
+    }
+
     fn run(mut self, snapshot: &dyn Snapshot, visit: &mut Visitor<'_>) -> Result<(), Stop> {
-        // Own removals hide at most this many of the snapshot's records.
-        let scan = Scan { limit: self.scan.limit.saturating_add(self.own.len()), ..self.scan };
+        let scan = Scan { limit: self.scan.limit.saturating_add(self.hidden_max), ..self.scan };
         let mut done = false;
         snapshot.scan(scan, &mut |key, value| {
             if self.own_before(key, visit).is_break() || self.left == 0 {

@@ -90,6 +90,7 @@ impl Conn<'_> {
             } else {
                 self.worker.read(&mut batch, self.link.input.bytes());
             }
+            batch.client.apply_effects(&self.worker.server);
             if batch.reply.len() > limit {
                 tracing::warn!(client = batch.client.shared.id, "output-buffer-limit exceeded");
                 return Next::Close;
