@@ -1,8 +1,9 @@
 //! Commands that walk the keys of a database: `KEYS`, `SCAN`, `RANDOMKEY`.
 //!
-//! Keys are stored in the order of their hashes, so the cursor of `SCAN` is a hash: the position of
-//! the next key. It needs no state, is valid on every process and across restarts, and a key that is
-//! there throughout is returned, because nothing moves it to another position.
+//! Keys are stored in the order of their hashes, so the cursor of `SCAN` is a position in that order:
+//! the upper 53 bits of the next key's hash, because clients in JavaScript keep cursors in a double.
+//! It needs no state, is valid on every process and across restarts, and a key that is there
+//! throughout is returned, because nothing moves it to another position.
 
 use std::ops::ControlFlow;
 
@@ -158,9 +159,12 @@ fn scan(ctx: &mut Ctx<'_, '_>) -> Outcome {
     Ok(())
 }
 
+/// Bits of a hash that a position leaves out.
+const POSITION_SHIFT: u32 = 11;
+
 /// Visits `count` metas from position `cursor` on, or as many as `visit` wants, and more only while
-/// their hashes are equal, so that a position never falls between two keys; returns the position of
-/// the next one, 0 at the end.
+/// they share a position, so that none falls between two calls; returns the position of the next one,
+/// 0 at the end.
 fn visit_some(
     view: &View<'_>,
     keyspace: KeyspaceId,
@@ -168,23 +172,27 @@ fn visit_some(
     count: usize,
     visit: &mut Visitor<'_>,
 ) -> Result<u64, Stop> {
-    let mut begin = keys::meta_at(keyspace, cursor);
+    if cursor > u64::MAX >> POSITION_SHIFT {
+        return Ok(0);
+    }
+    let mut begin = keys::meta_at(keyspace, cursor << POSITION_SHIFT);
     let end = keys::meta_end(keyspace);
-    let (mut left, mut last_hash, mut next) = (count, None, 0);
+    let (mut left, mut last_position, mut next) = (count, None, 0);
     loop {
-        // One more than wanted: its hash is the next position.
+        // One more than wanted: where it is, the next call goes on.
         let limit = left + 1;
         let mut seen = 0;
         let mut last = RecordKey::new();
         view.scan(Scan { begin: &begin, end: &end, limit, reverse: false }, &mut |key, record| {
             let (hash, name) = keys::split_meta(key);
-            if left == 0 && last_hash != Some(hash) {
-                next = hash;
+            let position = hash >> POSITION_SHIFT;
+            if left == 0 && last_position != Some(position) {
+                next = position;
                 return ControlFlow::Break(());
             }
             seen += 1;
             left = left.saturating_sub(1);
-            last_hash = Some(hash);
+            last_position = Some(position);
             if visit(name, record).is_break() {
                 left = 0;
             }
@@ -269,9 +277,9 @@ mod tests {
         }
     }
 
-    /// Runs a scan over hand-made metas to its end and returns the keys of each call, of which
+    /// Runs a scan over metas made by hand, at these positions, to its end and returns the keys of each call, of which
     /// `enough` are enough before `count` is reached.
-    fn calls(hashes: &[(u64, &str)], count: usize, enough: usize) -> Vec<Vec<String>> {
+    fn calls(positions: &[(u64, &str)], count: usize, enough: usize) -> Vec<Vec<String>> {
         let store = MemoryStore::new();
         let mut overlay = Overlay::default();
         let mut calls = Vec::new();
@@ -285,8 +293,10 @@ mod tests {
                 order: 0,
             };
             let mut view = View::new(snapshot, &mut overlay, moment);
-            for (hash, name) in hashes {
-                let mut key = keys::meta_at(1, *hash);
+            for (number, (position, name)) in positions.iter().enumerate() {
+                // Hashes that differ only in what a position leaves out.
+                let hash = (position << POSITION_SHIFT) | number as u64;
+                let mut key = keys::meta_at(1, hash);
                 key.extend_from_slice(name.as_bytes());
                 view.set(&key, &[b"meta"]);
             }
@@ -311,9 +321,16 @@ mod tests {
         calls
     }
 
+    const LAST: u64 = u64::MAX >> POSITION_SHIFT;
+
     #[test]
-    fn equal_hashes_stay_in_one_call() {
-        let metas = [(0, "a"), (5, "b"), (5, "c"), (5, "d"), (5, "e"), (9, "f"), (u64::MAX, "g")];
+    fn cursors_fit_into_a_double() {
+        const { assert!(LAST < 1 << 53) };
+    }
+
+    #[test]
+    fn what_shares_a_position_stays_in_one_call() {
+        let metas = [(0, "a"), (5, "b"), (5, "c"), (5, "d"), (5, "e"), (9, "f"), (LAST, "g")];
         assert_eq!(
             calls(&metas, 1, 100),
             [vec!["a"], vec!["b", "c", "d", "e"], vec!["f"], vec!["g"]]
@@ -324,8 +341,8 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_has_enough_ends_between_two_hashes() {
-        let metas = [(0, "a"), (5, "b"), (5, "c"), (5, "d"), (9, "e"), (u64::MAX, "f")];
+    fn a_call_that_has_enough_ends_between_two_positions() {
+        let metas = [(0, "a"), (5, "b"), (5, "c"), (5, "d"), (9, "e"), (LAST, "f")];
         let ones = [vec!["a"], vec!["b", "c", "d"], vec!["e"], vec!["f"]];
         assert_eq!(calls(&metas, 100, 1), ones);
         assert_eq!(calls(&metas, 3, 1), ones);
