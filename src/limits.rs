@@ -101,6 +101,8 @@ pub const REGISTERED_BUFFERS_MAX: usize = 512;
 pub const HEAP_BUFFER_BYTES_MIN: usize = 4 * 1024;
 /// What an idle connection may keep of a buffer that once had to grow.
 pub const IDLE_BUFFER_BYTES_MAX: usize = 32 * 1024;
+/// Room made at first for a request that announces more; from there on it doubles as bytes arrive.
+pub const RECEIVE_STEP_BYTES: usize = 64 * 1024;
 /// Received at once while a send is blocked.
 pub const READ_AHEAD_BYTES: usize = 64 * 1024;
 /// Submission entries of a worker's ring.
