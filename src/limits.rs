@@ -118,6 +118,8 @@ const _: () = {
 };
 /// How often a stopping process looks whether its workers have ended.
 pub const STOP_CHECK: Duration = Duration::from_millis(5);
+/// Closing the store after the shutdown deadline may take the shutdown timeout again, or this.
+pub const CLOSE_GRACE_MIN: Duration = Duration::from_secs(5);
 /// `SCAN` visits at most this many keys in a call, whatever its COUNT: it reads from one snapshot,
 /// which may hold up commits.
 pub const SCAN_COUNT_MAX: usize = 65_536;

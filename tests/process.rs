@@ -51,6 +51,25 @@ fn what_is_in_flight_at_sigterm_is_finished() {
 }
 
 #[test]
+fn nothing_is_held_back_at_sigterm() {
+    for subject in [Subject::Memory, Subject::Embedded] {
+        // A connection that stayed held would outlast the test.
+        let options = Options { flags: vec!["--shutdown-timeout", "1h"], ..Options::default() };
+        let mut server = Server::start_with(subject, &options);
+        let mut conn = server.connect();
+        conn.command("CLIENT PAUSE 100000000 WRITE");
+        let mut held = server.connect();
+        held.send(&["INCR", "n"]);
+        let is_held = |info: Reply| {
+            String::from_utf8_lossy(info.bulk().unwrap()).contains("blocked_clients:1\r")
+        };
+        while !is_held(conn.command("INFO clients")) {}
+        assert!(server.terminate().success());
+        assert_eq!(held.read_to_close().unwrap(), b":1\r\n");
+    }
+}
+
+#[test]
 fn shutdown_ends_it_as_sigterm_does() {
     let directory = tempfile::tempdir().unwrap();
     let mut server = Server::start_with(Subject::Embedded, &embedded(directory.path()));

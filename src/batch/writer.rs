@@ -78,7 +78,8 @@ impl Writer {
         thread.spawn(move || writer.serve()).map(Some)
     }
 
-    /// Hands over batches; each comes back through its home.
+    /// Hands over batches; each comes back through its home. A closed writer drops them: their
+    /// connections get no answer, and end with the process.
     pub fn submit(&self, batches: &mut Vec<Box<Batch>>) {
         if batches.is_empty() {
             return;
@@ -86,13 +87,19 @@ impl Writer {
         self.enqueue(batches.drain(..).map(Item::Batch));
     }
 
-    /// Hands over background work.
+    /// Hands over background work; a closed writer drops it, and with it the sender of its answer.
     pub fn submit_chores(&self, chores: Chores) {
         self.enqueue(std::iter::once(Item::Chores(chores, None)));
     }
 
     fn enqueue(&self, items: impl Iterator<Item = Item>) {
-        self.queue.lock().items.extend(items);
+        {
+            let mut queue = self.queue.lock();
+            if queue.closed {
+                return;
+            }
+            queue.items.extend(items);
+        }
         if self.blocks {
             self.arrived.notify_one();
         } else {
@@ -133,10 +140,18 @@ impl Writer {
         }
     }
 
-    /// Lets the thread end once everything handed over is done.
+    /// Takes nothing more and lets the thread end once everything handed over is done. Without a
+    /// thread, returns when it is done.
     pub fn close(&self) {
         self.queue.lock().closed = true;
         self.arrived.notify_one();
+        if !self.blocks {
+            // Whoever has the role now may leave to us what it does not see any more.
+            let mut role = self.role.lock();
+            while self.take_waiting(&mut role) {
+                self.execute(&mut role);
+            }
+        }
     }
 
     fn take_waiting(&self, role: &mut Role) -> bool {
