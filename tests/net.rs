@@ -319,6 +319,23 @@ fn an_idle_connection_is_closed_after_the_timeout() {
 }
 
 #[test]
+fn a_connection_held_by_a_pause_is_not_idle() {
+    let server = start(&["--timeout", "1"]);
+    let mut other = server.connect();
+    other.command("CLIENT PAUSE 100000000 WRITE");
+    let mut held = server.connect();
+    held.send(&["INCR", "n"]);
+    // Each ends after more than the timeout: what is held has been passed over by then.
+    for _ in 0..2 {
+        let mut idle = server.connect();
+        idle.command("PING");
+        assert_eq!(idle.read_to_close().unwrap(), b"");
+    }
+    server.connect().command("CLIENT UNPAUSE");
+    assert_eq!(held.read_reply(), Reply::Int(1));
+}
+
+#[test]
 fn announced_requests_cost_nothing_until_they_arrive() {
     let server = start(&["--client-memory-max", "6mb"]);
     let head = format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n", 4 << 20);

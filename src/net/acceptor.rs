@@ -14,7 +14,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use socket2::{Domain, Protocol, Socket as RawSocket, TcpKeepalive, Type};
 
-use super::stream::Stream;
 use super::worker::Inbox;
 use crate::command::Server;
 use crate::config::Config;
@@ -48,14 +47,6 @@ pub enum Socket {
 }
 
 impl Socket {
-    /// Puts the socket on the current worker's ring.
-    pub fn into_stream(self) -> Stream {
-        match self {
-            Socket::Tcp(socket) => Stream::Tcp(tokio_uring::net::TcpStream::from_std(socket)),
-            Socket::Unix(socket) => Stream::Unix(tokio_uring::net::UnixStream::from_std(socket)),
-        }
-    }
-
     /// A last word to a connection that is not taken.
     fn refuse(mut self, line: &[u8]) {
         // The peer may be gone already; there is nobody else to tell.

@@ -65,16 +65,14 @@ impl Conn<'_> {
     async fn batch(&mut self) -> Next {
         let Some(mut batch) = self.batch.take() else { return Next::Close };
         let arrived = clock::monotonic();
-        self.worker.touch(batch.slot);
         let taken = self.session.take(self.link.input.bytes_mut(), &mut batch);
         let full = batch.requests.len() == BATCH_COMMANDS_MAX;
         let mut consumed = taken.consumed;
         self.worker.stats.bytes_in.add(consumed as u64);
         let pause = &self.worker.server.pause;
         if pause.holds(batch.writes) && !batch.is_done() {
-            let client = &batch.client.shared;
-            pause.wait(batch.writes, || client.is_killed()).await;
-            if client.is_killed() {
+            self.worker.hold(&batch, batch.writes).await;
+            if batch.client.shared.is_killed() {
                 return Next::Close;
             }
         }

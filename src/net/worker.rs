@@ -157,7 +157,16 @@ struct Slot {
     /// The batch has come back from the writer.
     finished: Option<Box<Batch>>,
     waiting: Option<Waker>,
-    active: Instant,
+    /// A pause holds the batch back.
+    held: bool,
+    activity: Activity,
+}
+
+/// When a connection was last seen to be in use.
+struct Activity {
+    at: Instant,
+    /// The stream's moves at that time.
+    moves: u64,
 }
 
 impl Worker {
@@ -233,7 +242,7 @@ impl Worker {
 
     fn open(self: &Rc<Worker>, accepted: Accepted) {
         let Accepted { socket, addr, laddr } = accepted;
-        let stream = Rc::new(socket.into_stream());
+        let stream = Rc::new(Stream::new(socket));
         let id = self.server.next_client_id();
         let killer = Arc::clone(&self.inbox);
         let shared = Arc::new(ClientShared::new(id, addr, laddr, clock::unix_ms(), killer));
@@ -243,7 +252,8 @@ impl Worker {
             stream: Rc::clone(&stream),
             finished: None,
             waiting: None,
-            active: clock::monotonic(),
+            held: false,
+            activity: Activity { at: clock::monotonic(), moves: 0 },
         });
         let batch = Box::new(Batch::new(Client::new(shared), self.number, slot));
         let worker = Rc::clone(self);
@@ -304,21 +314,25 @@ impl Worker {
         batch.client.publish(Done { at_ms, command, protocol, queued });
     }
 
-    /// Notes that the connection did something.
-    pub fn touch(&self, slot: usize) {
-        if self.server.config.timeout.is_some() {
-            self.slots.borrow_mut()[slot].active = clock::monotonic();
-        }
+    /// Returns when a batch that a pause holds back may run, or its client was killed.
+    pub async fn hold(&self, batch: &Batch, writes: bool) {
+        self.slots.borrow_mut()[batch.slot].held = true;
+        self.server.pause.wait(writes, || batch.client.shared.is_killed()).await;
+        self.slots.borrow_mut()[batch.slot].held = false;
     }
 
-    /// Ends connections that have been idle for `timeout`.
+    /// Ends connections over which nothing has come or gone for `timeout` and that wait for nobody
+    /// but their client.
     async fn close_idle(self: Rc<Worker>, timeout: std::time::Duration) {
         let mut interval = tokio::time::interval(TIMEOUT_CHECK);
         loop {
             interval.tick().await;
             let now = clock::monotonic();
-            for (_, slot) in self.slots.borrow().iter() {
-                if now.duration_since(slot.active) >= timeout {
+            for (_, slot) in self.slots.borrow_mut().iter_mut() {
+                let moves = slot.stream.moves();
+                if slot.held || slot.waiting.is_some() || slot.activity.moves != moves {
+                    slot.activity = Activity { at: now, moves };
+                } else if now.duration_since(slot.activity.at) >= timeout {
                     slot.stream.shutdown(Shutdown::Both);
                 }
             }
