@@ -1,6 +1,6 @@
 //! A worker: one thread, one io_uring event loop, its registered buffers and its connections.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::net::Shutdown;
@@ -141,6 +141,10 @@ pub struct Worker {
     pub pool: Pool,
     writer: Arc<Writer>,
     inbox: Arc<Inbox>,
+    /// Empty, with the memory that the inbox's next messages are collected in.
+    messages: RefCell<Messages>,
+    /// Connections end as soon as what they sent is answered.
+    stopping: Cell<bool>,
     slots: RefCell<Slab<Slot>>,
     /// Batches for the writer that arrived in this turn of the event loop.
     pending: RefCell<Vec<Box<Batch>>>,
@@ -184,6 +188,8 @@ impl Worker {
             pool,
             writer,
             inbox,
+            messages: RefCell::default(),
+            stopping: Cell::new(false),
             slots: RefCell::default(),
             pending: RefCell::default(),
             submit: Notify::new(),
@@ -198,28 +204,25 @@ impl Worker {
         if let Some(timeout) = self.server.config.timeout {
             tokio_uring::spawn(Rc::clone(&self).close_idle(timeout));
         }
-        let mut stopping = false;
-        loop {
+        while !self.stopping.get() {
             self.inbox.notify.notified().await;
-            stopping |= self.receive();
-            if stopping {
-                break;
-            }
+            self.receive();
+        }
+        for (_, slot) in self.slots.borrow().iter() {
+            slot.stream.shutdown(Shutdown::Read);
         }
         while !self.slots.borrow().is_empty() {
-            for (_, slot) in self.slots.borrow().iter() {
-                slot.stream.shutdown(Shutdown::Read);
-            }
             tokio::select! {
-                () = self.inbox.notify.notified() => { self.receive(); }
+                () = self.inbox.notify.notified() => self.receive(),
                 () = self.emptied.notified() => {}
             }
         }
     }
 
-    /// Takes the messages; whether one said to stop.
-    fn receive(self: &Rc<Worker>) -> bool {
-        let mut messages = std::mem::take(&mut *self.inbox.messages.lock());
+    /// Takes the messages.
+    fn receive(self: &Rc<Worker>) {
+        let mut messages = self.messages.take();
+        std::mem::swap(&mut messages, &mut *self.inbox.messages.lock());
         let mut slots = self.slots.borrow_mut();
         for batch in messages.finished.drain(..) {
             let slot = &mut slots[batch.slot];
@@ -228,16 +231,23 @@ impl Worker {
                 waker.wake();
             }
         }
-        for client in messages.kills {
-            for (_, slot) in slots.iter().filter(|(_, slot)| slot.client == client) {
-                slot.stream.shutdown(Shutdown::Both);
+        if !messages.kills.is_empty() {
+            messages.kills.sort_unstable();
+            for (_, slot) in slots.iter() {
+                if messages.kills.binary_search(&slot.client).is_ok() {
+                    slot.stream.shutdown(Shutdown::Both);
+                }
             }
+            messages.kills.clear();
         }
         drop(slots);
-        for accepted in messages.accepted {
+        for accepted in messages.accepted.drain(..) {
             self.open(accepted);
         }
-        messages.stopping
+        if std::mem::take(&mut messages.stopping) {
+            self.stopping.set(true);
+        }
+        self.messages.replace(messages);
     }
 
     fn open(self: &Rc<Worker>, accepted: Accepted) {
@@ -247,6 +257,9 @@ impl Worker {
         let killer = Arc::clone(&self.inbox);
         let shared = Arc::new(ClientShared::new(id, addr, laddr, clock::unix_ms(), killer));
         self.server.add_client(&shared);
+        if self.stopping.get() {
+            stream.shutdown(Shutdown::Read);
+        }
         let slot = self.slots.borrow_mut().insert(Slot {
             client: id,
             stream: Rc::clone(&stream),
