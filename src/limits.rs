@@ -111,6 +111,8 @@ pub const RING_ENTRIES: u32 = 1024;
 pub const TIMEOUT_CHECK: Duration = Duration::from_secs(1);
 /// Pause after a connection could not be accepted.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+/// How often that is logged at most.
+pub const ACCEPT_COMPLAINT_INTERVAL: Duration = Duration::from_secs(1);
 
 const _: () = {
     assert!(REGISTERED_BUFFERS_MAX <= 1024);
