@@ -227,7 +227,9 @@ fn nothing_runs_behind_a_command_that_ends_its_connection() {
     let server = start(&[]);
     let mut conn = server.connect();
     let id = conn.command("CLIENT ID").int();
-    let kill = format!("CLIENT KILL ID {id} SKIPME no\r\nINCR n\r\nINCR n\r\n");
+    let kill = format!(
+        "CLIENT KILL ID {id} SKIPME no\r\nINCR n\r\nCLIENT PAUSE 1000000 WRITE\r\nINCR n\r\n"
+    );
     conn.send_raw(kill.as_bytes());
     assert_eq!(conn.read_to_close().unwrap(), b":1\r\n");
     assert_eq!(server.connect().command("EXISTS n").int(), 0);
@@ -240,6 +242,23 @@ fn replies_turned_on_inside_a_transaction_go_on_from_there() {
     conn.send_raw(b"CLIENT REPLY OFF\r\nMULTI\r\nPING\r\nCLIENT REPLY ON\r\nEXEC\r\nECHO x\r\n");
     assert_eq!(conn.read_reply(), Reply::Simple("OK".into()));
     assert_eq!(bulk(&conn.read_reply()), b"x");
+}
+
+#[test]
+fn a_pause_holds_what_is_pipelined_behind_it() {
+    let server = start(&[]);
+    let mut conn = server.connect();
+    let mut other = server.connect();
+    conn.send_raw(
+        b"INCR n\r\nCLIENT PAUSE 100000000 WRITE\r\nGET n\r\nCLIENT PAUSE 1 WRITE\r\nINCR n\r\n",
+    );
+    assert_eq!(conn.read_reply(), Reply::Int(1));
+    assert_eq!(conn.read_reply(), Reply::Simple("OK".into()));
+    assert_eq!(bulk(&conn.read_reply()), b"1");
+    assert_eq!(conn.read_reply(), Reply::Simple("OK".into()));
+    assert_eq!(bulk(&other.command("GET n")), b"1");
+    other.command("CLIENT UNPAUSE");
+    assert_eq!(conn.read_reply(), Reply::Int(2));
 }
 
 #[test]
