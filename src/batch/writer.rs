@@ -191,3 +191,26 @@ impl Writer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::store::memory::MemoryStore;
+
+    #[test]
+    fn a_closed_writer_drops_what_it_is_handed() {
+        let server = Arc::new(Server::new(Config::default(), Arc::new(MemoryStore::new())));
+        let writer = Writer::new(&server, Vec::new());
+        let submit = || {
+            let (done, answer) = channel();
+            writer.submit_chores(Chores { chores: Vec::new(), done });
+            answer.recv()
+        };
+        assert_eq!(submit(), Ok(0));
+        writer.close();
+        assert!(submit().is_err());
+    }
+}
