@@ -86,8 +86,9 @@ impl Default for Config {
             unixsocket: None,
             unixsocketperm: None,
             protected_mode: true,
+            // The other half is for the writer, checkpoints and the system's network stack.
             workers: std::thread::available_parallelism()
-                .map_or(1, |count| count.get().min(limits::WORKERS_MAX)),
+                .map_or(1, |count| count.get().div_ceil(2).min(limits::WORKERS_MAX)),
             tcp_backlog: 511,
             tcp_keepalive: Some(Duration::from_secs(300)),
             timeout: None,

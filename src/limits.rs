@@ -112,6 +112,8 @@ pub const REGISTERED_BUFFERS_MAX: usize = 512;
 pub const HEAP_BUFFER_BYTES_MIN: usize = 4 * 1024;
 /// What an idle connection may keep of a buffer that once had to grow.
 pub const IDLE_BUFFER_BYTES_MAX: usize = 32 * 1024;
+/// Room made at first for a request that announces more; from there on it doubles as bytes arrive.
+pub const RECEIVE_STEP_BYTES: usize = 64 * 1024;
 /// Received at once while a send is blocked.
 pub const READ_AHEAD_BYTES: usize = 64 * 1024;
 /// Groups a worker executes for all before it looks after its own connections again.
@@ -122,6 +124,8 @@ pub const RING_ENTRIES: u32 = 1024;
 pub const TIMEOUT_CHECK: Duration = Duration::from_secs(1);
 /// Pause after a connection could not be accepted.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+/// How often that is logged at most.
+pub const ACCEPT_COMPLAINT_INTERVAL: Duration = Duration::from_secs(1);
 
 const _: () = {
     assert!(REGISTERED_BUFFERS_MAX <= 1024);
@@ -129,6 +133,8 @@ const _: () = {
 };
 /// How often a stopping process looks whether its workers have ended.
 pub const STOP_CHECK: Duration = Duration::from_millis(5);
+/// Closing the store after the shutdown deadline may take the shutdown timeout again, or this.
+pub const CLOSE_GRACE_MIN: Duration = Duration::from_secs(5);
 /// `SCAN` visits at most this many keys in a call, whatever its COUNT: it reads from one snapshot,
 /// which may hold up commits.
 pub const SCAN_COUNT_MAX: usize = 65_536;

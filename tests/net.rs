@@ -227,7 +227,9 @@ fn nothing_runs_behind_a_command_that_ends_its_connection() {
     let server = start(&[]);
     let mut conn = server.connect();
     let id = conn.command("CLIENT ID").int();
-    let kill = format!("CLIENT KILL ID {id} SKIPME no\r\nINCR n\r\nINCR n\r\n");
+    let kill = format!(
+        "CLIENT KILL ID {id} SKIPME no\r\nINCR n\r\nCLIENT PAUSE 1000000 WRITE\r\nINCR n\r\n"
+    );
     conn.send_raw(kill.as_bytes());
     assert_eq!(conn.read_to_close().unwrap(), b":1\r\n");
     assert_eq!(server.connect().command("EXISTS n").int(), 0);
@@ -240,6 +242,23 @@ fn replies_turned_on_inside_a_transaction_go_on_from_there() {
     conn.send_raw(b"CLIENT REPLY OFF\r\nMULTI\r\nPING\r\nCLIENT REPLY ON\r\nEXEC\r\nECHO x\r\n");
     assert_eq!(conn.read_reply(), Reply::Simple("OK".into()));
     assert_eq!(bulk(&conn.read_reply()), b"x");
+}
+
+#[test]
+fn a_pause_holds_what_is_pipelined_behind_it() {
+    let server = start(&[]);
+    let mut conn = server.connect();
+    let mut other = server.connect();
+    conn.send_raw(
+        b"INCR n\r\nCLIENT PAUSE 100000000 WRITE\r\nGET n\r\nCLIENT PAUSE 1 WRITE\r\nINCR n\r\n",
+    );
+    assert_eq!(conn.read_reply(), Reply::Int(1));
+    assert_eq!(conn.read_reply(), Reply::Simple("OK".into()));
+    assert_eq!(bulk(&conn.read_reply()), b"1");
+    assert_eq!(conn.read_reply(), Reply::Simple("OK".into()));
+    assert_eq!(bulk(&other.command("GET n")), b"1");
+    other.command("CLIENT UNPAUSE");
+    assert_eq!(conn.read_reply(), Reply::Int(2));
 }
 
 #[test]
@@ -319,22 +338,61 @@ fn an_idle_connection_is_closed_after_the_timeout() {
 }
 
 #[test]
-fn requests_of_all_clients_together_have_a_bound() {
+fn a_connection_held_by_a_pause_is_not_idle() {
+    let server = start(&["--timeout", "1"]);
+    let mut other = server.connect();
+    other.command("CLIENT PAUSE 100000000 WRITE");
+    let mut held = server.connect();
+    held.send(&["INCR", "n"]);
+    // Each ends after more than the timeout: what is held has been passed over by then.
+    for _ in 0..2 {
+        let mut idle = server.connect();
+        idle.command("PING");
+        assert_eq!(idle.read_to_close().unwrap(), b"");
+    }
+    server.connect().command("CLIENT UNPAUSE");
+    assert_eq!(held.read_reply(), Reply::Int(1));
+}
+
+#[test]
+fn announced_requests_cost_nothing_until_they_arrive() {
     let server = start(&["--client-memory-max", "6mb"]);
     let head = format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n", 4 << 20);
+    let mut idle: Vec<Conn> = (0..16).map(|_| server.connect()).collect();
+    for conn in &mut idle {
+        conn.send_raw(format!("PING\r\n{head}").as_bytes());
+        assert_eq!(conn.read_reply(), Reply::Simple("PONG".into()));
+    }
     let mut first = server.connect();
     first.send_raw(head.as_bytes());
     first.send_raw(&vec![b'x'; 1 << 20]);
     let mut other = server.connect();
     other.command("PING");
-    let mut second = server.connect();
-    let _ = second.try_send_raw(head.as_bytes());
-    let refusal = second.read_to_close().unwrap();
-    assert!(refusal.starts_with(b"-ERR too much memory"), "{refusal:?}");
     first.send_raw(&vec![b'x'; 3 << 20]);
     first.send_raw(b"\r\n");
     assert_eq!(first.read_reply(), Reply::Simple("OK".into()));
     assert_eq!(other.command("STRLEN k").int(), 4 << 20);
+}
+
+#[test]
+fn requests_of_all_clients_together_have_a_bound() {
+    let server = start(&["--client-memory-max", "6mb"]);
+    let mut request = format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${}\r\n", 1 << 20).into_bytes();
+    request.resize(request.len() + (1 << 20) - 1, b'x');
+    // None of them ever ends its request, so that not all can find room.
+    let (ended, ends) = std::sync::mpsc::channel();
+    for _ in 0..8 {
+        let (mut conn, request, ended) = (server.connect(), request.clone(), ended.clone());
+        std::thread::spawn(move || {
+            let _ = conn.try_send_raw(&request);
+            let _ = ended.send(conn.read_to_close());
+        });
+    }
+    // A connection that ends while bytes are on their way to it may be reset.
+    if let Ok(refusal) = ends.recv().unwrap() {
+        assert!(refusal.starts_with(b"-ERR too much memory"), "{refusal:?}");
+    }
+    assert_eq!(server.connect().command("SET k v"), Reply::Simple("OK".into()));
 }
 
 #[test]

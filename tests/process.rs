@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Output};
 
 use common::{Options, Reply, Server, Subject};
@@ -48,6 +49,54 @@ fn what_is_in_flight_at_sigterm_is_finished() {
     let value = server.connect().command("GET n");
     let stored: usize = std::str::from_utf8(value.bulk().unwrap()).unwrap().parse().unwrap();
     assert_eq!(stored, answered);
+}
+
+#[test]
+fn nothing_is_held_back_at_sigterm() {
+    for subject in [Subject::Memory, Subject::Embedded] {
+        // A connection that stayed held would outlast the test.
+        let options = Options { flags: vec!["--shutdown-timeout", "1h"], ..Options::default() };
+        let mut server = Server::start_with(subject, &options);
+        let mut conn = server.connect();
+        conn.command("CLIENT PAUSE 100000000 WRITE");
+        let mut held = server.connect();
+        held.send(&["INCR", "n"]);
+        let is_held = |info: Reply| {
+            String::from_utf8_lossy(info.bulk().unwrap()).contains("blocked_clients:1\r")
+        };
+        while !is_held(conn.command("INFO clients")) {}
+        assert!(server.terminate().success());
+        assert_eq!(held.read_to_close().unwrap(), b":1\r\n");
+    }
+}
+
+#[test]
+fn a_unix_socket_has_its_mode_and_is_removed_by_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    let start = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringstone"));
+        command.args(["--store", "memory", "--listen", "127.0.0.1:0", "--unixsocket"]);
+        command.arg(&path).args(["--unixsocketperm", "751"]);
+        let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.map_while(Result::ok).any(|line| line.starts_with("ready")));
+        child
+    };
+    let end = |mut child: std::process::Child| {
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        assert!(child.wait().unwrap().success());
+    };
+    let first = start();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o751);
+    std::fs::rename(&path, directory.path().join("moved")).unwrap();
+    let second = start();
+    end(first);
+    assert!(path.exists(), "it is another process's now");
+    end(second);
+    assert!(!path.exists());
 }
 
 #[test]

@@ -37,6 +37,22 @@ pub enum Op {
     Exec(Box<Transaction>),
 }
 
+impl Op {
+    /// Whether it may change data.
+    pub fn writes(&self) -> bool {
+        match self {
+            Op::Run { spec, .. } => spec.is_write(),
+            Op::Exec(transaction) => transaction.writes(),
+            _ => false,
+        }
+    }
+
+    /// Whether it runs the command of this name, outside a transaction.
+    pub fn runs(&self, name: &str) -> bool {
+        matches!(self, Op::Run { spec, .. } if spec.name == name)
+    }
+}
+
 /// The commands queued between `MULTI` and `EXEC`, with their bytes.
 #[derive(Debug, Default)]
 pub struct Transaction {
@@ -105,6 +121,8 @@ pub struct Batch {
     pub writes: bool,
     /// Whether any op is a `WATCH`.
     pub watches: bool,
+    /// Whether any op is a `CLIENT PAUSE`: those behind it may have to be held back.
+    pub pauses: bool,
     /// Replies so far.
     pub reply: Reply,
     /// The connection's state.
@@ -135,6 +153,7 @@ impl Batch {
             next: 0,
             writes: false,
             watches: false,
+            pauses: false,
             reply: Reply::new(),
             client,
             home,
@@ -151,6 +170,7 @@ impl Batch {
         self.next = 0;
         self.writes = false;
         self.watches = false;
+        self.pauses = false;
     }
 
     /// Gives back memory that only an unusually large batch needed.
@@ -161,6 +181,21 @@ impl Batch {
         if self.requests.args.capacity() > BATCH_COMMANDS_MAX * 4 {
             self.requests.args = Vec::new();
         }
+    }
+
+    /// Cuts the batch behind its first `CLIENT PAUSE`; returns what it cut off.
+    pub fn cut(&mut self) -> Vec<Op> {
+        if !self.pauses {
+            return Vec::new();
+        }
+        let pause = self.ops.iter().position(|op| op.runs("client|pause"));
+        pause.map_or_else(Vec::new, |at| self.ops.split_off(at + 1))
+    }
+
+    /// Goes on with ops that were cut off, when those before them are done.
+    pub fn resume(&mut self, ops: Vec<Op>) {
+        self.ops = ops;
+        self.next = 0;
     }
 
     /// Whether every op is done.

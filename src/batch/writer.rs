@@ -78,7 +78,8 @@ impl Writer {
         thread.spawn(move || writer.serve()).map(Some)
     }
 
-    /// Hands over batches, if there are any; each comes back through its home.
+    /// Hands over batches, if there are any; each comes back through its home. A closed writer drops
+    /// them: their connections get no answer, and end with the process.
     ///
     /// Whether to call again soon, with or without batches: the caller has the role and there is more
     /// to execute than it should without looking after its own connections.
@@ -86,7 +87,7 @@ impl Writer {
         self.enqueue(batches.drain(..).map(Item::Batch))
     }
 
-    /// Hands over background work.
+    /// Hands over background work; a closed writer drops it, and with it the sender of its answer.
     pub fn submit_chores(&self, chores: Chores) {
         let mut more = self.enqueue(std::iter::once(Item::Chores(chores, None)));
         while more {
@@ -95,7 +96,13 @@ impl Writer {
     }
 
     fn enqueue(&self, items: impl Iterator<Item = Item>) -> bool {
-        self.queue.lock().items.extend(items);
+        {
+            let mut queue = self.queue.lock();
+            if queue.closed {
+                return false;
+            }
+            queue.items.extend(items);
+        }
         if self.blocks {
             self.arrived.notify_one();
             return false;
@@ -142,10 +149,18 @@ impl Writer {
         }
     }
 
-    /// Lets the thread end once everything handed over is done.
+    /// Takes nothing more and lets the thread end once everything handed over is done. Without a
+    /// thread, returns when it is done.
     pub fn close(&self) {
         self.queue.lock().closed = true;
         self.arrived.notify_one();
+        if !self.blocks {
+            // Whoever has the role now may leave to us what it does not see any more.
+            let mut role = self.role.lock();
+            while self.take_waiting(&mut role) {
+                self.execute(&mut role);
+            }
+        }
     }
 
     fn take_waiting(&self, role: &mut Role) -> bool {
@@ -183,5 +198,28 @@ impl Writer {
                 home.deliver(batches);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::store::memory::MemoryStore;
+
+    #[test]
+    fn a_closed_writer_drops_what_it_is_handed() {
+        let server = Arc::new(Server::new(Config::default(), Arc::new(MemoryStore::new())));
+        let writer = Writer::new(&server, Vec::new());
+        let submit = || {
+            let (done, answer) = channel();
+            writer.submit_chores(Chores { chores: Vec::new(), done });
+            answer.recv()
+        };
+        assert_eq!(submit(), Ok(0));
+        writer.close();
+        assert!(submit().is_err());
     }
 }

@@ -17,6 +17,8 @@ pub struct Pause {
     until_ms: AtomicU64,
     /// Hold back reads too.
     all: AtomicBool,
+    /// The process is stopping: nothing is held back any more.
+    finished: AtomicBool,
     changed: Notify,
     held: AtomicUsize,
 }
@@ -28,15 +30,25 @@ impl Pause {
         self.all.store(all || active && self.all.load(Ordering::Relaxed), Ordering::Relaxed);
         let until_ms = now_ms.saturating_add(duration_ms);
         if active {
-            self.until_ms.fetch_max(until_ms, Ordering::Release);
+            self.until_ms.fetch_max(until_ms, Ordering::SeqCst);
         } else {
-            self.until_ms.store(until_ms, Ordering::Release);
+            self.until_ms.store(until_ms, Ordering::SeqCst);
         }
+        // Looked at last: a pause that begins while the process stops is ended here or there.
+        if self.finished.load(Ordering::SeqCst) {
+            self.end();
+        }
+    }
+
+    /// Ends the pause, and those to come as they begin.
+    pub fn finish(&self) {
+        self.finished.store(true, Ordering::SeqCst);
+        self.end();
     }
 
     /// Ends the pause.
     pub fn end(&self) {
-        self.until_ms.store(0, Ordering::Release);
+        self.until_ms.store(0, Ordering::SeqCst);
         self.changed.notify_waiters();
     }
 
@@ -103,5 +115,8 @@ mod tests {
         assert!(!pause.holds(true) && !pause.holds(false));
         pause.begin(0, 1, true);
         assert!(!pause.holds(true), "long over");
+        pause.finish();
+        pause.begin(now_ms, 1_000_000, true);
+        assert!(!pause.holds(true), "nothing is held while the process stops");
     }
 }

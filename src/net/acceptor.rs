@@ -3,28 +3,57 @@
 //! One thread accepts for all: `SO_REUSEPORT` would spread connections by a hash of their addresses,
 //! which leaves 50 connections on two workers as uneven as 32 and 18, and knows no Unix sockets.
 
+use std::cell::Cell;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::fs::Mode;
+use rustix::process::umask;
 use socket2::{Domain, Protocol, Socket as RawSocket, TcpKeepalive, Type};
 
-use super::stream::Stream;
 use super::worker::Inbox;
+use crate::clock;
 use crate::command::Server;
 use crate::config::Config;
+use crate::limits::{ACCEPT_COMPLAINT_INTERVAL, ACCEPT_PAUSE};
 
 /// A socket that connections arrive on.
 pub enum Listener {
     /// TCP.
     Tcp(TcpListener),
     /// A Unix socket, with the path that is removed at the end.
-    Unix(UnixListener, PathBuf),
+    Unix(UnixListener, SocketPath),
+}
+
+/// Where a Unix socket lies; removed on drop, if it is still that socket.
+pub struct SocketPath {
+    path: PathBuf,
+    /// Device and inode.
+    file: (u64, u64),
+}
+
+impl SocketPath {
+    fn file(path: &Path) -> io::Result<(u64, u64)> {
+        std::fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino()))
+    }
+}
+
+impl Drop for SocketPath {
+    fn drop(&mut self) {
+        // Another process may have put its own there since.
+        if SocketPath::file(&self.path).is_ok_and(|file| file == self.file) {
+            // Somebody may have removed it just now.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
 }
 
 /// A new connection on its way to a worker.
@@ -48,14 +77,6 @@ pub enum Socket {
 }
 
 impl Socket {
-    /// Puts the socket on the current worker's ring.
-    pub fn into_stream(self) -> Stream {
-        match self {
-            Socket::Tcp(socket) => Stream::Tcp(tokio_uring::net::TcpStream::from_std(socket)),
-            Socket::Unix(socket) => Stream::Unix(tokio_uring::net::UnixStream::from_std(socket)),
-        }
-    }
-
     /// A last word to a connection that is not taken.
     fn refuse(mut self, line: &[u8]) {
         // The peer may be gone already; there is nobody else to tell.
@@ -81,18 +102,21 @@ impl Listener {
     }
 
     /// Listens on a Unix socket; one left behind by a dead process is replaced.
+    ///
+    /// Changes the umask of the process for a moment: no other thread may be creating files.
     pub fn unix(path: PathBuf, mode: Option<u32>) -> io::Result<Listener> {
-        use std::os::unix::fs::{FileTypeExt, PermissionsExt};
         let is_socket = std::fs::metadata(&path).is_ok_and(|meta| meta.file_type().is_socket());
         if is_socket && UnixStream::connect(&path).is_err() {
             std::fs::remove_file(&path)?;
         }
-        let listener = UnixListener::bind(&path)?;
-        if let Some(mode) = mode {
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode))?;
-        }
+        // Created with its mode: with another one, somebody could connect before it is changed.
+        let before = mode.map(|mode| umask(Mode::from_raw_mode(!mode & 0o777)));
+        let listener = UnixListener::bind(&path);
+        before.map(umask);
+        let listener = listener?;
+        let file = SocketPath::file(&path)?;
         listener.set_nonblocking(true)?;
-        Ok(Listener::Unix(listener, path))
+        Ok(Listener::Unix(listener, SocketPath { path, file }))
     }
 
     /// What is listened on, as a user would write it.
@@ -102,7 +126,7 @@ impl Listener {
                 Ok(addr) => addr.to_string(),
                 Err(error) => error.to_string(),
             },
-            Listener::Unix(_, path) => format!("unix:{}", path.display()),
+            Listener::Unix(_, at) => format!("unix:{}", at.path.display()),
         }
     }
 
@@ -122,21 +146,12 @@ impl Listener {
                 let addr = peer.to_string();
                 Ok((Accepted { socket: Socket::Tcp(socket), addr, laddr }, Some(peer.ip())))
             }
-            Listener::Unix(listener, path) => {
+            Listener::Unix(listener, at) => {
                 let (socket, _) = listener.accept()?;
-                let addr = format!("{}:0", path.display());
+                let addr = format!("{}:0", at.path.display());
                 let laddr = addr.clone();
                 Ok((Accepted { socket: Socket::Unix(socket), addr, laddr }, None))
             }
-        }
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        if let Listener::Unix(_, path) = self {
-            // Somebody may have removed it already.
-            let _ = std::fs::remove_file(path);
         }
     }
 }
@@ -147,6 +162,8 @@ pub struct Acceptor {
     inboxes: Vec<Arc<Inbox>>,
     server: Arc<Server>,
     stop: Arc<Stop>,
+    /// When it was last said that a connection could not be accepted.
+    complained: Cell<Option<Instant>>,
 }
 
 /// Ends an [`Acceptor`] from another thread.
@@ -173,7 +190,7 @@ impl Acceptor {
     ) -> io::Result<Acceptor> {
         let wake = eventfd(0, EventfdFlags::CLOEXEC)?;
         let stop = Arc::new(Stop { flag: AtomicBool::new(false), wake });
-        Ok(Acceptor { listeners, inboxes, server, stop })
+        Ok(Acceptor { listeners, inboxes, server, stop, complained: Cell::new(None) })
     }
 
     /// What ends [`Acceptor::run`].
@@ -215,12 +232,21 @@ impl Acceptor {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
+                    self.complain(&error);
                     // Out of descriptors, most likely: let some close rather than spin.
-                    std::thread::sleep(crate::limits::ACCEPT_PAUSE);
+                    std::thread::sleep(ACCEPT_PAUSE);
                     return;
                 }
             }
+        }
+    }
+
+    fn complain(&self, error: &io::Error) {
+        let now = clock::monotonic();
+        let recently = |at: Instant| now.duration_since(at) < ACCEPT_COMPLAINT_INTERVAL;
+        if !self.complained.get().is_some_and(recently) {
+            self.complained.set(Some(now));
+            tracing::warn!(%error, "cannot accept connections");
         }
     }
 
@@ -262,7 +288,7 @@ fn prepare(socket: &TcpStream, config: &Config) -> io::Result<()> {
         // As Redis: three probes within the configured time again.
         let keepalive = TcpKeepalive::new()
             .with_time(idle)
-            .with_interval((idle / 3).max(std::time::Duration::from_secs(1)))
+            .with_interval((idle / 3).max(Duration::from_secs(1)))
             .with_retries(3);
         socket2::SockRef::from(socket).set_tcp_keepalive(&keepalive)?;
     }

@@ -11,7 +11,8 @@ use tokio_uring::buf::fixed::{FixedBuf, FixedBufPool};
 
 use super::stream::Stream;
 use crate::limits::{
-    BATCH_REPLY_BYTES, HEAP_BUFFER_BYTES_MIN, IDLE_BUFFER_BYTES_MAX, REGISTERED_BUFFER_BYTES,
+    BATCH_REPLY_BYTES, HEAP_BUFFER_BYTES_MIN, IDLE_BUFFER_BYTES_MAX, RECEIVE_STEP_BYTES,
+    REGISTERED_BUFFER_BYTES,
 };
 use crate::resp::Reply;
 
@@ -210,26 +211,42 @@ impl Receive<'_> {
         }
     }
 
-    /// Makes room for at least `needed` more bytes (0: not known).
+    /// Makes room for more bytes, of which `needed` will come (0: not known).
+    ///
+    /// What a client announces costs nothing until it arrives: the room at most doubles each time it
+    /// is nearly used up.
     ///
     /// # Errors
     ///
     /// All connections together use as much memory as they may.
     pub fn reserve(&mut self, needed: usize) -> io::Result<()> {
         let capacity = self.capacity();
-        let target = if needed > 0 {
-            self.filled + needed
-        } else if self.filled == capacity || (self.grow && capacity < IDLE_BUFFER_BYTES_MAX) {
-            capacity * 2
-        } else {
-            return Ok(());
-        };
-        if target <= capacity {
-            return Ok(());
+        let room = capacity - self.filled;
+        if needed > room {
+            if capacity >= RECEIVE_STEP_BYTES && room >= capacity / 4 {
+                return Ok(());
+            }
+            return self.grow_to(self.filled + needed.min(self.filled.max(RECEIVE_STEP_BYTES)));
         }
+        let small = self.grow && capacity < IDLE_BUFFER_BYTES_MAX;
+        if needed == 0 && (room == 0 || small) {
+            return self.grow_to(capacity * 2);
+        }
+        Ok(())
+    }
+
+    /// Makes the buffer one of ordinary memory that holds `target` bytes.
+    fn grow_to(&mut self, target: usize) -> io::Result<()> {
         if target > IDLE_BUFFER_BYTES_MAX {
             self.charge = None;
             self.charge = Some(self.pool.budget.charge(target).ok_or_else(out_of_budget)?);
+        }
+        let filled = self.filled;
+        if let Buf::Heap(buf) = &mut self.buf {
+            // The allocator may be able to do without copying.
+            buf.truncate(filled);
+            buf.reserve_exact(target - filled);
+            return Ok(());
         }
         let mut larger = Vec::with_capacity(target);
         larger.extend_from_slice(self.bytes());
@@ -247,7 +264,7 @@ impl Receive<'_> {
         let missing = (self.filled + bytes.len()).saturating_sub(self.capacity());
         if missing > 0 {
             // At least twice the room, so that many small pieces cost no more than their bytes.
-            self.reserve(bytes.len().max(self.capacity()))?;
+            self.grow_to(self.filled + bytes.len().max(self.capacity()))?;
         }
         let Buf::Heap(buf) = &mut self.buf else {
             return self.append_registered(bytes);

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::link::Link;
 use super::stream::Stream;
 use super::worker::Worker;
-use crate::batch::Batch;
+use crate::batch::{Batch, Op};
 use crate::clock;
 use crate::limits::BATCH_COMMANDS_MAX;
 use crate::session::Session;
@@ -65,43 +65,40 @@ impl Conn<'_> {
     async fn batch(&mut self) -> Next {
         let Some(mut batch) = self.batch.take() else { return Next::Close };
         let arrived = clock::monotonic();
-        self.worker.touch(batch.slot);
         let taken = self.session.take(self.link.input.bytes_mut(), &mut batch);
         let full = batch.requests.len() == BATCH_COMMANDS_MAX;
         let mut consumed = taken.consumed;
         self.worker.stats.bytes_in.add(consumed as u64);
-        let pause = &self.worker.server.pause;
-        if pause.holds(batch.writes) && !batch.is_done() {
-            let client = &batch.client.shared;
-            pause.wait(batch.writes, || client.is_killed()).await;
-            if client.is_killed() {
+        let mut rest = batch.cut();
+        loop {
+            let writes = batch.writes && (!batch.pauses || batch.ops.iter().any(Op::writes));
+            if self.worker.server.pause.holds(writes) && !batch.is_done() {
+                self.worker.hold(&batch, writes).await;
+                if batch.client.shared.is_killed() {
+                    return Next::Close;
+                }
+            }
+            batch.writes |= batch.watches && !self.worker.server.begin_watching();
+            if batch.writes && consumed > 0 {
+                self.link.input.lend(consumed, &mut batch.input);
+                consumed = 0;
+            }
+            match self.execute(batch).await {
+                Some(executed) => batch = executed,
+                None => return Next::Close,
+            }
+            if !batch.ops.is_empty() {
+                self.worker.record(&mut batch, arrived, self.session.queued());
+            }
+            if rest.is_empty() || batch.client.closing {
+                break;
+            }
+            // What was done is not held back with the rest.
+            if self.link.flush(&mut batch.reply).await.is_err() {
                 return Next::Close;
             }
-        }
-        batch.writes |= batch.watches && !self.worker.server.begin_watching();
-        if batch.writes {
-            self.link.input.lend(consumed, &mut batch.input);
-            consumed = 0;
-        }
-        let limit = self.worker.server.config.output_buffer_limit;
-        while !batch.is_done() {
-            if batch.writes {
-                batch = self.worker.write(batch).await;
-            } else {
-                self.worker.read(&mut batch, self.link.input.bytes());
-            }
-            batch.client.apply_effects(&self.worker.server);
-            if batch.reply.len() > limit {
-                tracing::warn!(client = batch.client.shared.id, "output-buffer-limit exceeded");
-                return Next::Close;
-            }
-            self.worker.stats.bytes_out.add(batch.reply.len() as u64);
-            if !batch.is_done() && self.link.flush(&mut batch.reply).await.is_err() {
-                return Next::Close;
-            }
-        }
-        if !batch.ops.is_empty() {
-            self.worker.record(&mut batch, arrived, self.session.queued());
+            batch.resume(rest);
+            rest = batch.cut();
         }
         let closing = taken.last || batch.client.closing;
         batch.shrink();
@@ -119,5 +116,27 @@ impl Conn<'_> {
             (false, true) => Next::Parse,
             (false, false) => Next::Receive,
         }
+    }
+
+    /// Runs a batch, sending replies as they grow large; `None` if the connection is to end.
+    async fn execute(&mut self, mut batch: Box<Batch>) -> Option<Box<Batch>> {
+        let limit = self.worker.server.config.output_buffer_limit;
+        while !batch.is_done() {
+            if batch.writes {
+                batch = self.worker.write(batch).await;
+            } else {
+                self.worker.read(&mut batch, self.link.input.bytes());
+            }
+            batch.client.apply_effects(&self.worker.server);
+            if batch.reply.len() > limit {
+                tracing::warn!(client = batch.client.shared.id, "output-buffer-limit exceeded");
+                return None;
+            }
+            self.worker.stats.bytes_out.add(batch.reply.len() as u64);
+            if !batch.is_done() && self.link.flush(&mut batch.reply).await.is_err() {
+                return None;
+            }
+        }
+        Some(batch)
     }
 }

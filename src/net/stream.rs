@@ -1,5 +1,6 @@
 //! A connected socket, TCP or Unix, on the worker's ring.
 
+use std::cell::Cell;
 use std::io;
 use std::net::Shutdown;
 
@@ -8,54 +9,95 @@ use tokio_uring::buf::fixed::FixedBuf;
 use tokio_uring::buf::{BoundedBuf, Slice};
 use tokio_uring::net::{TcpStream, UnixStream};
 
+use super::acceptor::Socket;
+
 /// See the module.
-pub enum Stream {
-    /// Over TCP.
+pub struct Stream {
+    kind: Kind,
+    moves: Cell<u64>,
+}
+
+enum Kind {
     Tcp(TcpStream),
-    /// Over a Unix socket.
     Unix(UnixStream),
 }
 
 impl Stream {
+    /// Puts the socket on the current worker's ring.
+    pub fn new(socket: Socket) -> Stream {
+        let kind = match socket {
+            Socket::Tcp(socket) => Kind::Tcp(TcpStream::from_std(socket)),
+            Socket::Unix(socket) => Kind::Unix(UnixStream::from_std(socket)),
+        };
+        Stream { kind, moves: Cell::new(0) }
+    }
+
+    /// A number that changes whenever bytes have come or gone.
+    pub fn moves(&self) -> u64 {
+        self.moves.get()
+    }
+
+    fn moved(&self) {
+        self.moves.set(self.moves.get() + 1);
+    }
+
     /// Reads what is there, at least one byte, into an ordinary buffer.
     pub async fn read(&self, buf: Slice<Vec<u8>>) -> BufResult<usize, Slice<Vec<u8>>> {
-        match self {
-            Stream::Tcp(stream) => stream.read(buf).await,
-            Stream::Unix(stream) => stream.read(buf).await,
-        }
+        let done = match &self.kind {
+            Kind::Tcp(stream) => stream.read(buf).await,
+            Kind::Unix(stream) => stream.read(buf).await,
+        };
+        self.moved();
+        done
     }
 
     /// Reads what is there, at least one byte, into a registered buffer.
     pub async fn read_fixed(&self, buf: Slice<FixedBuf>) -> BufResult<usize, Slice<FixedBuf>> {
-        match self {
-            Stream::Tcp(stream) => stream.read_fixed(buf).await,
-            Stream::Unix(stream) => stream.read_fixed(buf).await,
-        }
+        let done = match &self.kind {
+            Kind::Tcp(stream) => stream.read_fixed(buf).await,
+            Kind::Unix(stream) => stream.read_fixed(buf).await,
+        };
+        self.moved();
+        done
     }
 
     /// Writes all bytes of an ordinary buffer.
-    pub async fn write_all(&self, buf: Vec<u8>) -> BufResult<(), Vec<u8>> {
-        match self {
-            Stream::Tcp(stream) => stream.write_all(buf).await,
-            Stream::Unix(stream) => stream.write_all(buf).await,
+    pub async fn write_all(&self, mut buf: Vec<u8>) -> BufResult<(), Vec<u8>> {
+        let mut begin = 0;
+        while begin < buf.len() {
+            let rest = buf.slice(begin..);
+            let (result, rest) = match &self.kind {
+                Kind::Tcp(stream) => stream.write(rest).submit().await,
+                Kind::Unix(stream) => stream.write(rest).submit().await,
+            };
+            buf = rest.into_inner();
+            match result {
+                Ok(0) => return (Err(io::ErrorKind::WriteZero.into()), buf),
+                Ok(count) => begin += count,
+                Err(error) => return (Err(error), buf),
+            }
+            self.moved();
         }
+        (Ok(()), buf)
     }
 
     /// Writes the first `len` bytes of a registered buffer.
     pub async fn write_fixed(&self, buf: FixedBuf, len: usize) -> io::Result<()> {
         let buf = buf.slice(..len);
-        match self {
-            Stream::Tcp(stream) => stream.write_fixed_all(buf).await.0,
-            Stream::Unix(stream) => stream.write_fixed_all(buf).await.0,
-        }
+        let done = match &self.kind {
+            Kind::Tcp(stream) => stream.write_fixed_all(buf).await.0,
+            Kind::Unix(stream) => stream.write_fixed_all(buf).await.0,
+        };
+        self.moved();
+        done
     }
 
     /// Ends one or both directions; what is in flight completes at once.
     pub fn shutdown(&self, how: Shutdown) {
         // A socket whose peer is gone is as shut down as it can be.
-        let _ = match self {
-            Stream::Tcp(stream) => stream.shutdown(how),
-            Stream::Unix(stream) => stream.shutdown(how),
+        let _ = match &self.kind {
+            Kind::Tcp(stream) => stream.shutdown(how),
+            Kind::Unix(stream) => stream.shutdown(how),
         };
     }
 }

@@ -1,6 +1,6 @@
 //! A worker: one thread, one io_uring event loop, its registered buffers and its connections.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::net::Shutdown;
@@ -141,6 +141,10 @@ pub struct Worker {
     pub pool: Pool,
     writer: Arc<Writer>,
     inbox: Arc<Inbox>,
+    /// Empty, with the memory that the inbox's next messages are collected in.
+    messages: RefCell<Messages>,
+    /// Connections end as soon as what they sent is answered.
+    stopping: Cell<bool>,
     slots: RefCell<Slab<Slot>>,
     /// Batches for the writer that arrived in this turn of the event loop.
     pending: RefCell<Vec<Box<Batch>>>,
@@ -157,7 +161,16 @@ struct Slot {
     /// The batch has come back from the writer.
     finished: Option<Box<Batch>>,
     waiting: Option<Waker>,
-    active: Instant,
+    /// A pause holds the batch back.
+    held: bool,
+    activity: Activity,
+}
+
+/// When a connection was last seen to be in use.
+struct Activity {
+    at: Instant,
+    /// The stream's moves at that time.
+    moves: u64,
 }
 
 impl Worker {
@@ -175,6 +188,8 @@ impl Worker {
             pool,
             writer,
             inbox,
+            messages: RefCell::default(),
+            stopping: Cell::new(false),
             slots: RefCell::default(),
             pending: RefCell::default(),
             submit: Notify::new(),
@@ -189,20 +204,16 @@ impl Worker {
         if let Some(timeout) = self.server.config.timeout {
             tokio_uring::spawn(Rc::clone(&self).close_idle(timeout));
         }
-        let mut stopping = false;
-        loop {
+        while !self.stopping.get() {
             self.inbox.notify.notified().await;
-            stopping |= self.receive();
-            if stopping {
-                break;
-            }
+            self.receive();
+        }
+        for (_, slot) in self.slots.borrow().iter() {
+            slot.stream.shutdown(Shutdown::Read);
         }
         while !self.slots.borrow().is_empty() {
-            for (_, slot) in self.slots.borrow().iter() {
-                slot.stream.shutdown(Shutdown::Read);
-            }
             tokio::select! {
-                () = self.inbox.notify.notified() => { self.receive(); }
+                () = self.inbox.notify.notified() => self.receive(),
                 () = self.emptied.notified() => {}
             }
         }
@@ -210,9 +221,10 @@ impl Worker {
         while self.writer.submit(&mut Vec::new()) {}
     }
 
-    /// Takes the messages; whether one said to stop.
-    fn receive(self: &Rc<Worker>) -> bool {
-        let mut messages = std::mem::take(&mut *self.inbox.messages.lock());
+    /// Takes the messages.
+    fn receive(self: &Rc<Worker>) {
+        let mut messages = self.messages.take();
+        std::mem::swap(&mut messages, &mut *self.inbox.messages.lock());
         let mut slots = self.slots.borrow_mut();
         for batch in messages.finished.drain(..) {
             let slot = &mut slots[batch.slot];
@@ -221,31 +233,42 @@ impl Worker {
                 waker.wake();
             }
         }
-        for client in messages.kills {
-            for (_, slot) in slots.iter().filter(|(_, slot)| slot.client == client) {
-                slot.stream.shutdown(Shutdown::Both);
+        if !messages.kills.is_empty() {
+            messages.kills.sort_unstable();
+            for (_, slot) in slots.iter() {
+                if messages.kills.binary_search(&slot.client).is_ok() {
+                    slot.stream.shutdown(Shutdown::Both);
+                }
             }
+            messages.kills.clear();
         }
         drop(slots);
-        for accepted in messages.accepted {
+        for accepted in messages.accepted.drain(..) {
             self.open(accepted);
         }
-        messages.stopping
+        if std::mem::take(&mut messages.stopping) {
+            self.stopping.set(true);
+        }
+        self.messages.replace(messages);
     }
 
     fn open(self: &Rc<Worker>, accepted: Accepted) {
         let Accepted { socket, addr, laddr } = accepted;
-        let stream = Rc::new(socket.into_stream());
+        let stream = Rc::new(Stream::new(socket));
         let id = self.server.next_client_id();
         let killer = Arc::clone(&self.inbox);
         let shared = Arc::new(ClientShared::new(id, addr, laddr, clock::unix_ms(), killer));
         self.server.add_client(&shared);
+        if self.stopping.get() {
+            stream.shutdown(Shutdown::Read);
+        }
         let slot = self.slots.borrow_mut().insert(Slot {
             client: id,
             stream: Rc::clone(&stream),
             finished: None,
             waiting: None,
-            active: clock::monotonic(),
+            held: false,
+            activity: Activity { at: clock::monotonic(), moves: 0 },
         });
         let batch = Box::new(Batch::new(Client::new(shared), self.number, slot));
         let worker = Rc::clone(self);
@@ -312,21 +335,25 @@ impl Worker {
         batch.client.publish(Done { at_ms, command, protocol, queued });
     }
 
-    /// Notes that the connection did something.
-    pub fn touch(&self, slot: usize) {
-        if self.server.config.timeout.is_some() {
-            self.slots.borrow_mut()[slot].active = clock::monotonic();
-        }
+    /// Returns when a batch that a pause holds back may run, or its client was killed.
+    pub async fn hold(&self, batch: &Batch, writes: bool) {
+        self.slots.borrow_mut()[batch.slot].held = true;
+        self.server.pause.wait(writes, || batch.client.shared.is_killed()).await;
+        self.slots.borrow_mut()[batch.slot].held = false;
     }
 
-    /// Ends connections that have been idle for `timeout`.
+    /// Ends connections over which nothing has come or gone for `timeout` and that wait for nobody
+    /// but their client.
     async fn close_idle(self: Rc<Worker>, timeout: std::time::Duration) {
         let mut interval = tokio::time::interval(TIMEOUT_CHECK);
         loop {
             interval.tick().await;
             let now = clock::monotonic();
-            for (_, slot) in self.slots.borrow().iter() {
-                if now.duration_since(slot.active) >= timeout {
+            for (_, slot) in self.slots.borrow_mut().iter_mut() {
+                let moves = slot.stream.moves();
+                if slot.held || slot.waiting.is_some() || slot.activity.moves != moves {
+                    slot.activity = Activity { at: now, moves };
+                } else if now.duration_since(slot.activity.at) >= timeout {
                     slot.stream.shutdown(Shutdown::Both);
                 }
             }

@@ -24,7 +24,7 @@ use crate::batch::{Home, Writer};
 use crate::clock;
 use crate::command::Server;
 use crate::config::{Config, Durability, StoreKind};
-use crate::limits::{REGISTERED_BUFFER_BYTES, REGISTERED_BUFFERS_MAX, STOP_CHECK};
+use crate::limits::{CLOSE_GRACE_MIN, REGISTERED_BUFFER_BYTES, REGISTERED_BUFFERS_MAX, STOP_CHECK};
 use crate::metrics;
 use crate::net::{Acceptor, Inbox, Listener, Stop, Workers};
 
@@ -100,36 +100,51 @@ fn start(config: Config) -> Result<Running, String> {
 
 impl Running {
     /// Serves until there is a reason to stop; then stops accepting, finishes what is in flight and
-    /// closes the store.
+    /// closes the store, each within the shutdown timeout.
     fn wait(self) -> ExitCode {
         // An error means that nobody can ask any more, which is a reason too.
         let _ = self.stopped.recv();
         tracing::info!("stopping");
         let deadline = clock::monotonic() + self.server.config.shutdown_timeout;
         // What is held back finishes too.
-        self.server.pause.end();
+        self.server.pause.finish();
         self.stop_accepting.stop();
         let _ = self.accepting.join();
         self.inboxes.iter().for_each(|inbox| inbox.stop());
         while !self.workers.are_finished() && clock::monotonic() < deadline {
             std::thread::sleep(STOP_CHECK);
         }
-        let all_ended = self.workers.are_finished();
-        if !all_ended {
+        if !self.workers.are_finished() {
             tracing::warn!("connections are still open at the shutdown deadline; closing them");
         }
-        self.background.stop();
-        self.writer.close();
-        if let Some(thread) = self.writer_thread {
-            let _ = thread.join();
+        let grace = self.server.config.shutdown_timeout.max(CLOSE_GRACE_MIN);
+        let (done, closed) = channel();
+        let (server, writer) = (self.server, self.writer);
+        let (background, writer_thread) = (self.background, self.writer_thread);
+        let closing = std::thread::Builder::new().name("closing".to_owned()).spawn(move || {
+            background.stop();
+            writer.close();
+            if let Some(thread) = writer_thread {
+                let _ = thread.join();
+            }
+            // Nobody listens any more if it took too long.
+            let _ = done.send(server.store.close());
+        });
+        if let Err(error) = closing {
+            tracing::error!(%error, "cannot close the store");
+            return ExitCode::FAILURE;
         }
-        match self.server.store.close() {
-            Ok(()) => {
+        match closed.recv_timeout(grace) {
+            Ok(Ok(())) => {
                 tracing::info!("stopped");
                 ExitCode::SUCCESS
             }
-            Err(cause) => {
+            Ok(Err(cause)) => {
                 tracing::error!(%cause, "the store did not close cleanly");
+                ExitCode::FAILURE
+            }
+            Err(_) => {
+                tracing::error!(?grace, "giving up on closing the store, which takes too long");
                 ExitCode::FAILURE
             }
         }

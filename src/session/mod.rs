@@ -88,13 +88,10 @@ impl Session {
                 return Taken { consumed: input.len(), needed: 0, last: true };
             }
             let op = self.admit(found, request as u32, args);
-            batch.writes |= match &op {
-                Op::Run { spec, .. } => spec.is_write(),
-                Op::Exec(transaction) => transaction.writes(),
-                _ => false,
-            };
-            let quits = matches!(&op, Op::Run { spec, .. } if spec.name == "quit");
-            batch.watches |= matches!(&op, Op::Run { spec, .. } if spec.name == "watch");
+            batch.writes |= op.writes();
+            let quits = op.runs("quit");
+            batch.watches |= op.runs("watch");
+            batch.pauses |= op.runs("client|pause");
             batch.ops.push(op);
             if quits {
                 return Taken { consumed: input.len(), needed: 0, last: true };
