@@ -157,10 +157,13 @@ impl Run<'_, '_> {
             return ended;
         }
         let Batch { ops, reply, client, .. } = batch;
-        if matches!(ops[batch.next], Op::Exec(_)) {
+        let is_exec = matches!(ops[batch.next], Op::Exec(_));
+        if is_exec {
             client.watches.clear();
         }
-        if skipped || client.reply_mode == ReplyMode::Off {
+        // An EXEC whose replies were switched off on the way has had its header and some replies.
+        let was_off = before.reply_mode == ReplyMode::Off || !is_exec;
+        if skipped || client.reply_mode == ReplyMode::Off && was_off {
             reply.rollback(before.reply);
         }
         if client.reply_mode == ReplyMode::SkipNext {
@@ -287,7 +290,7 @@ impl Run<'_, '_> {
                 return Ok(());
             }
         }
-        let off = client.reply_mode == ReplyMode::Off;
+        let mut off = client.reply_mode == ReplyMode::Off;
         if !off {
             reply.array(transaction.len());
         }
@@ -296,8 +299,11 @@ impl Run<'_, '_> {
             self.view.next_command();
             let begin = reply.mark();
             self.command(spec, args, reply, client, true)?;
-            // It may have been `CLIENT REPLY ON`: then only what follows the header is wanted.
-            self.quiet &= !(off && client.reply_mode == ReplyMode::On);
+            // It may have been `CLIENT REPLY`, which decides on its own reply and what follows.
+            if off != (client.reply_mode == ReplyMode::Off) {
+                off = !off;
+                self.quiet = off;
+            }
             // Not only at the end: a short command may read or copy a large value each time.
             if self.quiet {
                 reply.rollback(begin);

@@ -22,6 +22,9 @@ pub struct Overlay {
     index: HashTable<u32>,
     /// The same in key order, from the first scan of a group on: most groups never scan.
     ordered: OnceCell<BTreeMap<Box<[u8]>, u32>>,
+    /// By how much the number of keys of each keyspace changed, by keyspace. New ones have the
+    /// highest ids, so they come at the end.
+    sizes: Vec<(KeyspaceId, i64)>,
 }
 
 /// A write as a scan sees it: its key, and its value or `None` for a removal.
@@ -94,6 +97,7 @@ impl Overlay {
             ordered.insert(key.into(), number);
         }
         self.notes.push(Note { previous, size_delta });
+        self.resize(number, size_delta.into());
     }
 
     /// The point up to which [`Overlay::rollback`] can undo.
@@ -121,6 +125,7 @@ impl Overlay {
                     _ => drop(ordered.remove(key)),
                 }
             }
+            self.resize(number, -i64::from(note.size_delta));
             if note.previous != NONE {
                 self.mutations.reinstate(note.previous);
             }
@@ -140,19 +145,25 @@ impl Overlay {
 
     /// By how much the group changed the number of keys of each keyspace it changed.
     pub fn size_deltas(&self) -> Vec<(KeyspaceId, i64)> {
-        let mut deltas: Vec<(KeyspaceId, i64)> = Vec::new();
-        for (number, note) in self.notes.iter().enumerate() {
-            if note.size_delta == 0 {
-                continue;
-            }
-            let keyspace = keys::be_u32(&key_of(self.mutations.get(number as u32))[..4]);
-            match deltas.iter_mut().find(|(other, _)| *other == keyspace) {
-                Some((_, delta)) => *delta += i64::from(note.size_delta),
-                None => deltas.push((keyspace, i64::from(note.size_delta))),
-            }
+        self.sizes.iter().copied().filter(|(_, delta)| *delta != 0).collect()
+    }
+
+    /// By how much the group changed the number of keys of a keyspace.
+    pub fn size_delta(&self, keyspace: KeyspaceId) -> i64 {
+        let found = self.sizes.binary_search_by_key(&keyspace, |(other, _)| *other);
+        found.map_or(0, |at| self.sizes[at].1)
+    }
+
+    /// Adds to the change in number of the keyspace that mutation `number` belongs to.
+    fn resize(&mut self, number: u32, by: i64) {
+        if by == 0 {
+            return;
         }
-        deltas.retain(|(_, delta)| *delta != 0);
-        deltas
+        let keyspace = keys::be_u32(&key_of(self.mutations.get(number))[..4]);
+        match self.sizes.binary_search_by_key(&keyspace, |(other, _)| *other) {
+            Ok(at) => self.sizes[at].1 += by,
+            Err(at) => self.sizes.insert(at, (keyspace, by)),
+        }
     }
 
     /// What is to be committed.
@@ -170,6 +181,8 @@ impl Overlay {
         self.mutations.reset();
         self.notes.clear();
         self.ordered.take();
+        self.sizes.clear();
+        self.sizes.shrink_to(INDEX_KEPT_MAX);
         if self.index.capacity() > INDEX_KEPT_MAX {
             self.index = HashTable::new();
         } else {
@@ -194,6 +207,7 @@ mod tests {
         assert_eq!(overlay.mutations().len(), 2);
         assert_eq!(overlay.size_deltas(), vec![(1, 1)]);
         overlay.rollback(mark);
+        assert_eq!((overlay.size_delta(1), overlay.size_delta(2)), (1, 0));
         assert_eq!(overlay.get(b"\0\0\0\x01a"), Some(Some(&b"1"[..])));
         assert_eq!(overlay.get(b"\0\0\0\x01b"), None);
         assert_eq!(overlay.mutations().len(), 1);

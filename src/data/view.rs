@@ -223,9 +223,7 @@ impl<'a> View<'a> {
             return Ok(None);
         }
         let base = self.committed_size(keyspace)?;
-        let deltas = self.overlay.size_deltas();
-        let delta = deltas.iter().find(|(other, _)| *other == keyspace).map_or(0, |(_, d)| *d);
-        Ok(Some((base + delta).max(0) as u64))
+        Ok(Some((base + self.overlay.size_delta(keyspace)).max(0) as u64))
     }
 
     fn committed_size(&self, keyspace: KeyspaceId) -> Result<i64, Stop> {
