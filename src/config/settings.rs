@@ -121,7 +121,7 @@ pub static SETTINGS: &[Setting] = &[
         name: "workers",
         group: Group::Serving,
         value: "N",
-        help: "Worker threads, each with its own event loop; one per processor if not given",
+        help: "Worker threads, each with its own event loop; half as many as processors if not given",
         read: |config, text| put(&mut config.workers, whole(text, 1..=limits::WORKERS_MAX)),
         show: |config| count(config.workers),
     },
