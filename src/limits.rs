@@ -116,6 +116,10 @@ pub const IDLE_BUFFER_BYTES_MAX: usize = 32 * 1024;
 pub const RECEIVE_STEP_BYTES: usize = 64 * 1024;
 /// Received at once while a send is blocked.
 pub const READ_AHEAD_BYTES: usize = 64 * 1024;
+/// Up to so many commands a worker commits itself on a disk that syncs quickly.
+pub const INLINE_COMMANDS_MAX: usize = 64;
+/// A disk syncs quickly if a commit usually takes no longer, in microseconds.
+pub const INLINE_COMMIT_US_MAX: u64 = 300;
 /// Groups a worker executes for all before it looks after its own connections again.
 pub const COMBINED_GROUPS_MAX: usize = 16;
 /// Submission entries of a worker's ring.

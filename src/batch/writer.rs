@@ -1,9 +1,10 @@
 //! The single writer: batches with writes wait here, and whoever has the role executes them.
 //!
 //! Grouping is natural batching: when the role is free a group starts at once, while it is taken
-//! arrivals collect for the next one. On a store whose commits do not block the worker that finds the
-//! role free executes everything that waits, its own batches and others' (flat combining); where they
-//! block, a thread of its own does.
+//! arrivals collect for the next one. Where a commit does not block, the worker that finds the role
+//! free executes everything that waits, its own batches and others' (flat combining); where it does, a
+//! thread of its own does. A few commands on a disk that syncs quickly are worth less than waking
+//! that thread and being woken by it, so those a worker executes too.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use std::thread::JoinHandle;
 use parking_lot::{Condvar, Mutex};
 
 use crate::command::Server;
-use crate::limits::{BATCH_REPLY_BYTES, COMBINED_GROUPS_MAX};
+use crate::limits::{BATCH_REPLY_BYTES, COMBINED_GROUPS_MAX, INLINE_COMMANDS_MAX};
+use crate::store::Store;
 
 use super::Batch;
 use super::group::{Chores, Executor, GroupCaps, Item};
@@ -29,7 +31,9 @@ pub struct Writer {
     arrived: Condvar,
     role: Mutex<Role>,
     homes: Vec<Arc<dyn Home>>,
-    blocks: bool,
+    store: Arc<dyn Store>,
+    /// Whether there is a thread for commits that block.
+    threaded: bool,
 }
 
 #[derive(Default)]
@@ -64,13 +68,14 @@ impl Writer {
             arrived: Condvar::new(),
             role: Mutex::new(role),
             homes,
-            blocks: server.store.commit_blocks(),
+            threaded: server.store.may_block(),
+            store: Arc::clone(&server.store),
         }
     }
 
     /// Starts the writer's thread, if the store needs one.
     pub fn start(self: &Arc<Writer>) -> std::io::Result<Option<JoinHandle<()>>> {
-        if !self.blocks {
+        if !self.threaded {
             return Ok(None);
         }
         let writer = Arc::clone(self);
@@ -96,14 +101,15 @@ impl Writer {
     }
 
     fn enqueue(&self, items: impl Iterator<Item = Item>) -> bool {
+        let mut commands = 0;
         {
             let mut queue = self.queue.lock();
             if queue.closed {
                 return false;
             }
-            queue.items.extend(items);
+            queue.items.extend(items.inspect(|item| commands += item.commands()));
         }
-        if self.blocks {
+        if self.threaded && (commands > INLINE_COMMANDS_MAX || self.store.commit_blocks()) {
             self.arrived.notify_one();
             return false;
         }
@@ -133,19 +139,20 @@ impl Writer {
 
     /// The writer thread: executes groups until closed and empty.
     fn serve(&self) {
-        let mut role = self.role.lock();
         loop {
             {
                 let mut queue = self.queue.lock();
-                while queue.items.is_empty() && role.waiting.is_empty() {
+                while queue.items.is_empty() {
                     if queue.closed {
                         return;
                     }
                     self.arrived.wait(&mut queue);
                 }
             }
-            self.take_waiting(&mut role);
-            self.execute(&mut role);
+            let mut role = self.role.lock();
+            while self.take_waiting(&mut role) {
+                self.execute(&mut role);
+            }
         }
     }
 
@@ -154,7 +161,7 @@ impl Writer {
     pub fn close(&self) {
         self.queue.lock().closed = true;
         self.arrived.notify_one();
-        if !self.blocks {
+        if !self.threaded {
             // Whoever has the role now may leave to us what it does not see any more.
             let mut role = self.role.lock();
             while self.take_waiting(&mut role) {

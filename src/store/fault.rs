@@ -112,8 +112,8 @@ impl Store for FaultStore {
         Ok(())
     }
 
-    fn commit_blocks(&self) -> bool {
-        self.inner.commit_blocks()
+    fn may_block(&self) -> bool {
+        self.inner.may_block()
     }
 
     fn outcome_can_be_unknown(&self) -> bool {

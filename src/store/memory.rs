@@ -54,7 +54,7 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn commit_blocks(&self) -> bool {
+    fn may_block(&self) -> bool {
         false
     }
 

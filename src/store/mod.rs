@@ -99,9 +99,14 @@ pub trait Store: Send + Sync {
     /// `sequence` numbers commits: it is greater than [`Store::sequence`] was before the call.
     fn commit(&self, sequence: u64, mutations: &Mutations) -> Result<(), CommitError>;
 
-    /// Whether [`Store::commit`] may block for long (a disk, a network): then it is called from the
-    /// writer's own thread, never from a worker.
-    fn commit_blocks(&self) -> bool;
+    /// Whether [`Store::commit`] ever waits for a disk or a network, so that the writer needs a thread.
+    fn may_block(&self) -> bool;
+
+    /// Whether the next [`Store::commit`] is likely to block for longer than handing it to the writer's
+    /// thread takes, judged by the last ones.
+    fn commit_blocks(&self) -> bool {
+        self.may_block()
+    }
 
     /// Whether [`CommitError::Unknown`] can happen in a store that goes on, so that commits need a
     /// commit marker. A store that says `false` may still answer so once, as it fails for good;

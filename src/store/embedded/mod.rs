@@ -36,7 +36,8 @@ use parking_lot::{Mutex, RwLock};
 
 use super::memtable::Memtable;
 use super::{CommitError, Mutation, Mutations, Snapshot, Store};
-use crate::limits::{LOG_BYTES_MAX, LOG_SEGMENT_BYTES, MEMTABLE_BYTES_MAX};
+use crate::clock;
+use crate::limits::{INLINE_COMMIT_US_MAX, LOG_BYTES_MAX, LOG_SEGMENT_BYTES, MEMTABLE_BYTES_MAX};
 use cache::RecordCache;
 use checkpoint::{Checkpoints, Compactions, Frozen};
 use files::Files;
@@ -164,6 +165,8 @@ pub struct EmbeddedStore {
     core: Arc<Core>,
     writer: Mutex<Writer>,
     threads: Mutex<Threads>,
+    /// How long a commit usually takes, in microseconds.
+    commit_us: AtomicU64,
     durability: Durability,
     memtable_bytes: usize,
     log_bytes: u64,
@@ -335,15 +338,25 @@ impl Store for EmbeddedStore {
     }
 
     fn commit(&self, sequence: u64, mutations: &Mutations) -> Result<(), CommitError> {
+        let started = clock::monotonic();
         let outcome = self.write(sequence, mutations);
         self.core.health.refusing.store(outcome.is_err(), Ordering::Relaxed);
+        let took = clock::monotonic().saturating_duration_since(started).as_micros() as u64;
+        let usual = self.commit_us.load(Ordering::Relaxed);
+        // One slow commit is noticed at once, a quick one is believed after a few.
+        let usual = if took > usual { took } else { (usual * 7 + took) / 8 };
+        self.commit_us.store(usual, Ordering::Relaxed);
         outcome
     }
 
-    fn commit_blocks(&self) -> bool {
+    fn may_block(&self) -> bool {
         // Without a sync a commit is one write into the page cache, less than a hand-over to another
         // thread. It waits only while the log or the buffer is full, as every writer then must.
         self.durability == Durability::Sync
+    }
+
+    fn commit_blocks(&self) -> bool {
+        self.may_block() && self.commit_us.load(Ordering::Relaxed) > INLINE_COMMIT_US_MAX
     }
 
     fn sequence(&self) -> u64 {

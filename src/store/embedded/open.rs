@@ -19,6 +19,7 @@ use super::{
     Core, Durability, EmbeddedOptions, EmbeddedStore, Health, OpenError, Tables, Threads, Writer,
     checkpoint,
 };
+use crate::limits::INLINE_COMMIT_US_MAX;
 use crate::store::memtable::Memtable;
 
 /// See [`EmbeddedStore::open`].
@@ -73,6 +74,8 @@ pub fn open(options: EmbeddedOptions) -> Result<EmbeddedStore, OpenError> {
         core,
         writer: Mutex::new(writer),
         threads: Mutex::new(threads),
+        // Unknown yet: slow until it has shown otherwise.
+        commit_us: AtomicU64::new(10 * INLINE_COMMIT_US_MAX),
         durability: options.durability,
         memtable_bytes: options.memtable_bytes,
         log_bytes: options.log_bytes,
