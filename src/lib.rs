@@ -33,15 +33,15 @@
 //!
 //! Leaves that all may use: [`resp`] (the wire format), [`config`], [`limits`] (every bound), [`clock`]
 //! (the only source of time), [`num`] and [`glob`] (Redis's numbers and patterns), [`error`],
-//! [`logging`].
+//! [`logging`], [`metrics`].
 //!
 //! # Life of a `GET`
 //!
 //! The connection's task receives into a registered buffer ([`net`]). [`resp::Parser`] marks the
 //! arguments of all complete commands in place; [`session::Session`] looks up names and checks arity,
 //! which makes a [`batch::Batch`]. No command of it writes, so the worker itself runs it at once
-//! ([`batch::Reader`]): it takes one snapshot of the store, announces all keys of the batch, and calls
-//! each command's handler with the arguments, a [`data::View`] of the snapshot and the reply buffer.
+//! ([`batch::Reader`]): it takes one snapshot of the store and calls each
+//! command's handler with the arguments, a [`data::View`] of the snapshot and the reply buffer.
 //! The handler of `GET` looks up the key's meta record and copies its value into the reply. All
 //! replies of the batch leave in one write, while the next request may already be coming in.
 //!
@@ -52,7 +52,8 @@
 //! executes everything that waits as one group: handlers read through the view and write into its
 //! overlay, where later commands of the group see it. A handler that fails is undone alone. Then the
 //! overlay is committed; on the embedded store that is one append to the log and one `fdatasync`, by a
-//! thread of its own, while the workers go on serving reads. Only then are the records visible to
+//! thread of its own, while the workers go on serving reads (a few commands on a disk that syncs
+//! quickly are committed by the worker itself). Only then are the records visible to
 //! snapshots, and only then do the batches return to their workers and the replies to the clients.
 //!
 //! Handlers are synchronous and have no effect beside the view, the reply and the client's state, all
@@ -63,7 +64,7 @@
 //! # The embedded store
 //!
 //! [`store::embedded`] is a write-ahead log, a write buffer and a cache in memory, and an LSM tree
-//! (fjall). The tree is written only by checkpoints: putting each command's record through it costs
+//! (fjall's `lsm-tree`). The tree is written only by checkpoints: putting each command's record through it costs
 //! several times what Redis spends on a whole command, while a record that is overwritten a thousand
 //! times between checkpoints reaches the tree once.
 //!

@@ -58,8 +58,8 @@ fn embedded_with_faults_survives_kills() {
 
 fn rounds(subject: Subject, durability: &'static str, rounds: u64) {
     let directory = tempfile::tempdir().unwrap();
-    let seed = common::env_number("RINGSTONE_CRASH_SEED", 1);
-    println!("{subject:?} {durability}: RINGSTONE_CRASH_SEED={seed}");
+    let seed = common::env_number("RINGSTONE_TEST_CRASH_SEED", 1);
+    println!("{subject:?} {durability}: RINGSTONE_TEST_CRASH_SEED={seed}");
     let mut rng = Rng::new(seed);
     let mut models: Vec<Model> = (0..CLIENTS).map(|_| Model::default()).collect();
     let mut counters = Counters::default();

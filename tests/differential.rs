@@ -4,7 +4,7 @@
 //! pipelined in random batches, to both servers; the first different reply is reduced to a short
 //! sequence that still shows a difference, printed in the notation of the scenario files.
 //!
-//! `RINGSTONE_FUZZ_SEED` and `RINGSTONE_FUZZ_COMMANDS` override where to begin and how much to do.
+//! `RINGSTONE_TEST_FUZZ_SEED` and `RINGSTONE_TEST_FUZZ_COMMANDS` override where to begin and how much to do.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
@@ -46,8 +46,8 @@ fn fault_injection_changes_no_reply() {
 }
 
 fn fuzz(subject: Subject, options: &Options, commands: u64) {
-    let first = common::env_number("RINGSTONE_FUZZ_SEED", 1);
-    let commands = common::env_number("RINGSTONE_FUZZ_COMMANDS", commands);
+    let first = common::env_number("RINGSTONE_TEST_FUZZ_SEED", 1);
+    let commands = common::env_number("RINGSTONE_TEST_FUZZ_COMMANDS", commands);
     println!("{subject:?}: seed {first}, {commands} commands");
     let servers = [Server::start(Subject::Redis), Server::start_with(subject, options)];
     let mut sent = 0;
@@ -58,7 +58,7 @@ fn fuzz(subject: Subject, options: &Options, commands: u64) {
             let (steps, mismatch) = reduce(&servers, steps, mismatch);
             let script = script(&steps);
             panic!(
-                "{subject:?} differs from redis-server; repeat with RINGSTONE_FUZZ_SEED={seed}\n\
+                "{subject:?} differs from redis-server; repeat with RINGSTONE_TEST_FUZZ_SEED={seed}\n\
                  {script}{mismatch}"
             );
         }

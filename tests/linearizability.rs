@@ -154,8 +154,8 @@ struct Load {
 }
 
 fn histories(subject: Subject, rounds: u64) {
-    let seed = common::env_number("RINGSTONE_HISTORY_SEED", 1);
-    println!("{subject:?}: RINGSTONE_HISTORY_SEED={seed}");
+    let seed = common::env_number("RINGSTONE_TEST_HISTORY_SEED", 1);
+    println!("{subject:?}: RINGSTONE_TEST_HISTORY_SEED={seed}");
     let mut rng = Rng::new(seed);
     let server = Server::start_with(subject, &Options::default());
     for round in 0..rounds {

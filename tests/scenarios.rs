@@ -2,8 +2,8 @@
 //! injected. The files in `scenarios/` are run against redis-server and against ringstone; the
 //! format is described in `common/script.rs`.
 //!
-//! `RINGSTONE_SCENARIOS=text` runs only files and cases whose name contains the text.
-//! `RINGSTONE_BLESS=1` writes what redis-server answers into the files; review the difference.
+//! `RINGSTONE_TEST_SCENARIOS=text` runs only files and cases whose name contains the text.
+//! `RINGSTONE_TEST_BLESS=1` writes what redis-server answers into the files; review the difference.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
@@ -17,7 +17,7 @@ use common::script::{self, Blessed, Case, Side, Step};
 use common::text::{self, Now};
 use common::{Conn, DEADLINE, Options, ReadFailure, Reply, Server, Subject};
 
-/// Mismatches printed unless `RINGSTONE_SHOWN` says otherwise; the rest is counted.
+/// Mismatches printed unless `RINGSTONE_TEST_SHOWN` says otherwise; the rest is counted.
 const SHOWN_DEFAULT: u64 = 25;
 
 #[test]
@@ -41,8 +41,8 @@ fn fault_injection_changes_no_reply() {
 }
 
 fn run(subject: Subject, options: &Options) {
-    let filter = std::env::var("RINGSTONE_SCENARIOS").unwrap_or_default();
-    let bless = std::env::var("RINGSTONE_BLESS").is_ok_and(|value| value == "1");
+    let filter = std::env::var("RINGSTONE_TEST_SCENARIOS").unwrap_or_default();
+    let bless = std::env::var("RINGSTONE_TEST_BLESS").is_ok_and(|value| value == "1");
     if bless && subject != Subject::Redis {
         return;
     }
@@ -67,7 +67,7 @@ fn run(subject: Subject, options: &Options) {
             script::bless(&path, &blessed).unwrap();
         }
     }
-    let shown = common::env_number("RINGSTONE_SHOWN", SHOWN_DEFAULT) as usize;
+    let shown = common::env_number("RINGSTONE_TEST_SHOWN", SHOWN_DEFAULT) as usize;
     let shown = failures.iter().take(shown).cloned().collect::<Vec<_>>().join("\n");
     assert!(failures.is_empty(), "{subject:?}: {} mismatches\n{shown}", failures.len());
 }

@@ -12,9 +12,6 @@ use crate::store::Store;
 
 use super::{Batch, Op, Transaction};
 
-/// Fewer commands than this do not repay announcing their keys.
-const PREFETCH_COMMANDS_MIN: usize = 3;
-
 /// Why a run of a batch ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ended {
@@ -84,9 +81,6 @@ pub(super) struct Run<'r, 'v> {
 impl Run<'_, '_> {
     /// Runs ops until one of [`Ended`]'s reasons. `input` is what the batch's requests lie in.
     pub(super) fn batch(&mut self, batch: &mut Batch, input: &[u8]) -> Ended {
-        if batch.remaining() >= PREFETCH_COMMANDS_MIN {
-            self.prefetch(batch, input);
-        }
         let ended = self.ops(batch, input);
         let (hits, misses) = self.view.take_lookups();
         batch.client.tally.hits += hits;
@@ -119,21 +113,6 @@ impl Run<'_, '_> {
             }
         }
         if batch.is_done() { Ended::Done } else { Ended::ReplyFull }
-    }
-
-    /// Announces the keys of the commands to come. Errors of any kind are left to the commands.
-    fn prefetch(&self, batch: &Batch, input: &[u8]) {
-        let Ok(keyspace) = self.view.keyspace(batch.client.tenant, batch.client.database) else {
-            return;
-        };
-        for op in batch.ops[batch.next..].iter().take(self.budget.commands) {
-            if let Op::Run { spec, request } = op {
-                let args = Args::new(input, batch.requests.command(*request as usize));
-                for key in spec.keys.of(args) {
-                    self.view.prefetch(keyspace, key);
-                }
-            }
-        }
     }
 
     /// Runs one op; afterwards either all of it has happened or nothing.

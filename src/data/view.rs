@@ -174,11 +174,6 @@ impl<'a> View<'a> {
         }
     }
 
-    /// A hint that a user's key will be looked up soon.
-    pub fn prefetch(&self, keyspace: KeyspaceId, key: &[u8]) {
-        self.snapshot.prefetch(&keys::meta(keyspace, key));
-    }
-
     /// Writes a record, given its value in pieces.
     pub fn set(&mut self, key: &[u8], value: &[&[u8]]) {
         self.overlay.set(key, value, 0);

@@ -77,12 +77,6 @@ impl Store for MemoryStore {
 struct MemorySnapshot<'a>(&'a Memtable);
 
 impl Snapshot for MemorySnapshot<'_> {
-    fn prefetch(&self, key: &[u8]) {
-        // Looking is the hint: in a row of these the processor overlaps the cache misses, which it
-        // cannot do across whole commands.
-        std::hint::black_box(self.0.get(key));
-    }
-
     fn get(&self, key: &[u8]) -> Result<Option<Value<'_>>, ReadError> {
         Ok(self.0.get(key).flatten().map(Cow::Borrowed))
     }

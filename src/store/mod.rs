@@ -69,10 +69,6 @@ pub trait Snapshot {
     /// visited.
     fn scan(&self, scan: Scan<'_>, visit: &mut Visitor<'_>) -> Result<(), ReadError>;
 
-    /// A hint that `key` will be read soon. Called for all keys of a batch before the first is
-    /// read, so that what they wait for (memory, a network) is waited for once.
-    fn prefetch(&self, _key: &[u8]) {}
-
     /// Whether reads are answered without a round trip, so that reading before a blind write is
     /// nearly free.
     fn answers_at_once(&self) -> bool;

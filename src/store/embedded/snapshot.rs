@@ -64,14 +64,6 @@ impl<'a> EmbeddedSnapshot<'a> {
 }
 
 impl Snapshot for EmbeddedSnapshot<'_> {
-    fn prefetch(&self, key: &[u8]) {
-        // Looking is the hint. Only in memory: a read of the tree that nobody asks for is no help.
-        if self.tables.active.get(key).is_none() {
-            let frozen = self.tables.frozen.as_ref();
-            std::hint::black_box(frozen.and_then(|table| table.get(key)));
-        }
-    }
-
     fn get(&self, key: &[u8]) -> Result<Option<Value<'_>>, ReadError> {
         if let Some(value) = self.tables.active.get(key) {
             return Ok(value.map(Cow::Borrowed));
