@@ -343,9 +343,10 @@ impl Store for EmbeddedStore {
         self.core.health.refusing.store(outcome.is_err(), Ordering::Relaxed);
         let took = clock::monotonic().saturating_duration_since(started).as_micros() as u64;
         let usual = self.commit_us.load(Ordering::Relaxed);
-        // One slow commit is noticed at once, a quick one is believed after a few.
-        let usual = if took > usual { took } else { (usual * 7 + took) / 8 };
-        self.commit_us.store(usual, Ordering::Relaxed);
+        // One slow commit among quick ones decides nothing; a disk that has become slow is noticed
+        // after a few.
+        let took = took.min(10 * INLINE_COMMIT_US_MAX);
+        self.commit_us.store((usual * 7 + took) / 8, Ordering::Relaxed);
         outcome
     }
 
