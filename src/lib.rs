@@ -40,10 +40,10 @@
 //! The connection's task receives into a registered buffer ([`net`]). [`resp::Parser`] marks the
 //! arguments of all complete commands in place; [`session::Session`] looks up names and checks arity,
 //! which makes a [`batch::Batch`]. No command of it writes, so the worker itself runs it at once
-//! ([`batch::Reader`]): it takes one snapshot of the store and calls each
-//! command's handler with the arguments, a [`data::View`] of the snapshot and the reply buffer.
-//! The handler of `GET` looks up the key's meta record and copies its value into the reply. All
-//! replies of the batch leave in one write, while the next request may already be coming in.
+//! ([`batch::Reader`]): it takes one snapshot of the store and calls each command's handler with the
+//! arguments, a [`data::View`] of the snapshot and the reply buffer. The handler of `GET` looks up the
+//! key's meta record and copies its value into the reply. All replies of the batch leave in one write,
+//! while the next request may already be coming in.
 //!
 //! # Life of a `SET`
 //!

@@ -124,6 +124,7 @@ impl Writer {
         while let Some(mut role) = self.role.try_lock() {
             while self.take_waiting(&mut role) {
                 if groups == COMBINED_GROUPS_MAX {
+                    self.hand_back(&mut role);
                     return true;
                 }
                 self.execute(&mut role);
@@ -135,6 +136,14 @@ impl Writer {
             }
         }
         false
+    }
+
+    /// Puts what waits back into the queue: while the role is free nothing waits anywhere else, so
+    /// whoever takes it next finds it, be that a worker or the thread.
+    fn hand_back(&self, role: &mut Role) {
+        let mut queue = self.queue.lock();
+        role.waiting.append(&mut queue.items);
+        std::mem::swap(&mut role.waiting, &mut queue.items);
     }
 
     /// The writer thread: executes groups until closed and empty.
@@ -214,6 +223,8 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
+    use crate::data::background::Chore;
+    use crate::data::keys;
     use crate::store::memory::MemoryStore;
 
     #[test]
@@ -228,5 +239,21 @@ mod tests {
         assert_eq!(submit(), Ok(0));
         writer.close();
         assert!(submit().is_err());
+    }
+    #[test]
+    fn what_a_turn_leaves_is_where_the_next_holder_looks() {
+        let config = Config { group_commands_max: 1, ..Config::default() };
+        let server = Arc::new(Server::new(config, Arc::new(MemoryStore::new())));
+        let writer = Writer::new(&server, Vec::new());
+        let (done, answers) = channel();
+        let chores = || Chores { chores: vec![Chore::Clear(keys::size(1))], done: done.clone() };
+        let left = 4;
+        let items = (0..COMBINED_GROUPS_MAX + left).map(|_| Item::Chores(chores(), None));
+        writer.queue.lock().items.extend(items);
+        assert!(writer.combine());
+        assert_eq!(answers.try_iter().count(), COMBINED_GROUPS_MAX);
+        assert_eq!(writer.queue.lock().items.len(), left);
+        assert!(!writer.combine());
+        assert_eq!(answers.try_iter().count(), left);
     }
 }
