@@ -307,5 +307,4 @@ impl Flights<'_> {
 }
 
 #[cfg(test)]
-#[path = "groups_tests.rs"]
 mod tests;
