@@ -172,7 +172,7 @@ pub const AUDIT_STEP: usize = 64;
 pub const FDB_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest pause of FoundationDB's own before a transaction is tried again.
 pub const FDB_RETRY_PAUSE_MAX: Duration = Duration::from_millis(100);
-/// A transaction whose deadline is so close to [`COMMAND_DEADLINE_MS`] gets that from the database's
+/// A transaction whose deadline is so close to [`COMMAND_DEADLINE`] gets that from the database's
 /// options, which saves one hand-over to the network thread.
 pub const FDB_TIMEOUT_SLACK: Duration = Duration::from_millis(50);
 /// How often the state of the FoundationDB cluster is asked for...

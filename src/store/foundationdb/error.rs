@@ -57,8 +57,7 @@ pub fn cause(error: FdbError) -> String {
     format!("{} (FoundationDB error {})", error.message(), error.code())
 }
 
-/// Whether the transaction waits with `on_error` before it is tried again. A conflict needs no
-/// pause of the store's own: whoever executes again paces that.
+/// Whether the transaction always waits with `on_error` before it is tried again.
 pub fn backs_off(kind: Kind) -> bool {
     matches!(
         kind,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Wake, Waker};
 use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
@@ -169,18 +169,6 @@ pub fn block_on<T>(future: Future<T>, closed: &AtomicBool) -> Outcome<Future<T>>
         std::thread::park_timeout(CLOSED_CHECK);
     }
     Ok(future)
-}
-
-/// Blocks until a future of the `foundationdb` crate is ready, which its time-out sees to.
-pub fn block_on_future<F: std::future::Future>(future: F) -> F::Output {
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    let mut future = std::pin::pin!(future);
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => std::thread::park(),
-        }
-    }
 }
 
 struct Unpark(Thread);

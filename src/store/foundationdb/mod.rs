@@ -21,6 +21,7 @@ use crate::store::{Store, Transaction};
 
 mod assumed;
 mod error;
+mod fetch;
 mod figures;
 mod maintenance;
 mod network;
@@ -28,6 +29,7 @@ mod open;
 mod raw;
 mod reads;
 mod sequence;
+mod snapshot;
 mod status;
 #[cfg(test)]
 mod tests;

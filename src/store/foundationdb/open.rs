@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -15,12 +16,13 @@ use parking_lot::Mutex;
 use super::assumed::Assumed;
 use super::error::{TIMED_OUT, cause};
 use super::figures::Figures;
-use super::maintenance::{Shared, block_on, block_on_future};
+use super::maintenance::{Shared, block_on};
 use super::raw::{Database, Outcome};
 use super::sequence::fetch_block;
 use super::{FdbStore, network};
 use crate::clock;
-use crate::limits::{COMMAND_DEADLINE_MS, FDB_CONNECT_TIMEOUT, FDB_RETRY_PAUSE_MAX};
+use crate::limits::{COMMAND_DEADLINE, FDB_CONNECT_TIMEOUT, FDB_RETRY_PAUSE_MAX};
+use crate::store::wait;
 
 /// Where FoundationDB itself looks for a cluster file.
 const DEFAULT_CLUSTER_FILE: &str = "/etc/foundationdb/fdb.cluster";
@@ -124,7 +126,8 @@ impl Opening<'_> {
         let database = Database::open(&file)?;
         let pause_ms = FDB_RETRY_PAUSE_MAX.as_millis() as i32;
         database.option(&DatabaseOption::TransactionMaxRetryDelay(pause_ms))?;
-        database.option(&DatabaseOption::TransactionTimeout(COMMAND_DEADLINE_MS as i32))?;
+        let timeout_ms = COMMAND_DEADLINE.as_millis() as i32;
+        database.option(&DatabaseOption::TransactionTimeout(timeout_ms))?;
         let transaction = database.transaction()?;
         transaction.option(&TransactionOption::Timeout(self.left_ms()))?;
         let never = AtomicBool::new(false);
@@ -168,7 +171,8 @@ impl Opening<'_> {
         let open = |path: Vec<String>| {
             let timeout = DatabaseOption::TransactionTimeout(self.left_ms());
             database.set_option(timeout).map_err(|error| self.problem(error))?;
-            block_on_future(open_directory(&database, path))
+            let mut opening = pin!(open_directory(&database, path));
+            wait::wait(|cx| opening.as_mut().poll(cx))
                 .map_err(|error| self.directory_problem(root, error))
         };
         // One transaction each: the layer cannot make a parent and its child in one.

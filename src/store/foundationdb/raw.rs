@@ -290,14 +290,8 @@ impl<T> Future<T> {
         self.handle.0.as_ptr()
     }
 
-    /// Blocks until the answer is there; not for event loops.
-    pub fn wait(&self) -> Outcome<()> {
-        // SAFETY: the pointer is a live future's, here and in the calls of this and other `impl`s.
-        check(unsafe { sys::fdb_future_block_until_ready(self.as_ptr()) })
-    }
-
     fn error(&self) -> Outcome<()> {
-        // SAFETY: see `wait`.
+        // SAFETY: the pointer is a live future's, here and in the calls of this and other `impl`s.
         check(unsafe { sys::fdb_future_get_error(self.as_ptr()) })
     }
 }
@@ -314,7 +308,7 @@ impl Future<i64> {
     pub fn take(self) -> Outcome<i64> {
         self.error()?;
         let mut number = 0;
-        // SAFETY: see `wait`, and there is a place for the result.
+        // SAFETY: see `error`, and there is a place for the result.
         check(unsafe { sys::fdb_future_get_int64(self.as_ptr(), &mut number) })?;
         Ok(number)
     }
@@ -325,7 +319,7 @@ impl Future<Bytes> {
     pub fn take(self) -> Outcome<Bytes> {
         self.error()?;
         let (mut present, mut start, mut len) = (0, ptr::null(), 0);
-        // SAFETY: see `wait`, and there are places for the results.
+        // SAFETY: see `error`, and there are places for the results.
         check(unsafe {
             sys::fdb_future_get_value(self.as_ptr(), &mut present, &mut start, &mut len)
         })?;
@@ -339,7 +333,7 @@ impl Future<Rows> {
     pub fn take(self) -> Outcome<Rows> {
         self.error()?;
         let (mut first, mut count, mut more) = (ptr::null(), 0, 0);
-        // SAFETY: see `wait`, and there are places for the results.
+        // SAFETY: see `error`, and there are places for the results.
         check(unsafe {
             sys::fdb_future_get_keyvalue_array(self.as_ptr(), &mut first, &mut count, &mut more)
         })?;

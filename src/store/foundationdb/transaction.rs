@@ -4,7 +4,6 @@
 //! [`Transaction::poll_fetch`] asks for all of it together and is woken once. A transaction that only
 //! writes and assumes takes no read version: it commits at one that is known already.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,15 +14,15 @@ use foundationdb::FdbError;
 use foundationdb::options::TransactionOption;
 
 use super::FdbStore;
-use super::assumed::{Known, Records};
+use super::assumed::Records;
 use super::error::{self, Kind, TIMED_OUT};
-use super::raw::{self, Bytes, Edge, Future, Outcome, Rows, Waiting};
+use super::fetch::{Answer, Request, Scratch, UnderWay, request};
+use super::raw::{self, Future, Outcome, Waiting};
 use super::reads::{Reads, Want};
+use super::snapshot::{FdbSnapshot, Used, Wanted};
 use crate::clock;
-use crate::limits::{ASSUMED_AGE_MAX, ASSUMED_RENEWAL, COMMAND_DEADLINE_MS, FDB_TIMEOUT_SLACK};
-use crate::store::{
-    CommitError, Mode, Mutation, Mutations, ReadError, Scan, Snapshot, Transaction, Value, Visitor,
-};
+use crate::limits::{ASSUMED_RENEWAL, COMMAND_DEADLINE, FDB_TIMEOUT_SLACK};
+use crate::store::{CommitError, Mode, Mutation, Mutations, ReadError, Snapshot, Transaction};
 
 /// The code of an answer that makes no sense.
 const INTERNAL_ERROR: i32 = 4100;
@@ -49,6 +48,8 @@ pub struct FdbTransaction {
     has_read: bool,
     /// What [`Transaction::poll_retry`] lets the client library wait for.
     failure: Option<FdbError>,
+    /// Conflicts since whoever executes began.
+    conflicts: u32,
     /// Holds a key with the store's prefix.
     scratch: Scratch,
 }
@@ -74,63 +75,6 @@ enum Step {
     Pausing(Future<()>),
 }
 
-enum Answer {
-    UnderWay,
-    Value(Bytes),
-    Rows(Vec<Rows>),
-}
-
-enum Request {
-    Value(Future<Bytes>),
-    Rows(Future<Rows>),
-}
-
-struct UnderWay {
-    /// Place in `fetched`.
-    at: usize,
-    request: Request,
-}
-
-#[derive(Default)]
-struct Wanted {
-    reads: Reads<()>,
-    /// Records that were answered with what they are assumed to be.
-    used: Vec<Used>,
-    /// Places in `reads` of those that could not be assumed and will be known afterwards.
-    unknown: Vec<Box<[u8]>>,
-}
-
-struct Used {
-    known: Arc<Known>,
-    is_verified: bool,
-}
-
-/// A buffer for keys, beginning with the prefix.
-struct Scratch {
-    bytes: Vec<u8>,
-    prefix_len: usize,
-}
-
-impl Scratch {
-    fn new(prefix: &[u8]) -> Self {
-        Self { bytes: prefix.to_vec(), prefix_len: prefix.len() }
-    }
-
-    fn key(&mut self, key: &[u8]) -> &[u8] {
-        self.bytes.truncate(self.prefix_len);
-        self.bytes.extend_from_slice(key);
-        &self.bytes
-    }
-
-    /// Two keys at once.
-    fn keys(&mut self, one: &[u8], other: &[u8]) -> (&[u8], &[u8]) {
-        let len = self.key(one).len();
-        self.bytes.extend_from_within(..self.prefix_len);
-        self.bytes.extend_from_slice(other);
-        self.bytes.split_at(len)
-    }
-}
-
 impl FdbTransaction {
     /// A transaction that has not begun.
     pub fn new(store: Arc<FdbStore>) -> Self {
@@ -152,6 +96,7 @@ impl FdbTransaction {
             asked: now,
             has_read: false,
             failure: None,
+            conflicts: 0,
         }
     }
 
@@ -168,6 +113,14 @@ impl FdbTransaction {
         self.has_read = false;
         self.failure = None;
         self.known = self.store.assumed.records();
+    }
+
+    /// Begins another attempt.
+    fn restart(&mut self) {
+        self.forget();
+        if self.condition != Condition::New {
+            self.condition = Condition::Used;
+        }
     }
 
     /// Makes the raw transaction usable, and notes when what follows is asked.
@@ -189,10 +142,9 @@ impl FdbTransaction {
         }
         // What was written is looked up by the layer above, never here.
         raw.option(&TransactionOption::ReadYourWritesDisable)?;
-        let usual = COMMAND_DEADLINE_MS as i32;
-        let left_ms = left.as_millis().clamp(1, i32::MAX as u128) as i32;
-        let is_usual = usual.abs_diff(left_ms) <= FDB_TIMEOUT_SLACK.as_millis() as u32;
+        let is_usual = left.abs_diff(COMMAND_DEADLINE) <= FDB_TIMEOUT_SLACK;
         if self.condition != Condition::Continued && !is_usual {
+            let left_ms = left.as_millis().clamp(1, i32::MAX as u128) as i32;
             raw.option(&TransactionOption::Timeout(left_ms))?;
         }
         self.condition = Condition::Ready;
@@ -200,11 +152,11 @@ impl FdbTransaction {
         Ok(())
     }
 
-    /// Asks for what is wanted, and with `verify` for what was assumed; whether there is anything.
+    /// Asks for what is wanted, and with `verify` for what was assumed; whether there is anything to
+    /// wait for.
     fn ask(&mut self, verify: bool) -> Outcome<bool> {
         let wanted = self.wanted.get_mut();
-        let is_reading = self.mode == Mode::Read || self.has_read || !wanted.reads.is_empty();
-        if verify || is_reading {
+        if verify {
             for used in wanted.used.iter().filter(|used| !used.is_verified) {
                 wanted.reads.insert(&Want::Get(&used.known.key), ());
             }
@@ -336,7 +288,10 @@ impl FdbTransaction {
     fn note(&mut self, failure: FdbError) {
         let kind = error::kind(failure.code());
         self.store.figures.count(kind);
-        self.failure = error::backs_off(kind).then_some(failure);
+        // The first conflict is a chance meeting, and the pause would be longer than an attempt.
+        self.conflicts += u32::from(kind == Kind::Conflict);
+        let backs_off = error::backs_off(kind) || self.conflicts > 1;
+        self.failure = backs_off.then_some(failure);
     }
 
     /// Sends the commit.
@@ -416,74 +371,11 @@ impl FdbTransaction {
     }
 }
 
-/// Asks for one read.
-fn request(
-    raw: &raw::Transaction,
-    scratch: &mut Scratch,
-    want: Want<'_>,
-    snapshot: bool,
-) -> Request {
-    match want {
-        Want::Get(key) => Request::Value(raw.get(scratch.key(key), snapshot)),
-        Want::Scan(Scan { begin, end, limit, reverse }) => {
-            let (begin, end) = scratch.keys(begin, end);
-            let edges = (Edge::At(begin), Edge::At(end));
-            Request::Rows(raw.get_range(edges, limit, reverse, snapshot))
-        }
-    }
-}
-
-impl Request {
-    fn wait_in(&self, waiting: &Waiting) {
-        match self {
-            Self::Value(future) => waiting.add(future),
-            Self::Rows(future) => waiting.add(future),
-        }
-    }
-}
-
-impl Reads<Answer> {
-    /// The value of a key that has been fetched.
-    fn value(&self, key: &[u8]) -> Option<Option<&[u8]>> {
-        match self.find(&Want::Get(key))? {
-            Answer::Value(value) => Some(value.get()),
-            _ => None,
-        }
-    }
-
-    /// Asks for what is missing of a range; `None` if nothing is.
-    fn rest(
-        &mut self,
-        at: usize,
-        raw: &raw::Transaction,
-        scratch: &mut Scratch,
-        snapshot: bool,
-    ) -> Option<Future<Rows>> {
-        let Answer::Rows(all) = &*self.at(at) else { return None };
-        let count: usize = all.iter().map(Rows::len).sum();
-        let last = all.last()?;
-        let (last_key, _) = last.get(last.len() - 1);
-        // It has the prefix already, and lies in a future that stays where it is.
-        let last_key = last_key.to_vec();
-        let Want::Scan(Scan { begin, end, limit, reverse }) = self.want(at) else { return None };
-        let limit = limit.checked_sub(count).filter(|left| *left > 0)?;
-        let (begin, end) = scratch.keys(begin, end);
-        let edges = if reverse {
-            (Edge::At(begin), Edge::At(&last_key))
-        } else {
-            (Edge::After(&last_key), Edge::At(end))
-        };
-        Some(raw.get_range(edges, limit, reverse, snapshot))
-    }
-}
-
 impl Transaction for FdbTransaction {
     fn begin(&mut self, mode: Mode, deadline: Instant) {
-        self.forget();
-        if self.condition != Condition::New {
-            self.condition = Condition::Used;
-        }
+        self.restart();
         (self.mode, self.deadline) = (mode, deadline);
+        self.conflicts = 0;
     }
 
     fn read(&mut self, f: &mut dyn FnMut(&dyn Snapshot)) {
@@ -498,7 +390,7 @@ impl Transaction for FdbTransaction {
 
     fn poll_fetch(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReadError>> {
         if !matches!(self.step, Step::Fetching) {
-            match self.ask(false) {
+            match self.ask(true) {
                 Ok(false) => return Poll::Ready(Ok(())),
                 Ok(true) => self.step = Step::Fetching,
                 Err(error) => return Poll::Ready(Err(self.read_failed(error))),
@@ -523,8 +415,9 @@ impl Transaction for FdbTransaction {
             // What was wanted and never fetched does not matter any more.
             self.wanted.get_mut().reads.clear();
             self.wanted.get_mut().unknown.clear();
-            // A commit without mutations checks nothing.
-            match self.ask(mutations.is_empty()) {
+            // What was assumed is compared if there is a read version to compare it at, and if the
+            // commit checks nothing as there are no mutations. Otherwise the commit makes sure of it.
+            match self.ask(self.has_read || mutations.is_empty()) {
                 Ok(_) => self.step = Step::Verifying,
                 Err(failure) => return Poll::Ready(self.finish(Err(failure), mutations)),
             }
@@ -559,7 +452,7 @@ impl Transaction for FdbTransaction {
     fn poll_retry(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !matches!(self.step, Step::Pausing(_)) {
             let (Some(failure), Some(raw)) = (self.failure.take(), &self.raw) else {
-                self.begin(self.mode, self.deadline);
+                self.restart();
                 return Poll::Ready(());
             };
             let pause = raw.on_error(failure);
@@ -573,7 +466,7 @@ impl Transaction for FdbTransaction {
             unreachable!("begun anew between two calls for one pause");
         };
         let is_continued = pause.take().is_ok();
-        self.begin(self.mode, self.deadline);
+        self.restart();
         if is_continued {
             self.condition = Condition::Continued;
         }
@@ -587,87 +480,5 @@ fn not_committed(error: ReadError) -> CommitError {
         ReadError::Retry | ReadError::Pending => CommitError::Retry,
         ReadError::TimedOut => CommitError::TimedOut,
         ReadError::Failed(cause) => CommitError::Refused(cause),
-    }
-}
-
-struct FdbSnapshot<'a> {
-    store: &'a FdbStore,
-    known: &'a Records,
-    fetched: &'a Reads<Answer>,
-    wanted: &'a RefCell<Wanted>,
-    now: Instant,
-}
-
-impl FdbSnapshot<'_> {
-    fn want(&self, want: &Want<'_>) -> ReadError {
-        self.wanted.borrow_mut().reads.insert(want, ());
-        ReadError::Pending
-    }
-}
-
-impl Snapshot for FdbSnapshot<'_> {
-    fn get(&self, key: &[u8]) -> Result<Option<Value<'_>>, ReadError> {
-        match self.fetched.value(key) {
-            Some(value) => Ok(value.map(Cow::Borrowed)),
-            None => Err(self.want(&Want::Get(key))),
-        }
-    }
-
-    fn get_assumed(&self, key: &[u8]) -> Result<Option<Value<'_>>, ReadError> {
-        if let Some(value) = self.fetched.value(key) {
-            return Ok(value.map(Cow::Borrowed));
-        }
-        let mut wanted = self.wanted.borrow_mut();
-        if let Some(known) = self.known.get(key) {
-            let is_used = wanted.used.iter().any(|used| Arc::ptr_eq(&used.known, known));
-            if !is_used && self.store.assumed.age(known, self.now) < ASSUMED_AGE_MAX {
-                wanted.used.push(Used { known: Arc::clone(known), is_verified: false });
-            } else if !is_used {
-                wanted.unknown.push(key.into());
-                wanted.reads.insert(&Want::Get(key), ());
-                return Err(ReadError::Pending);
-            }
-            return Ok(known.value.as_deref().map(Cow::Borrowed));
-        }
-        wanted.unknown.push(key.into());
-        wanted.reads.insert(&Want::Get(key), ());
-        Err(ReadError::Pending)
-    }
-
-    fn scan(&self, scan: Scan<'_>, visit: &mut Visitor<'_>) -> Result<(), ReadError> {
-        if scan.limit == 0 || scan.begin >= scan.end {
-            return Ok(());
-        }
-        let want = Want::Scan(scan);
-        let Some(Answer::Rows(all)) = self.fetched.find(&want) else {
-            return Err(self.want(&want));
-        };
-        let prefix_len = self.store.prefix.len();
-        for rows in all {
-            for at in 0..rows.len() {
-                let (key, value) = rows.get(at);
-                if visit(&key[prefix_len..], value).is_break() {
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn answers_at_once(&self) -> bool {
-        false
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_get_the_prefix() {
-        let mut scratch = Scratch::new(b"p/");
-        assert_eq!(scratch.key(b"one"), b"p/one");
-        assert_eq!(scratch.keys(b"b", b"end"), (&b"p/b"[..], &b"p/end"[..]));
-        assert_eq!(scratch.key(b""), b"p/");
     }
 }
