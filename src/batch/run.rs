@@ -174,7 +174,7 @@ impl Run<'_, '_> {
     fn settle(&mut self, batch: &mut Batch, before: &Before, outcome: Outcome) -> Option<Ended> {
         let Batch { reply, client, .. } = batch;
         let written = self.view.written_bytes();
-        let past_bounds = written - before.written > TRANSACTION_BYTES_MAX;
+        let past_bounds = written.saturating_sub(before.written) > TRANSACTION_BYTES_MAX;
         let too_large = past_bounds || outcome == Err(Stop::TooLarge);
         let group_full =
             before.written > 0 && (written > self.budget.bytes || outcome == Err(Stop::TooLarge));
@@ -290,7 +290,8 @@ impl Run<'_, '_> {
             if reply.len() > self.server.config.output_buffer_limit {
                 return Err(Stop::Unread);
             }
-            if self.view.written_bytes() - written > TRANSACTION_BYTES_MAX {
+            let bytes = self.view.written_bytes().saturating_sub(written);
+            if bytes > TRANSACTION_BYTES_MAX {
                 return Err(Stop::TooLarge);
             }
         }

@@ -239,7 +239,8 @@ impl<'a> View<'a> {
         self.databases.iter().for_each(|memo| memo.set(None));
     }
 
-    /// Bytes of keys and values written so far.
+    /// What was written so far counts so much as one transaction, see
+    /// [`crate::limits::TRANSACTION_BYTES_MAX`].
     pub fn written_bytes(&self) -> usize {
         self.overlay.mutations().bytes()
     }
