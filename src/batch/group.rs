@@ -244,7 +244,6 @@ impl Executor {
             seed: keys::hash64(&clock::unix_us().to_be_bytes()) ^ self.sequence,
             value_bytes_max: self.server.config.request_bytes_max,
             order: 0,
-            watched: self.server.is_watched(),
         }
     }
 

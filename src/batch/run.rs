@@ -263,8 +263,8 @@ impl Run<'_, '_> {
             return Ok(());
         }
         for watch in client.watches.iter() {
-            let keyspace = self.view.keyspace(client.tenant, watch.database)?;
-            if !self.view.is_as_watched(client.tenant, keyspace, &watch.key, &watch.state)? {
+            let database = watch.database;
+            if !self.view.is_as_watched(client.tenant, database, &watch.key, &watch.state)? {
                 reply.null_array();
                 return Ok(());
             }
@@ -329,7 +329,6 @@ impl Reader {
             value_bytes_max: server.config.request_bytes_max,
             // After everything of that sequence.
             order: u16::MAX,
-            watched: false,
         };
         let once = store.executes_once();
         loop {

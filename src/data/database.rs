@@ -24,8 +24,8 @@ impl View<'_> {
         let next = next.ok_or_else(|| Stop::Failed("all keyspace ids are used up".to_owned()))?;
         self.set(&keys::next_keyspace(), &[&next.to_be_bytes()]);
         self.set(&keys::trash(old), &[]);
-        self.set_keyspace(tenant, database, new);
-        Ok(())
+        self.set(&keys::flushed(old), &[]);
+        self.set_keyspace(tenant, database, new)
     }
 
     fn has_no_records(&self, keyspace: KeyspaceId) -> Result<bool, Stop> {
@@ -43,8 +43,8 @@ impl View<'_> {
     pub fn swap_databases(&mut self, tenant: Tenant, one: u8, other: u8) -> Result<(), Stop> {
         let (first, second) = (self.keyspace(tenant, one)?, self.keyspace(tenant, other)?);
         if first != second {
-            self.set_keyspace(tenant, one, second);
-            self.set_keyspace(tenant, other, first);
+            self.set_keyspace(tenant, one, second)?;
+            self.set_keyspace(tenant, other, first)?;
         }
         Ok(())
     }

@@ -78,7 +78,6 @@ impl Conn<'_> {
                     return Next::Close;
                 }
             }
-            batch.writes |= batch.watches && !self.worker.server.begin_watching();
             if batch.writes && consumed > 0 {
                 self.link.input.lend(consumed, &mut batch.input);
                 consumed = 0;
