@@ -171,6 +171,13 @@ pub const SCAN_COUNT_MAX: usize = 65_536;
 pub const SCAN_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Records asked of a store at once where all of a range is wanted.
 pub const SCAN_STEP: usize = 1024;
+/// Where nobody keeps the number of keys, `DBSIZE` looks at [`SCAN_STEP`] keys in each of so many
+/// ranges of hashes, and estimates the rest of a range that has more...
+pub const COUNT_RANGES_MAX: u64 = 128;
+/// ... in fewer ranges if the records it would see there are larger than this together...
+pub const COUNT_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// ... but in as many as this, so that the estimate is good.
+pub const COUNT_RANGES_MIN: u64 = 16;
 /// Keys one connection may watch...
 pub const WATCHED_KEYS_MAX: usize = 65_536;
 /// ... and their bytes.
