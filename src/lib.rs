@@ -74,7 +74,8 @@
 //! so a `SCAN` cursor is a position that needs no state, and sequential names spread over the whole
 //! keyspace. A key's meta record holds type, expiry, modification stamp and a short string's value;
 //! longer strings are chunks under an incarnation id, which are left to a collector when a key is
-//! deleted or overwritten.
+//! deleted or overwritten. A removed record leaves a trace by which `WATCH` notices that a key which
+//! is not there was there in between.
 //!
 //! # Guarantees
 //!

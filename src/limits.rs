@@ -12,8 +12,23 @@ pub const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const ARGUMENTS_MAX: usize = 1024 * 1024;
 /// Longest inline command, and longest line of a multi-bulk header (Redis: PROTO_INLINE_MAX_SIZE).
 pub const INLINE_BYTES_MAX: usize = 64 * 1024;
-/// Bytes of keys and values one transaction may write.
+/// How large one transaction may be, the same on every store and counted as FoundationDB counts it,
+/// whose limit this is: every record that is written costs its key three times (once as what is
+/// changed, twice as the range that may conflict with others), its value, and
+/// [`MUTATION_OVERHEAD_BYTES`]; a removal costs a key more. What a transaction overwrites itself is
+/// not sent, so it costs nothing up to [`OVERWRITTEN_FACTOR`].
 pub const TRANSACTION_BYTES_MAX: usize = 10_000_000;
+/// What a store may put before every key: FoundationDB's directory prefix.
+pub const STORE_PREFIX_BYTES_MAX: usize = 32;
+/// What a mutation costs besides its key and value: FoundationDB's structures for the mutation (44)
+/// and its conflict range (24), the zero byte at that range's end, and the prefix in all three keys.
+/// The rest is spare, so that a full transaction has room for its commit marker.
+pub const MUTATION_OVERHEAD_BYTES: usize = 44 + 24 + 1 + 3 * STORE_PREFIX_BYTES_MAX + 8;
+/// A transaction may write this many times [`TRANSACTION_BYTES_MAX`] in all, with what it overwrites
+/// itself: that is not committed, but takes memory until then.
+pub const OVERWRITTEN_FACTOR: usize = 8;
+/// Memory that the mutations of a group leave to the next one.
+pub const MUTATIONS_KEPT_BYTES: usize = 2 * TRANSACTION_BYTES_MAX;
 /// Longest record key in a store: a user's key and what the data model puts before it.
 pub const RECORD_KEY_BYTES_MAX: usize = KEY_BYTES_MAX + 64;
 /// Longest record value in a store; FoundationDB's limit is 100,000.
@@ -69,7 +84,17 @@ pub const CONFIG_FILE_BYTES_MAX: usize = 1024 * 1024;
 
 const _: () = {
     assert!(REQUEST_BYTES_DEFAULT <= REQUEST_BYTES_MAX);
-    assert!(REQUEST_BYTES_MAX < TRANSACTION_BYTES_MAX);
+    // The largest value is a transaction with chunks of 17-byte keys and 8 KiB keys for the rest.
+    let chunks = REQUEST_BYTES_MAX.div_ceil(CHUNK_BYTES);
+    let rest = 16 * (4 * RECORD_KEY_BYTES_MAX + 2 * MUTATION_OVERHEAD_BYTES);
+    let largest = REQUEST_BYTES_MAX + chunks * (3 * 17 + MUTATION_OVERHEAD_BYTES) + rest;
+    assert!(largest < TRANSACTION_BYTES_MAX);
+    // However few mutations fill a transaction, what they have to spare is enough for the marker.
+    let one = 3 * RECORD_KEY_BYTES_MAX + RECORD_VALUE_BYTES_MAX + MUTATION_OVERHEAD_BYTES;
+    assert!(TRANSACTION_BYTES_MAX / one * 8 > 3 * 15 + 8 + MUTATION_OVERHEAD_BYTES);
+    // Places in the mutations' memory are 32 bits wide; a command may go past the bound before it
+    // is looked at.
+    assert!(3 * OVERWRITTEN_FACTOR * TRANSACTION_BYTES_MAX < u32::MAX as usize);
     assert!(INLINE_VALUE_BYTES_MAX + 64 < CHUNK_BYTES);
     assert!(CHUNK_BYTES < RECORD_VALUE_BYTES_MAX);
     assert!(INLINE_BYTES_MAX < REQUEST_BYTES_DEFAULT);
@@ -136,6 +161,13 @@ pub const SCAN_COUNT_MAX: usize = 65_536;
 pub const SCAN_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Records asked of a store at once where all of a range is wanted.
 pub const SCAN_STEP: usize = 1024;
+/// Where nobody keeps the number of keys, `DBSIZE` looks at [`SCAN_STEP`] keys in each of so many
+/// ranges of hashes, and estimates the rest of a range that has more...
+pub const COUNT_RANGES_MAX: u64 = 128;
+/// ... in fewer ranges if the records it would see there are larger than this together...
+pub const COUNT_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// ... but in as many as this, so that the estimate is good.
+pub const COUNT_RANGES_MIN: u64 = 16;
 /// Keys one connection may watch...
 pub const WATCHED_KEYS_MAX: usize = 65_536;
 /// ... and their bytes.

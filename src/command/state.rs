@@ -357,8 +357,6 @@ pub struct Server {
     /// The TCP port served, once bound; 0 without one.
     pub port: AtomicU16,
     stop: OnceLock<Sender<()>>,
-    /// 0 while nobody has ever used `WATCH`; else the commit sequence from which on every group knows.
-    watching: AtomicU64,
     clients: Mutex<HashMap<u64, Arc<ClientShared>>>,
     next_client: AtomicU64,
 }
@@ -375,29 +373,9 @@ impl Server {
             run_id: run_id(),
             port: AtomicU16::new(0),
             stop: OnceLock::new(),
-            watching: AtomicU64::new(0),
             clients: Mutex::default(),
             next_client: AtomicU64::new(1),
         }
-    }
-
-    /// Called when a `WATCH` arrives, before it runs. Whether it may run against a snapshot: once every
-    /// group that began before the first `WATCH` is committed. Until then it has to run in a group of
-    /// its own, behind them.
-    pub fn begin_watching(&self) -> bool {
-        match self.watching.load(Ordering::Acquire) {
-            0 => {
-                // The group under way may not know; the one after it does.
-                self.watching.fetch_max(1, Ordering::AcqRel);
-                false
-            }
-            settled => settled > 0,
-        }
-    }
-
-    /// Whether anybody may be watching keys.
-    pub fn is_watched(&self) -> bool {
-        self.watching.load(Ordering::Acquire) != 0
     }
 
     /// Says how `SHUTDOWN` ends the process.

@@ -51,7 +51,7 @@ pub fn keyspaces(snapshot: &dyn Snapshot, tenant: Tenant) -> Result<Vec<Keyspace
         match snapshot.get(&keys::catalog(tenant, database)) {
             Ok(record) => {
                 let initial = || keys::initial_keyspace(database);
-                found.push(record.map_or_else(initial, |record| keys::be_u32(&record)));
+                found.push(record.map_or_else(initial, |record| keys::split_catalog(&record).0));
             }
             Err(ReadError::Pending) => pending = Err(ReadError::Pending),
             Err(failed) => return Err(failed),

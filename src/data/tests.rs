@@ -1,6 +1,9 @@
 //! Property: the index knows of every expiry in time, and once background work is done the store holds
 //! no record that nothing refers to, whatever happened to the keys before.
 
+mod count;
+mod watch;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
@@ -43,14 +46,8 @@ impl World {
     fn group<T>(&mut self, mut f: impl FnMut(&mut View<'_>) -> Result<T, Stop>) -> T {
         self.sequence += 1;
         let (now_ms, sequence) = (self.now_ms, self.sequence);
-        let moment = Moment {
-            now_ms,
-            sequence,
-            seed: sequence,
-            value_bytes_max: 8 << 20,
-            watched: false,
-            order: 0,
-        };
+        let moment =
+            Moment { now_ms, sequence, seed: sequence, value_bytes_max: 8 << 20, order: 0 };
         let mut result = None;
         self.overlay.reset();
         let overlay = &mut self.overlay;
@@ -209,9 +206,13 @@ impl World {
         for record in records.keys() {
             let of_system = is(record, 0, b'd') || is(record, 0, b'i');
             let size = shown.iter().any(|keyspace| record[..] == *keys::size(*keyspace));
+            let trace = shown.iter().any(|keyspace| is(record, *keyspace, b'w'));
             // An entry that is not due may be one that an expiry put off left behind.
             let entry = record[4] == b'x' && keys::split_expiry(record).0 > self.now_ms;
-            assert!(of_system || size || entry || wanted.contains(record), "left: {record:?}");
+            assert!(
+                of_system || size || trace || entry || wanted.contains(record),
+                "left: {record:?}"
+            );
         }
     }
 }
