@@ -35,7 +35,7 @@ mod status;
 mod tests;
 mod transaction;
 
-pub use open::{FdbOptions, parse_root};
+pub use open::FdbOptions;
 
 /// See the module.
 pub struct FdbStore {

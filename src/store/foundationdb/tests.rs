@@ -30,7 +30,7 @@ fn open(root: &str) -> Option<Arc<FdbStore>> {
         let _ = std::io::stderr().write_all(line.as_bytes());
         return None;
     };
-    let mut options = FdbOptions::new(root);
+    let mut options = FdbOptions::new(root.split('/').map(str::to_owned).collect());
     options.cluster_file = Some(file.into());
     Some(Arc::new(FdbStore::open(options).unwrap()))
 }
@@ -366,7 +366,7 @@ fn a_cluster_that_does_not_answer_is_named() {
     }
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("fdb.cluster");
-    let mut options = FdbOptions::new("ringstone");
+    let mut options = FdbOptions::new(vec!["ringstone".to_owned()]);
     options.cluster_file = Some(path.clone());
     options.connect_timeout = Duration::from_millis(300);
     std::fs::write(&path, "a:b@127.0.0.1:1").unwrap();
