@@ -30,13 +30,16 @@ use crate::net::{Acceptor, Inbox, Listener, Stop, Workers};
 
 /// Serves until SIGTERM, SIGINT or `SHUTDOWN`.
 pub fn run(config: Config) -> ExitCode {
-    match start(config) {
+    let code = match start(config) {
         Ok(running) => running.wait(),
         Err(problem) => {
             eprintln!("ringstone: {problem}");
             ExitCode::FAILURE
         }
-    }
+    };
+    #[cfg(feature = "fdb")]
+    crate::store::foundationdb::stop_network();
+    code
 }
 
 /// A running server.

@@ -108,7 +108,7 @@ impl Assumed {
         known.stamp.raise(version, self.us(asked));
     }
 
-    /// A record was read, or written, at `version`.
+    /// A record was read at `version`.
     pub fn learn(&self, key: &[u8], value: Option<&[u8]>, version: i64, asked: Instant) {
         let mut records = self.records.write();
         if let Some(known) = records.get(key) {
@@ -147,21 +147,8 @@ impl Assumed {
         self.newest.version.store(NONE, Ordering::Relaxed);
     }
 
-    /// `mutations` were committed at `version`.
-    pub fn committed(&self, mutations: &Mutations, version: i64, asked: Instant) {
-        self.saw(version, asked);
-        let records = self.records();
-        if records.is_empty() {
-            return;
-        }
-        for (key, value) in mutations.iter().map(|mutation| mutation.change()) {
-            if records.contains_key(key) {
-                self.learn(key, value, version, asked);
-            }
-        }
-    }
-
-    /// `mutations` may have been committed.
+    /// `mutations` were committed, or may have been. What they wrote is not known to be there at any
+    /// version: at that of the commit others may have written too, and after it.
     pub fn forget_written(&self, mutations: &Mutations) {
         let records = self.records();
         if records.is_empty() {
@@ -216,19 +203,17 @@ mod tests {
     }
 
     #[test]
-    fn commits_change_what_is_known_and_nothing_else() {
+    fn what_was_written_is_forgotten_and_nothing_else() {
         let start = clock::monotonic();
         let assumed = Assumed::new(start);
         assumed.learn(b"k", Some(b"1"), 10, start);
+        assumed.learn(b"l", Some(b"1"), 10, start);
         let mut mutations = Mutations::default();
         mutations.set(b"other", &[b"x"]);
         mutations.clear(b"k");
-        assumed.committed(&mutations, 12, start);
-        assert_eq!(value_of(&assumed, b"k"), None);
-        assert_eq!(assumed.records()[&b"k"[..]].version(), 12);
-        assert_eq!(assumed.records().len(), 1);
         assumed.forget_written(&mutations);
-        assert!(assumed.records().is_empty());
+        assert_eq!(value_of(&assumed, b"l"), Some(b"1".to_vec()));
+        assert_eq!(assumed.records().len(), 1);
     }
 
     #[test]

@@ -15,7 +15,9 @@ use super::raw::{Database, Future, Outcome, Waiting};
 use super::sequence::{Sequences, Taken, fetch_block};
 use super::status::{Report, STATUS_KEY};
 use crate::clock;
-use crate::limits::{FDB_STATUS_INTERVAL, FDB_STATUS_TIMEOUT, REFUSED_PAUSE_MAX, SEQUENCE_BITS};
+use crate::limits::{
+    FDB_STATUS_INTERVAL, FDB_STATUS_TIMEOUT, REFUSED_PAUSE_MAX, REFUSED_PAUSE_MIN, SEQUENCE_BITS,
+};
 
 /// What the thread and the store share.
 pub struct Shared {
@@ -70,6 +72,7 @@ impl Shared {
                             return (1 << SEQUENCE_BITS) - 1;
                         }
                         tracing::warn!(cause, "cannot fetch sequence numbers; trying again");
+                        std::thread::sleep(REFUSED_PAUSE_MIN);
                     }
                 }
             }

@@ -1,8 +1,9 @@
 //! The client library's network thread: one for the process, from the first store to the exit.
 //!
-//! The library cannot start it twice, so closing a store does not end it: a handler that runs when the
-//! process exits does, however it exits (all but a crash). Without it the library's static
-//! destructors would run under the feet of its own thread.
+//! The library cannot start it twice, so closing a store does not end it: the server does so as the
+//! last thing before it returns from `main` ([`stop`]). If it runs any longer, the library's static
+//! destructors run under the feet of its own thread. For processes that end in another way, such as
+//! tests, a handler that runs at exit stops it too.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -43,7 +44,9 @@ pub fn start() -> Result<(), String> {
     match &*network {
         Network::Running(..) => Ok(()),
         Network::Failed(problem) => Err(problem.clone()),
-        Network::NotStarted | Network::Stopped => Err("the process is exiting".to_owned()),
+        Network::NotStarted | Network::Stopped => {
+            Err("FoundationDB's network has been stopped".to_owned())
+        }
     }
 }
 
@@ -67,26 +70,39 @@ fn boot() -> Result<(NetworkStop, JoinHandle<()>), String> {
             }
         })
         .map_err(|error| format!("cannot start FoundationDB's network thread: {error}"))?;
-    let stop = started.wait();
-    raw::at_exit(stop_at_exit);
-    Ok((stop, thread))
+    Ok((started.wait(), thread))
 }
 
-extern "C" fn stop_at_exit() {
+/// Has the network stopped at exit at the latest. The handler must run before the destructors of what
+/// the library initializes when it is first used, and the last one registered runs first: so it is
+/// registered when a database has been used, again and again.
+pub fn stop_at_exit() {
+    extern "C" fn handler() {
+        stop();
+    }
+    raw::at_exit(handler);
+}
+
+/// Stops the network for good, if it runs, and joins its thread. Nothing that is under way will end,
+/// and nothing new may begin.
+pub fn stop() {
     let Network::Running(stop, thread) = std::mem::replace(&mut *network(), Network::Stopped)
     else {
         return;
     };
-    if stop.stop().is_err() {
-        return;
-    }
+    // On a thread of its own: the library uses thread-local variables, and those of a thread that
+    // exits have been destroyed when handlers run.
+    let stopping = std::thread::Builder::new().name("fdb-stop".to_owned()).spawn(move || {
+        if stop.stop().is_ok() {
+            let _ = thread.join();
+        }
+    });
     let deadline = clock::monotonic() + FDB_STOP_TIMEOUT;
-    while !thread.is_finished() {
-        // A thread that hangs must not keep the process from exiting.
+    // A thread that hangs must not keep the process from exiting.
+    while stopping.as_ref().is_ok_and(|stopping| !stopping.is_finished()) {
         if clock::monotonic() > deadline {
             return;
         }
         std::thread::sleep(STOP_CHECK);
     }
-    let _ = thread.join();
 }

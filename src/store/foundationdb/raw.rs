@@ -24,6 +24,8 @@ use foundationdb::api::NetworkRunner;
 use foundationdb::options::{DatabaseOption, TransactionOption};
 use foundationdb_sys as sys;
 
+use super::network;
+
 /// What a call of the C API gives.
 pub type Outcome<T> = Result<T, FdbError>;
 
@@ -44,11 +46,11 @@ pub fn client_version() -> String {
 
 /// Runs the network until it is stopped; it must be, before the process's static destructors run.
 pub fn run_network(runner: NetworkRunner) -> Outcome<()> {
-    // SAFETY: the caller stops it at exit, as `network` does in a handler of `at_exit`.
+    // SAFETY: the server stops it before it returns from `main`; see `network` for other endings.
     unsafe { runner.run() }
 }
 
-/// Has `hook` called when the process exits, before what the client library registered for itself.
+/// Has `hook` called when the process exits, before what was registered earlier.
 pub fn at_exit(hook: extern "C" fn()) {
     unsafe extern "C" {
         fn atexit(hook: extern "C" fn()) -> c_int;
@@ -72,6 +74,7 @@ impl Database {
         let mut database = ptr::null_mut();
         // SAFETY: a string that ends with a zero, and a place for the result.
         check(unsafe { sys::fdb_create_database(cluster_file.as_ptr(), &mut database) })?;
+        network::stop_at_exit();
         Ok(Self(NonNull::new(database).expect("no error means a database")))
     }
 
@@ -93,7 +96,8 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         // SAFETY: nobody else has the pointer, and transactions keep what they need.
-        unsafe { sys::fdb_database_destroy(self.0.as_ptr()) }
+        unsafe { sys::fdb_database_destroy(self.0.as_ptr()) };
+        network::stop_at_exit();
     }
 }
 
@@ -472,3 +476,6 @@ extern "C" fn count_down(_future: *mut sys::FDBFuture, parameter: *mut c_void) {
     let countdown = unsafe { Arc::from_raw(parameter.cast_const().cast::<Countdown>()) };
     countdown.one_less();
 }
+
+#[cfg(test)]
+mod tests;

@@ -359,11 +359,14 @@ impl FdbTransaction {
         let Some(version) = raw.committed_version().ok().filter(|version| *version > 0) else {
             return;
         };
-        // The commit has proved what it assumed, up to its own version; what it wrote comes after.
+        let assumed = &self.store.assumed;
+        assumed.saw(version, self.asked);
+        // The commit has proved what it assumed for all versions before its own. That one it shares
+        // with other transactions, some of which may come after it.
         for used in &self.wanted.get_mut().used {
-            self.store.assumed.confirm(&used.known, version, self.asked);
+            assumed.confirm(&used.known, version - 1, self.asked);
         }
-        self.store.assumed.committed(mutations, version, self.asked);
+        assumed.forget_written(mutations);
     }
 
     fn is_closed(&self) -> bool {
