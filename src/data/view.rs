@@ -159,7 +159,11 @@ impl<'a> View<'a> {
         {
             return Ok(shown);
         }
-        let record = self.get(&keys::catalog(tenant, database))?;
+        let key = keys::catalog(tenant, database);
+        let record = match self.overlay.get(&key) {
+            Some(own) => own.map(Cow::Borrowed),
+            None => self.snapshot.get_assumed(&key)?,
+        };
         let (keyspace, switches) = match record {
             Some(record) => keys::split_catalog(&record),
             None => (keys::initial_keyspace(database), 0),
@@ -188,6 +192,15 @@ impl<'a> View<'a> {
         match self.overlay.get(key) {
             Some(own) => Ok(own.map(Cow::Borrowed)),
             None => Ok(self.snapshot.get(key)?),
+        }
+    }
+
+    /// Has the store fetch the metas of these keys with whatever else is fetched next.
+    pub fn announce<'k>(&self, tenant: Tenant, database: u8, keys: impl Iterator<Item = &'k [u8]>) {
+        let Ok(keyspace) = self.keyspace(tenant, database) else { return };
+        for key in keys {
+            // What it answers is for the next execution to see.
+            let _ = self.find(keyspace, key);
         }
     }
 

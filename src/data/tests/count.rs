@@ -2,14 +2,17 @@
 //! costs a bounded amount of work.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::*;
+use crate::clock;
 use crate::limits::{COUNT_RANGES_MAX, SCAN_STEP};
-use crate::store::Mutations;
 use crate::store::fault::{FaultPlan, FaultStore};
+use crate::store::wait::wait;
+use crate::store::{Mode, Mutations, Store};
 
 /// A store that has to fetch everything, with keys whose values have so many bytes.
-fn store(number: usize, bytes: usize) -> FaultStore {
+fn store(number: usize, bytes: usize) -> Arc<FaultStore> {
     let inner = MemoryStore::new();
     let mut mutations = Mutations::default();
     let value = vec![0; bytes];
@@ -18,16 +21,18 @@ fn store(number: usize, bytes: usize) -> FaultStore {
     }
     inner.commit(1, &mutations).unwrap();
     let plan = FaultPlan { seed: 1, pending_1_in: 1, ..FaultPlan::default() };
-    FaultStore::new(Arc::new(inner), plan)
+    Arc::new(FaultStore::new(Arc::new(inner), plan))
 }
 
 /// What a view says, and how often something had to be fetched for it.
-fn ask(store: &FaultStore, f: impl Fn(&View<'_>) -> Result<u64, Stop>) -> (u64, usize) {
+fn ask(store: &Arc<FaultStore>, f: impl Fn(&View<'_>) -> Result<u64, Stop>) -> (u64, usize) {
     let (now_ms, sequence, order, seed, value_bytes_max) = (1, 1, 0, 1, 1);
     let moment = Moment { now_ms, sequence, order, seed, value_bytes_max };
+    let mut transaction = Arc::clone(store).transaction();
+    transaction.begin(Mode::Read, clock::monotonic() + Duration::from_secs(60));
     for fetches in 0..10 {
         let (mut overlay, mut answer) = (Overlay::default(), None);
-        store.read(&mut |snapshot| {
+        transaction.read(&mut |snapshot| {
             let view = View::new(snapshot, &mut overlay, moment);
             assert_eq!(view.exact_size(1), Ok(None));
             answer = Some(f(&view));
@@ -36,7 +41,7 @@ fn ask(store: &FaultStore, f: impl Fn(&View<'_>) -> Result<u64, Stop>) -> (u64, 
             Ok(count) => return (count, fetches),
             Err(stop) => assert_eq!(stop, Stop::Pending),
         }
-        store.fetch();
+        wait(|cx| transaction.poll_fetch(cx)).unwrap();
     }
     panic!("it takes too many fetches");
 }
