@@ -2,14 +2,13 @@
 //! costs a bounded amount of work.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::*;
 use crate::clock;
-use crate::limits::{COUNT_RANGES_MAX, SCAN_STEP};
+use crate::limits::{COMMAND_DEADLINE, COUNT_RANGES_MAX, SCAN_STEP};
 use crate::store::fault::{FaultPlan, FaultStore};
 use crate::store::wait::wait;
-use crate::store::{Mode, Mutations, Store};
+use crate::store::{Mode, Mutations, Store as _};
 
 /// A store that has to fetch everything, with keys whose values have so many bytes.
 fn store(number: usize, bytes: usize) -> Arc<FaultStore> {
@@ -29,7 +28,7 @@ fn ask(store: &Arc<FaultStore>, f: impl Fn(&View<'_>) -> Result<u64, Stop>) -> (
     let (now_ms, sequence, order, seed, value_bytes_max) = (1, 1, 0, 1, 1);
     let moment = Moment { now_ms, sequence, order, seed, value_bytes_max };
     let mut transaction = Arc::clone(store).transaction();
-    transaction.begin(Mode::Read, clock::monotonic() + Duration::from_secs(60));
+    transaction.begin(Mode::Read, clock::monotonic() + COMMAND_DEADLINE);
     for fetches in 0..10 {
         let (mut overlay, mut answer) = (Overlay::default(), None);
         transaction.read(&mut |snapshot| {
