@@ -16,8 +16,8 @@ use ringstone::command::{Client, Server};
 use ringstone::config::Config;
 use ringstone::data::{KeyspaceId, Moment, Overlay, Prior, View, keys, string};
 use ringstone::session::Session;
-use ringstone::store::Store;
 use ringstone::store::memory::MemoryStore;
+use ringstone::store::{Local, Store};
 
 const KEYSPACE: KeyspaceId = 1;
 const KEYS: usize = 100_000;
@@ -67,7 +67,7 @@ fn view(criterion: &mut Criterion) {
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 overlay.reset();
-                store.read(&mut |snapshot| {
+                store.local().unwrap().read(&mut |snapshot| {
                     let mut view = View::new(snapshot, &mut overlay, moment(2));
                     names.iter().for_each(|name| step(&mut view, name.as_bytes()));
                 });
@@ -162,7 +162,7 @@ fn groups(criterion: &mut Criterion) {
     group.bench_function("100 GETs of one connection", |bencher| {
         bencher.iter(|| {
             rewind(&mut gets);
-            reader.run(&mut gets, &input, &server);
+            reader.run(&mut gets, &input, &server, server.store.local().unwrap());
             black_box(gets.reply.bytes());
         });
     });

@@ -13,7 +13,7 @@ use criterion::{
 };
 use ringstone::store::embedded::{Durability, EmbeddedOptions, EmbeddedStore};
 use ringstone::store::memory::MemoryStore;
-use ringstone::store::{Mutations, Store};
+use ringstone::store::{Local, Mutations, Store};
 use xxhash_rust::xxh3::xxh3_64;
 
 const RECORDS: u64 = 100_000;
@@ -29,12 +29,12 @@ fn shuffled(count: usize) -> Vec<Vec<u8>> {
     (0..count as u64).map(|at| key(xxh3_64(&at.to_le_bytes()) % RECORDS)).collect()
 }
 
-fn fill(store: &dyn Store) {
+fn fill(store: &(impl Store + Local)) {
     let mut mutations = Mutations::default();
     for number in 0..RECORDS {
         mutations.set(&key(number), &[&VALUE]);
         if mutations.len() == 1000 {
-            store.commit(store.sequence() + 1, &mutations).unwrap();
+            store.commit(store.next_sequence(), &mutations).unwrap();
             mutations.reset();
         }
     }
@@ -46,7 +46,7 @@ fn open(dir: &Path, durability: Durability, cache_bytes: u64) -> EmbeddedStore {
     EmbeddedStore::open(options).unwrap()
 }
 
-fn read_one(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, store: &dyn Store) {
+fn read_one(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, store: &(impl Store + Local)) {
     let keys = shuffled(50_000);
     let mut next = keys.iter().cycle();
     group.bench_function(name, |bencher| {
@@ -87,7 +87,7 @@ fn point_reads(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn commit(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, store: &dyn Store) {
+fn commit(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, store: &(impl Store + Local)) {
     let keys = shuffled(50_000);
     let mut next = keys.iter().cycle();
     for records in [1, 16, 500] {
@@ -101,7 +101,7 @@ fn commit(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, store: &dyn Stor
                 mutations
             };
             let execute = |mutations: Mutations| {
-                store.commit(store.sequence() + 1, &mutations).unwrap();
+                store.commit(store.next_sequence(), &mutations).unwrap();
                 mutations
             };
             bencher.iter_batched(prepare, execute, BatchSize::SmallInput);

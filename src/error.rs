@@ -60,6 +60,13 @@ pub const KEY_TOO_LONG: &str = "ERR key is longer than 8192 bytes, the limit for
 pub const TRANSACTION_TOO_LARGE: &str =
     "ERR transaction is larger than 10000000 bytes; split it into smaller ones";
 
+/// A command the store did not answer within the deadline. Nothing was written.
+pub const TIMED_OUT: &str =
+    "TIMEOUT the store did not answer in time; nothing was written, try again";
+/// A write whose commit the store did not answer within the deadline.
+pub const UNCONFIRMED: &str = "TIMEOUT the store did not confirm the write in time; it may or may not have been \
+     stored";
+
 /// As much of an argument as Redis quotes in an error: it ends at a zero byte.
 pub fn quoted(bytes: &[u8], bytes_max: usize) -> &[u8] {
     let end = memchr::memchr(0, bytes).unwrap_or(bytes.len());

@@ -89,21 +89,11 @@ pub const BATCH_REPLY_BYTES: usize = 256 * 1024;
 pub const GROUP_REPLY_BYTES: usize = 32 * 1024 * 1024;
 /// Commands queued by one `MULTI`, at most.
 pub const TRANSACTION_COMMANDS_MAX: usize = 1024 * 1024;
-/// A group that keeps conflicting is given up after this time, in milliseconds.
-pub const COMMAND_DEADLINE_MS: u64 = 5000;
+/// A command that the store does not answer in this time is answered with `-TIMEOUT`. It may take twice
+/// as long where it had to wait for others first.
+pub const COMMAND_DEADLINE: Duration = Duration::from_secs(5);
 /// Conflicts after which a group is executed in halves.
 pub const CONFLICTS_BEFORE_SPLIT: u32 = 2;
-/// Pause before a group is executed again after its second conflict: doubled with each further one,
-/// from the first to the second, and cut by up to half at random.
-pub const CONFLICT_PAUSE_MIN: Duration = Duration::from_millis(1);
-/// See [`CONFLICT_PAUSE_MIN`].
-pub const CONFLICT_PAUSE_MAX: Duration = Duration::from_millis(100);
-
-const _: () = {
-    assert!(CONFLICT_PAUSE_MIN.as_millis() <= CONFLICT_PAUSE_MAX.as_millis());
-    // The deadline leaves room for many attempts, however long the pauses have become.
-    assert!(CONFLICT_PAUSE_MAX.as_millis() * 20 <= COMMAND_DEADLINE_MS as u128);
-};
 /// Size of a buffer registered with a ring.
 pub const REGISTERED_BUFFER_BYTES: usize = 16 * 1024;
 /// Registered buffers of one worker at most; the kernel's own limit is 1024 (`UIO_MAXIOV`).

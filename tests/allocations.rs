@@ -123,7 +123,7 @@ struct Connection {
 
 impl Connection {
     fn open(store: Arc<dyn Store>) -> Connection {
-        assert!(!store.commit_blocks(), "the writer runs on this thread");
+        assert!(!store.local().unwrap().commit_blocks(), "the writer runs on this thread");
         let server = Arc::new(Server::new(Config::default(), store));
         let desk = Arc::new(Desk::default());
         let (addr, laddr) = ("127.0.0.1:1".to_owned(), "127.0.0.1:2".to_owned());
@@ -156,7 +156,8 @@ impl Connection {
                 self.writer.submit(&mut self.pending);
                 batch = self.desk.0.lock().pop().unwrap();
             } else {
-                self.reader.run(&mut batch, input, &self.server);
+                let local = self.server.store.local().unwrap();
+                self.reader.run(&mut batch, input, &self.server, local);
             }
             self.send(&mut batch);
         }

@@ -63,7 +63,10 @@ fn layers_point_downward() {
         let module = module_of(&path);
         let own_rank = LAYERS.iter().position(|layer| *layer == module);
         let text = fs::read_to_string(&path).unwrap();
-        // Unit tests at the end of a file may stand on anything.
+        // Unit tests, at the end of a file or in one of their own, may stand on anything.
+        if path.ends_with("tests.rs") {
+            continue;
+        }
         let text = text.split("#[cfg(test)]").next().unwrap();
         for (number, line) in text.lines().enumerate() {
             let line = line.split("//").next().unwrap();

@@ -4,7 +4,12 @@
 //! worker against a snapshot ([`Reader`]); one with a write goes whole and in order to the [`Writer`],
 //! which executes many batches of many connections as one group.
 
+mod combining;
+mod flight;
+mod footprint;
 mod group;
+mod groups;
+mod local;
 mod record;
 mod run;
 mod writer;
@@ -13,7 +18,8 @@ use crate::command::{Args, Client, Spec};
 use crate::limits::{BATCH_COMMANDS_MAX, IDLE_BUFFER_BYTES_MAX};
 use crate::resp::{Reply, Requests, Span};
 
-pub use group::{Chores, GroupCaps};
+pub use group::Chores;
+pub use groups::Groups;
 pub use run::Reader;
 pub use writer::{Home, Writer};
 

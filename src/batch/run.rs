@@ -8,7 +8,7 @@ use crate::data::{Mark, Moment, Overlay, View, keys};
 use crate::error::{self, Stop};
 use crate::limits::{BATCH_REPLY_BYTES, TRANSACTION_BYTES_MAX};
 use crate::resp::{Protocol, Reply};
-use crate::store::Store;
+use crate::store::Local;
 
 use super::{Batch, Op, Transaction};
 
@@ -78,6 +78,12 @@ pub(super) struct Run<'r, 'v> {
     pub quiet: bool,
 }
 
+impl<'r, 'v> Run<'r, 'v> {
+    pub(super) fn new(view: &'r mut View<'v>, server: &'r Server, budget: Budget) -> Run<'r, 'v> {
+        Run { view, server, budget, refusal: None, quiet: false }
+    }
+}
+
 impl Run<'_, '_> {
     /// Runs ops until one of [`Ended`]'s reasons. `input` is what the batch's requests lie in.
     pub(super) fn batch(&mut self, batch: &mut Batch, input: &[u8]) -> Ended {
@@ -89,13 +95,17 @@ impl Run<'_, '_> {
     }
 
     fn ops(&mut self, batch: &mut Batch, input: &[u8]) -> Ended {
+        let mut pending = false;
         while batch.next < batch.ops.len() {
             if self.budget.commands == 0 {
-                return Ended::GroupFull;
+                return if pending { Ended::Pending } else { Ended::GroupFull };
             }
             match self.op(batch, input) {
                 Ended::Done => {}
-                ended => return ended,
+                // The others say what they need too, so that all of it is fetched together. What they
+                // do now is undone and done again.
+                Ended::Pending => pending = true,
+                ended => return if pending { Ended::Pending } else { ended },
             }
             let commands = match &batch.ops[batch.next] {
                 // Itself included: each of these has a stamp of its own.
@@ -112,7 +122,11 @@ impl Run<'_, '_> {
                 break;
             }
         }
-        if batch.is_done() { Ended::Done } else { Ended::ReplyFull }
+        match () {
+            () if pending => Ended::Pending,
+            () if batch.is_done() => Ended::Done,
+            () => Ended::ReplyFull,
+        }
     }
 
     /// Runs one op; afterwards either all of it has happened or nothing.
@@ -229,7 +243,11 @@ impl Run<'_, '_> {
                 reply.rollback(reply_mark);
                 Ok(())
             }
-            Err(stop @ (Stop::Pending | Stop::TooLarge | Stop::Unread)) => Err(stop),
+            Err(Stop::Pending) => {
+                self.view.announce(client.tenant, client.database, spec.keys.of(args));
+                Err(Stop::Pending)
+            }
+            Err(stop @ (Stop::TooLarge | Stop::Unread)) => Err(stop),
             Err(Stop::Error(text)) => {
                 client.tally.failures.push((spec, error_kind(&text)));
                 self.fail(mark, reply, reply_mark, &text);
@@ -250,6 +268,20 @@ impl Run<'_, '_> {
         reply.error_bytes(text);
     }
 
+    /// Whether no watched key has been modified. Those that have to be fetched are, together.
+    fn is_as_watched(&self, client: &Client) -> Result<bool, Stop> {
+        let mut pending = false;
+        for watch in client.watches.iter() {
+            let keyspace = self.view.keyspace(client.tenant, watch.database)?;
+            match self.view.is_as_watched(client.tenant, keyspace, &watch.key, &watch.state) {
+                Ok(true) => {}
+                Err(Stop::Pending) => pending = true,
+                modified => return modified,
+            }
+        }
+        if pending { Err(Stop::Pending) } else { Ok(true) }
+    }
+
     fn exec(
         &mut self,
         transaction: &Transaction,
@@ -262,22 +294,23 @@ impl Run<'_, '_> {
             reply.error(refusal);
             return Ok(());
         }
-        for watch in client.watches.iter() {
-            let keyspace = self.view.keyspace(client.tenant, watch.database)?;
-            if !self.view.is_as_watched(client.tenant, keyspace, &watch.key, &watch.state)? {
-                reply.null_array();
-                return Ok(());
-            }
+        if !self.is_as_watched(client)? {
+            reply.null_array();
+            return Ok(());
         }
         let mut off = client.reply_mode == ReplyMode::Off;
         if !off {
             reply.array(transaction.len());
         }
         let written = self.view.written_bytes();
+        let mut pending = false;
         for (spec, args) in transaction.iter() {
             self.view.next_command();
             let begin = reply.mark();
-            self.command(spec, args, reply, client, true)?;
+            match self.command(spec, args, reply, client, true) {
+                Err(Stop::Pending) => pending = true,
+                outcome => outcome?,
+            }
             // It may have been `CLIENT REPLY`, which decides on its own reply and what follows.
             if off != (client.reply_mode == ReplyMode::Off) {
                 off = !off;
@@ -294,7 +327,7 @@ impl Run<'_, '_> {
                 return Err(Stop::TooLarge);
             }
         }
-        Ok(())
+        if pending { Err(Stop::Pending) } else { Ok(()) }
     }
 }
 
@@ -303,7 +336,7 @@ fn unread(cause: &str) -> String {
     format!("ERR cannot read the store: {cause}")
 }
 
-/// Runs batches without writes on the worker that received them.
+/// Runs batches without writes on the worker that received them, on a store that answers at once.
 #[derive(Default)]
 pub struct Reader {
     /// Always empty: a read-only batch writes nothing.
@@ -315,38 +348,23 @@ pub struct Reader {
 
 impl Reader {
     /// Runs the rest of a batch against a fresh snapshot; ends early only to send replies.
-    pub fn run(&mut self, batch: &mut Batch, input: &[u8], server: &Server) {
-        let store: &dyn Store = &*server.store;
+    pub fn run(&mut self, batch: &mut Batch, input: &[u8], server: &Server, local: &dyn Local) {
         if self.batches == 0 {
             self.origin = clock::unix_us();
         }
         self.batches += 1;
         let moment = Moment {
             now_ms: clock::unix_ms(),
-            sequence: store.sequence(),
+            sequence: 0,
             seed: keys::hash64(&self.origin.wrapping_add(self.batches).to_be_bytes()),
             value_bytes_max: server.config.request_bytes_max,
-            // After everything of that sequence.
             order: u16::MAX,
             watched: false,
         };
-        let once = store.executes_once();
-        loop {
-            if !once {
-                batch.save();
-            }
-            let mut ended = Ended::Done;
-            store.read(&mut |snapshot| {
-                let mut view = View::new(snapshot, &mut self.overlay, moment);
-                let budget = Budget::UNLIMITED;
-                let mut run = Run { view: &mut view, server, budget, refusal: None, quiet: false };
-                ended = run.batch(batch, input);
-            });
-            if ended != Ended::Pending {
-                return;
-            }
-            batch.restore();
-            store.fetch();
-        }
+        local.read(&mut |snapshot| {
+            let mut view = View::new(snapshot, &mut self.overlay, moment);
+            let ended = Run::new(&mut view, server, Budget::UNLIMITED).batch(batch, input);
+            debug_assert!(ended != Ended::Pending, "a local store answers at once");
+        });
     }
 }

@@ -305,7 +305,6 @@ fn ringstone(page: &mut Page<'_, '_, '_>) -> Outcome {
     page.field("group_commands_max", server.config.group_commands_max);
     page.field("group_bytes_max", server.config.group_bytes_max);
     page.field("store", server.store.name());
-    page.field("store_sequence", server.store.sequence());
     if let Some(cause) = server.store.write_failure() {
         page.field("store_write_failure", cause.replace(['\r', '\n'], " "));
     }

@@ -263,7 +263,7 @@ fn first_live(view: &View<'_>, begin: &[u8], end: &[u8]) -> Result<Option<Vec<u8
 mod tests {
     use super::*;
     use crate::data::{Moment, Overlay};
-    use crate::store::Store as _;
+    use crate::store::Local as _;
     use crate::store::memory::MemoryStore;
 
     #[test]

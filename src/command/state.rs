@@ -388,10 +388,10 @@ impl Server {
         match self.watching.load(Ordering::Acquire) {
             0 => {
                 // The group under way may not know; the one after it does.
-                self.watching.fetch_max(self.store.sequence() + 2, Ordering::AcqRel);
+                self.watching.fetch_max(1, Ordering::AcqRel);
                 false
             }
-            settled => self.store.sequence() >= settled,
+            settled => settled > 0,
         }
     }
 

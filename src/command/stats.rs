@@ -265,6 +265,8 @@ struct Sample {
 /// The counters of the process.
 #[derive(Default)]
 pub struct Stats {
+    /// Groups on a store across a network.
+    pub groups: GroupCounts,
     shards: Mutex<Vec<Arc<Shard>>>,
     origin: Mutex<Totals>,
     sample: Mutex<Sample>,
@@ -272,6 +274,19 @@ pub struct Stats {
     rejected: AtomicU64,
     expired: AtomicU64,
     metrics: OnceLock<Metrics>,
+}
+
+/// What became of groups whose first attempt did not succeed.
+#[derive(Debug, Default)]
+pub struct GroupCounts {
+    /// Attempts that conflicted with other writers.
+    pub conflicts: AtomicU64,
+    /// Groups executed again, for whatever reason.
+    pub retries: AtomicU64,
+    /// Commits whose outcome had to be looked up.
+    pub unknown: AtomicU64,
+    /// Groups answered with `-TIMEOUT`.
+    pub timeouts: AtomicU64,
 }
 
 impl Stats {

@@ -25,7 +25,9 @@ use crate::store::ReadError;
 impl From<ReadError> for Stop {
     fn from(error: ReadError) -> Stop {
         match error {
-            ReadError::Pending => Stop::Pending,
+            // The next fetch says what to do about the transaction.
+            ReadError::Pending | ReadError::Retry => Stop::Pending,
+            ReadError::TimedOut => crate::error::TIMED_OUT.into(),
             ReadError::Failed(cause) => Stop::Failed(cause),
         }
     }

@@ -11,7 +11,7 @@ use super::{KeyspaceId, Moment, Overlay, View, keys, string};
 use crate::error::Stop;
 use crate::limits::CHUNK_BYTES;
 use crate::store::memory::MemoryStore;
-use crate::store::{Scan, Snapshot, Store as _};
+use crate::store::{Local as _, Scan, Snapshot};
 
 const SMALL: &[u8] = b"value";
 

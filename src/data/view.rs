@@ -174,6 +174,15 @@ impl<'a> View<'a> {
         }
     }
 
+    /// Has the store fetch the metas of these keys with whatever else is fetched next.
+    pub fn announce<'k>(&self, tenant: Tenant, database: u8, keys: impl Iterator<Item = &'k [u8]>) {
+        let Ok(keyspace) = self.keyspace(tenant, database) else { return };
+        for key in keys {
+            // What it answers is for the next execution to see.
+            let _ = self.find(keyspace, key);
+        }
+    }
+
     /// Writes a record, given its value in pieces.
     pub fn set(&mut self, key: &[u8], value: &[&[u8]]) {
         self.overlay.set(key, value, 0);

@@ -79,7 +79,7 @@ impl Conn<'_> {
                 }
             }
             batch.writes |= batch.watches && !self.worker.server.begin_watching();
-            if batch.writes && consumed > 0 {
+            if (batch.writes || self.worker.is_remote()) && consumed > 0 {
                 self.link.input.lend(consumed, &mut batch.input);
                 consumed = 0;
             }
@@ -125,7 +125,7 @@ impl Conn<'_> {
             if batch.writes {
                 batch = self.worker.write(batch).await;
             } else {
-                self.worker.read(&mut batch, self.link.input.bytes());
+                batch = self.worker.read(batch, self.link.input.bytes()).await;
             }
             batch.client.apply_effects(&self.worker.server);
             if batch.reply.len() > limit {

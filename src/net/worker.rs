@@ -19,12 +19,13 @@ use super::acceptor::Accepted;
 use super::buffer::{Budget, Pool};
 use super::conn;
 use super::stream::Stream;
-use crate::batch::{Batch, Home, Reader, Writer};
+use crate::batch::{Batch, Groups, Home, Reader, Writer};
 use crate::clock;
 use crate::command::state::{ClientShared, Done, Killer};
 use crate::command::stats::Shard;
 use crate::command::{Client, Server};
 use crate::limits::{RING_ENTRIES, TIMEOUT_CHECK};
+use crate::store::Mode;
 
 /// What other threads hand to a worker.
 #[derive(Default)]
@@ -86,6 +87,7 @@ impl Killer for Inbox {
 /// The threads that serve connections.
 pub struct Workers {
     threads: Vec<JoinHandle<()>>,
+    drained: Arc<AtomicUsize>,
 }
 
 impl Workers {
@@ -100,16 +102,17 @@ impl Workers {
         let (ready, started) = std::sync::mpsc::channel();
         let budget = Budget::new(server.config.client_memory_max);
         let mut threads = Vec::new();
+        let drained = Arc::new(AtomicUsize::new(0));
         for (number, inbox) in inboxes.iter().enumerate() {
             let (inbox, server) = (Arc::clone(inbox), Arc::clone(server));
             let (writer, ready) = (Arc::clone(writer), ready.clone());
-            let budget = Arc::clone(&budget);
+            let (budget, drained) = (Arc::clone(&budget), Arc::clone(&drained));
             let thread = std::thread::Builder::new().name(format!("worker-{number}"));
             threads.push(thread.spawn(move || match runtime() {
                 Ok(runtime) => runtime.block_on(async move {
                     let pool = Pool::register(buffers, budget);
                     let _ = ready.send(Ok(()));
-                    Worker::new(number, server, writer, inbox, pool).run().await;
+                    Worker::new(number, server, writer, inbox, pool, drained).run().await;
                 }),
                 Err(error) => drop(ready.send(Err(error))),
             })?);
@@ -117,12 +120,22 @@ impl Workers {
         for _ in inboxes {
             started.recv().expect("every worker reports whether it has its ring")?;
         }
-        Ok(Workers { threads })
+        Ok(Workers { threads, drained })
     }
 
-    /// Whether all workers have ended.
-    pub fn are_finished(&self) -> bool {
-        self.threads.iter().all(JoinHandle::is_finished)
+    /// Whether all connections have ended.
+    pub fn are_drained(&self) -> bool {
+        let drained = self.drained.load(Ordering::Acquire);
+        drained == self.threads.len() || self.threads.iter().all(JoinHandle::is_finished)
+    }
+
+    /// Waits until all workers have ended, which those do that have no connections once the writer is
+    /// closed.
+    pub fn join(self) {
+        for thread in self.threads {
+            // A panic in there was reported when it happened.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -148,9 +161,15 @@ pub struct Worker {
     slots: RefCell<Slab<Slot>>,
     /// Batches for the writer that arrived in this turn of the event loop.
     pending: RefCell<Vec<Box<Batch>>>,
+    /// The same for batches without writes, where they have groups of their own.
+    pending_reads: RefCell<Vec<Box<Batch>>>,
     submit: Notify,
     emptied: Notify,
     reader: RefCell<Reader>,
+    /// Groups of batches without writes, where the store does not answer at once.
+    reads: Option<Arc<Groups>>,
+    /// Workers that have no connections any more and get no new ones.
+    drained: Arc<AtomicUsize>,
     pub stats: Arc<Shard>,
 }
 
@@ -180,7 +199,13 @@ impl Worker {
         writer: Arc<Writer>,
         inbox: Arc<Inbox>,
         pool: Pool,
+        drained: Arc<AtomicUsize>,
     ) -> Rc<Worker> {
+        let reads = server.store.local().is_none().then(|| {
+            // Batches know their worker by its number among all.
+            let homes = (0..=number).map(|_| Arc::clone(&inbox) as Arc<dyn Home>).collect();
+            Arc::new(Groups::new(&server, homes, Mode::Read))
+        });
         Rc::new(Worker {
             number,
             stats: server.stats.shard(),
@@ -188,19 +213,32 @@ impl Worker {
             pool,
             writer,
             inbox,
+            drained,
             messages: RefCell::default(),
             stopping: Cell::new(false),
             slots: RefCell::default(),
             pending: RefCell::default(),
+            pending_reads: RefCell::default(),
             submit: Notify::new(),
             emptied: Notify::new(),
             reader: RefCell::default(),
+            reads,
         })
     }
 
     /// Serves until told to stop and the last connection is gone.
     async fn run(self: Rc<Worker>) {
         tokio_uring::spawn(Rc::clone(&self).submit_pending());
+        if let Some(reads) = &self.reads {
+            tokio_uring::spawn(Arc::clone(reads).serve());
+        }
+        // Where the writer is a task, it is one of the first worker's.
+        let writing = match &*self.writer {
+            Writer::Groups(groups) if self.number == 0 => {
+                Some(tokio_uring::spawn(Arc::clone(groups).serve()))
+            }
+            _ => None,
+        };
         if let Some(timeout) = self.server.config.timeout {
             tokio_uring::spawn(Rc::clone(&self).close_idle(timeout));
         }
@@ -219,6 +257,11 @@ impl Worker {
         }
         // Nobody else may know that it was this worker's turn.
         while self.writer.submit(&mut Vec::new()) {}
+        self.drained.fetch_add(1, Ordering::Release);
+        if let Some(writing) = writing {
+            // Background work, and other workers, may have something left to write.
+            let _ = writing.await;
+        }
     }
 
     /// Takes the messages.
@@ -286,9 +329,21 @@ impl Worker {
         self.emptied.notify_one();
     }
 
-    /// Runs a batch without writes, here and now.
-    pub fn read(&self, batch: &mut Batch, input: &[u8]) {
-        self.reader.borrow_mut().run(batch, input, &self.server);
+    /// Whether batches have to travel, input and all, because the store does not answer at once.
+    pub fn is_remote(&self) -> bool {
+        self.reads.is_some()
+    }
+
+    /// Runs a batch without writes: here and now where the store answers at once.
+    pub async fn read(&self, mut batch: Box<Batch>, input: &[u8]) -> Box<Batch> {
+        if let Some(local) = self.server.store.local() {
+            self.reader.borrow_mut().run(&mut batch, input, &self.server, local);
+            return batch;
+        }
+        let slot = batch.slot;
+        self.pending_reads.borrow_mut().push(batch);
+        self.submit.notify_one();
+        self.finished(slot).await
     }
 
     /// Has the writer run a batch; returns when what it wrote is durable.
@@ -296,6 +351,11 @@ impl Worker {
         let slot = batch.slot;
         self.pending.borrow_mut().push(batch);
         self.submit.notify_one();
+        self.finished(slot).await
+    }
+
+    /// The batch of a slot, once it has come back.
+    async fn finished(&self, slot: usize) -> Box<Batch> {
         poll_fn(|context| {
             let slot = &mut self.slots.borrow_mut()[slot];
             match slot.finished.take() {
@@ -315,6 +375,9 @@ impl Worker {
         let mut batches = Vec::new();
         loop {
             self.submit.notified().await;
+            if let Some(reads) = &self.reads {
+                reads.submit(&mut self.pending_reads.borrow_mut());
+            }
             loop {
                 std::mem::swap(&mut batches, &mut *self.pending.borrow_mut());
                 if !self.writer.submit(&mut batches) {

@@ -16,9 +16,9 @@ use crate::data::KeyspaceId;
 use crate::data::background::{Audit, Chore, Collector, Sweep, keyspaces};
 use crate::limits::{
     AUDIT_STEP, BACKGROUND_INTERVAL, CHORES_INLINE_MAX, CHORES_MAX, CHORES_PAUSE_MAX, CHORES_REST,
-    REFUSED_PAUSE_MAX, REFUSED_PAUSE_MIN, SWEEP_BEHIND_MS,
+    COMMAND_DEADLINE, REFUSED_PAUSE_MAX, REFUSED_PAUSE_MIN, SWEEP_BEHIND_MS,
 };
-use crate::store::{ReadError, Snapshot, Store};
+use crate::store::{Mode, ReadError, Snapshot, Store, wait};
 
 /// The running thread; [`Background::stop`] ends it.
 pub struct Background {
@@ -30,7 +30,8 @@ impl Background {
     /// Starts the thread. It must be stopped before `writer` is closed.
     pub fn start(store: Arc<dyn Store>, writer: Arc<Writer>) -> io::Result<Background> {
         let (stop, stopped) = channel();
-        let limit = if store.commit_blocks() { CHORES_MAX } else { CHORES_INLINE_MAX };
+        let blocks = store.local().is_none_or(|local| local.commit_blocks());
+        let limit = if blocks { CHORES_MAX } else { CHORES_INLINE_MAX };
         let work = Work {
             store,
             limit,
@@ -131,20 +132,12 @@ impl Work {
         Some(())
     }
 
-    /// Searches a snapshot, fetching what it asks for; `None` when the store cannot be read.
+    /// Searches the store as it is now; `None` when it cannot be read.
     fn search<T>(&self, find: &mut dyn FnMut(&dyn Snapshot) -> Result<T, ReadError>) -> Option<T> {
-        loop {
-            let mut found = Err(ReadError::Pending);
-            self.store.read(&mut |snapshot| found = find(snapshot));
-            match found {
-                Ok(found) => return Some(found),
-                Err(ReadError::Pending) => self.store.fetch(),
-                Err(ReadError::Failed(cause)) => {
-                    tracing::warn!(%cause, "background work cannot read the store");
-                    return None;
-                }
-            }
-        }
+        let mut transaction = Arc::clone(&self.store).transaction();
+        transaction.begin(Mode::Read, clock::monotonic() + COMMAND_DEADLINE);
+        let found = wait::read(&mut *transaction, find);
+        found.inspect_err(|error| tracing::warn!(?error, "background work cannot read")).ok()
     }
 
     /// Has the writer do these and waits; `None` if it could not.

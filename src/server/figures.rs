@@ -1,5 +1,7 @@
 //! The process as the metrics endpoint sees it.
 
+use std::sync::atomic::Ordering;
+
 use crate::command::Server;
 use crate::command::stats::{ERROR_KINDS, registry};
 use crate::metrics::{Figure, Metrics, Source};
@@ -31,6 +33,15 @@ impl Source for Server {
             Figure::new("ringstone_keyspace_misses_total", totals.misses),
             Figure::new("ringstone_expired_keys_total", totals.expired),
         ];
+        let groups = &self.stats.groups;
+        for (name, count) in [
+            ("ringstone_group_conflicts_total", &groups.conflicts),
+            ("ringstone_group_retries_total", &groups.retries),
+            ("ringstone_commits_unknown_total", &groups.unknown),
+            ("ringstone_group_timeouts_total", &groups.timeouts),
+        ] {
+            figures.push(Figure::new(name, count.load(Ordering::Relaxed)));
+        }
         for (spec, total) in registry().specs().iter().zip(&totals.commands) {
             if total.calls > 0 {
                 let label = ("command", spec.name);

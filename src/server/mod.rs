@@ -111,21 +111,25 @@ impl Running {
         self.stop_accepting.stop();
         let _ = self.accepting.join();
         self.inboxes.iter().for_each(|inbox| inbox.stop());
-        while !self.workers.are_finished() && clock::monotonic() < deadline {
+        while !self.workers.are_drained() && clock::monotonic() < deadline {
             std::thread::sleep(STOP_CHECK);
         }
-        if !self.workers.are_finished() {
+        if !self.workers.are_drained() {
             tracing::warn!("connections are still open at the shutdown deadline; closing them");
         }
         let grace = self.server.config.shutdown_timeout.max(CLOSE_GRACE_MIN);
         let (done, closed) = channel();
         let (server, writer) = (self.server, self.writer);
         let (background, writer_thread) = (self.background, self.writer_thread);
+        let workers = self.workers.are_drained().then_some(self.workers);
         let closing = std::thread::Builder::new().name("closing".to_owned()).spawn(move || {
             background.stop();
             writer.close();
             if let Some(thread) = writer_thread {
                 let _ = thread.join();
+            }
+            if let Some(workers) = workers {
+                workers.join();
             }
             // Nobody listens any more if it took too long.
             let _ = done.send(server.store.close());

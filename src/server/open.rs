@@ -46,6 +46,9 @@ fn fault_plan(text: &str) -> Result<FaultPlan, String> {
         match name {
             "seed" => plan.seed = u64::from(value),
             "pending" => plan.pending_1_in = value,
+            "delay" => plan.delay_1_in = value,
+            "retry" => plan.retry_1_in = value,
+            "timeout" => plan.timeout_1_in = value,
             "conflict" => plan.conflict_1_in = value,
             "unknown-applied" => plan.unknown_applied_1_in = value,
             "unknown-lost" => plan.unknown_not_applied_1_in = value,

@@ -4,9 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::fault::Random;
-use super::{CommitError, Mutations, ReadError, Scan, Snapshot, Store};
+use super::{CommitError, Mode, Mutations, ReadError, Scan, Snapshot, Store, Transaction, wait};
+use crate::clock;
 
 /// Content of a store.
 pub type Records = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -16,7 +19,6 @@ pub type Records = BTreeMap<Vec<u8>, Vec<u8>>;
 pub struct Suite {
     random: Random,
     model: Records,
-    sequence: u64,
     /// Tells the outcome of a commit that came back unknown.
     marker: u64,
 }
@@ -26,12 +28,11 @@ const MARKER_KEY: &[u8] = b"\xffmarker";
 impl Suite {
     /// The suite for one seed, with an empty model.
     pub fn new(seed: u64) -> Self {
-        Self { random: Random::new(seed), model: Records::new(), sequence: 0, marker: 0 }
+        Self { random: Random::new(seed), model: Records::new(), marker: 0 }
     }
 
     /// Does `steps` random things to `store` and compares each answer with the model's.
-    pub fn run(&mut self, store: &dyn Store, steps: usize) {
-        assert_eq!(store.sequence(), self.sequence);
+    pub fn run<S: Store + ?Sized>(&mut self, store: &Arc<S>, steps: usize) {
         self.compare_all(store);
         for _ in 0..steps {
             match self.random.next() % 4 {
@@ -71,7 +72,7 @@ impl Suite {
         (0..len).map(|at| byte.wrapping_add(at as u8)).collect()
     }
 
-    fn commit(&mut self, store: &dyn Store) {
+    fn commit<S: Store + ?Sized>(&mut self, store: &Arc<S>) {
         let mut mutations = Mutations::default();
         let mut after = self.model.clone();
         for _ in 0..self.below(12) {
@@ -88,32 +89,30 @@ impl Suite {
         self.marker += 1;
         mutations.set(MARKER_KEY, &[&self.marker.to_be_bytes()]);
         after.insert(MARKER_KEY.to_vec(), self.marker.to_be_bytes().to_vec());
-        let sequence = store.sequence() + 1 + self.random.next() % 3;
-        let applied = match store.commit(sequence, &mutations) {
-            Ok(()) => {
-                assert_eq!(store.sequence(), sequence);
-                true
-            }
-            Err(CommitError::Conflict | CommitError::Refused(_)) => false,
+        let mut transaction = begin(store, Mode::Write);
+        let sequence = store.next_sequence();
+        let committed = wait::wait(|cx| transaction.poll_commit(cx, sequence, &mutations));
+        let applied = match committed {
+            Ok(()) => true,
+            Err(CommitError::Conflict | CommitError::Retry | CommitError::Refused(_)) => false,
             Err(CommitError::Unknown(_)) => {
-                assert!(store.outcome_can_be_unknown());
                 get(store, MARKER_KEY) == Some(self.marker.to_be_bytes().to_vec())
             }
+            Err(error) => panic!("{error:?}"),
         };
         if applied {
             self.model = after;
         }
-        self.sequence = store.sequence();
     }
 
-    fn read_some(&mut self, store: &dyn Store) {
+    fn read_some<S: Store + ?Sized>(&mut self, store: &Arc<S>) {
         for _ in 0..8 {
             let key = self.key();
             assert_eq!(get(store, &key), self.model.get(&key).cloned(), "key {key:?}");
         }
     }
 
-    fn scan_some(&mut self, store: &dyn Store) {
+    fn scan_some<S: Store + ?Sized>(&mut self, store: &Arc<S>) {
         let (begin, end) = (self.key(), self.key());
         let limit = if self.random.one_in(2) { usize::MAX } else { self.below(20) };
         let (reverse, stop_after) = (self.random.one_in(2), self.below(30));
@@ -128,7 +127,7 @@ impl Suite {
         assert_eq!(found, expected, "{scan:?}");
     }
 
-    fn compare_all(&self, store: &dyn Store) {
+    fn compare_all<S: Store + ?Sized>(&self, store: &Arc<S>) {
         assert_eq!(all(store), self.model);
         for (key, value) in &self.model {
             assert_eq!(get(store, key).as_ref(), Some(value), "key {key:?}");
@@ -137,17 +136,21 @@ impl Suite {
 }
 
 /// All records of a store.
-pub fn all(store: &dyn Store) -> Records {
+pub fn all<S: Store + ?Sized>(store: &Arc<S>) -> Records {
     let scan = Scan { begin: b"", end: &[0xff; 32], limit: usize::MAX, reverse: false };
     collect(store, scan, usize::MAX).into_iter().collect()
 }
 
 /// The value of `key`.
-pub fn get(store: &dyn Store, key: &[u8]) -> Option<Vec<u8>> {
+pub fn get<S: Store + ?Sized>(store: &Arc<S>, key: &[u8]) -> Option<Vec<u8>> {
     answered(store, |snapshot| Ok(snapshot.get(key)?.map(|value| value.into_owned())))
 }
 
-fn collect(store: &dyn Store, scan: Scan<'_>, stop_after: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+fn collect<S: Store + ?Sized>(
+    store: &Arc<S>,
+    scan: Scan<'_>,
+    stop_after: usize,
+) -> Vec<(Vec<u8>, Vec<u8>)> {
     answered(store, |snapshot| {
         let mut found = Vec::new();
         snapshot.scan(scan, &mut |key, value| {
@@ -161,25 +164,20 @@ fn collect(store: &dyn Store, scan: Scan<'_>, stop_after: usize) -> Vec<(Vec<u8>
     })
 }
 
-/// Reads, and fetches and reads again while the answer is pending.
-fn answered<T>(store: &dyn Store, read: impl Fn(&dyn Snapshot) -> Result<T, ReadError>) -> T {
-    loop {
-        let mut answer = None;
-        store.read(&mut |snapshot| {
-            assert!(answer.is_none(), "called more than once");
-            answer = Some(read(snapshot));
-        });
-        match answer.expect("called once") {
-            Ok(answer) => return answer,
-            Err(ReadError::Pending) => store.fetch(),
-            Err(error) => panic!("{error:?}"),
-        }
-    }
+fn begin<S: Store + ?Sized>(store: &Arc<S>, mode: Mode) -> Box<dyn Transaction> {
+    let mut transaction = Arc::clone(store).transaction();
+    transaction.begin(mode, clock::monotonic() + Duration::from_secs(60));
+    transaction
+}
+
+fn answered<S: Store + ?Sized, T>(
+    store: &Arc<S>,
+    mut read: impl FnMut(&dyn Snapshot) -> Result<T, ReadError>,
+) -> T {
+    wait::read(&mut *begin(store, Mode::Read), &mut read).expect("it can be read")
 }
 
 mod stores {
-    use std::sync::Arc;
-
     use super::*;
     use crate::store::fault::{FaultPlan, FaultStore};
     use crate::store::memory::MemoryStore;
@@ -187,12 +185,13 @@ mod stores {
     #[test]
     fn memory() {
         for seed in 0..8 {
-            let store = MemoryStore::new();
+            let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
             let mut suite = Suite::new(seed);
             suite.run(&store, 400);
             suite.run(&store, 100);
             store.close().unwrap();
-            let refused = store.commit(u64::MAX, &Mutations::default());
+            let mut closed = begin(&store, Mode::Write);
+            let refused = wait::wait(|cx| closed.poll_commit(cx, u64::MAX, &Mutations::default()));
             assert!(matches!(refused, Err(CommitError::Refused(_))));
         }
     }
@@ -203,22 +202,35 @@ mod stores {
             let plan = FaultPlan {
                 seed,
                 pending_1_in: seed as u32 % 3,
+                delay_1_in: 2,
+                retry_1_in: 9,
+                timeout_1_in: 0,
                 conflict_1_in: 5,
                 unknown_applied_1_in: 6,
                 unknown_not_applied_1_in: 7,
                 refused_1_in: 8,
             };
-            let store = FaultStore::new(Arc::new(MemoryStore::new()), plan);
-            assert_eq!(store.answers_at_once(), plan.pending_1_in == 0);
+            let store: Arc<dyn Store> =
+                Arc::new(FaultStore::new(Arc::new(MemoryStore::new()), plan));
             Suite::new(seed).run(&store, 500);
         }
     }
 
-    impl FaultStore {
-        fn answers_at_once(&self) -> bool {
-            let mut answers = false;
-            self.read(&mut |snapshot| answers = snapshot.answers_at_once());
-            answers
-        }
+    /// Reads `reads`, has somebody else write `writes`, and commits.
+    fn overtaken(reads: &[u8], writes: &[u8]) -> Result<(), CommitError> {
+        let store: Arc<dyn Store> =
+            Arc::new(FaultStore::new(Arc::new(MemoryStore::new()), FaultPlan::default()));
+        let (mut slow, mut quick) = (begin(&store, Mode::Write), begin(&store, Mode::Write));
+        slow.read(&mut |snapshot| assert_eq!(snapshot.get(reads), Ok(None)));
+        let mut mutations = Mutations::default();
+        mutations.set(writes, &[b"1"]);
+        wait::wait(|cx| quick.poll_commit(cx, store.next_sequence(), &mutations)).unwrap();
+        wait::wait(|cx| slow.poll_commit(cx, store.next_sequence(), &mutations))
+    }
+
+    #[test]
+    fn transactions_over_a_local_store_conflict_as_they_must() {
+        assert_eq!(overtaken(b"a", b"a"), Err(CommitError::Conflict));
+        assert_eq!(overtaken(b"a", b"b"), Ok(()));
     }
 }

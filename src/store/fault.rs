@@ -1,25 +1,38 @@
 //! A store that misbehaves on purpose, as far as the contract allows: for tests of everything
 //! above.
 //!
-//! It wraps any store and injects reads that have to be fetched first, conflicts, commits whose
-//! outcome is unknown, and refusals. What it injects follows from its seed and the order of the
-//! calls alone.
+//! It wraps any store and makes it look like one across a network: reads have to be fetched first,
+//! answers take a while, transactions conflict, end unknown, time out, or are refused. What it
+//! injects follows from its seed and the order of the calls alone. A local store underneath has but
+//! one writer, so the transactions over it check for conflicts themselves.
 
-use std::collections::HashSet;
+use std::cell::RefCell;
+use std::collections::{HashSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use super::{CommitError, Mutations, ReadError, Scan, Snapshot, Store, Value, Visitor};
+use super::{
+    CommitError, Local, Mode, Mutations, ReadError, Scan, Snapshot, Store, Transaction, Value,
+    Visitor,
+};
 
 /// What to inject, and how often: each field is `n` for one call in `n` on average, 0 for never.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FaultPlan {
     /// Start of the pseudo-random sequence.
     pub seed: u64,
-    /// Reads answered [`ReadError::Pending`] until [`Store::fetch`].
+    /// Reads answered [`ReadError::Pending`] until [`Transaction::poll_fetch`].
     pub pending_1_in: u32,
+    /// Calls of `poll` functions that are not ready at first.
+    pub delay_1_in: u32,
+    /// Fetches and commits that fail with `Retry`, as when a transaction has become too old.
+    pub retry_1_in: u32,
+    /// Fetches and commits that fail with `TimedOut`; such a commit is not executed.
+    pub timeout_1_in: u32,
     /// Commits that fail with [`CommitError::Conflict`].
     pub conflict_1_in: u32,
     /// Commits that succeed and say [`CommitError::Unknown`].
@@ -30,6 +43,9 @@ pub struct FaultPlan {
     pub refused_1_in: u32,
 }
 
+/// Commits remembered for finding conflicts; a transaction that began before all of them is too old.
+const COMMITS_REMEMBERED: usize = 256;
+
 /// See the module.
 pub struct FaultStore {
     inner: Arc<dyn Store>,
@@ -39,31 +55,49 @@ pub struct FaultStore {
 
 struct State {
     random: Random,
-    /// Reads that were answered "pending" and not fetched yet.
-    asked: HashSet<Vec<u8>>,
-    /// Reads that will be answered until the next commit.
-    fetched: HashSet<Vec<u8>>,
+    /// Commits so far.
+    version: u64,
+    /// What the last of them wrote.
+    commits: VecDeque<HashSet<Vec<u8>>>,
 }
 
 impl FaultStore {
     /// `inner`, with the faults of `plan`.
     pub fn new(inner: Arc<dyn Store>, plan: FaultPlan) -> Self {
         let random = Random::new(plan.seed);
-        let (asked, fetched) = Default::default();
-        Self { inner, plan, state: Mutex::new(State { random, asked, fetched }) }
+        let state = State { random, version: 0, commits: VecDeque::new() };
+        Self { inner, plan, state: Mutex::new(state) }
     }
 
-    /// Whether this read has to be fetched first.
-    fn pends(&self, read: &[u8]) -> bool {
+    fn roll(&self, one_in: u32) -> bool {
+        one_in > 0 && self.state.lock().random.one_in(one_in)
+    }
+
+    /// Commits to a local store what was decided after `reads` at `version`.
+    fn commit_local(
+        &self,
+        local: &dyn Local,
+        version: u64,
+        reads: &Reads,
+        mutations: &Mutations,
+    ) -> Result<(), CommitError> {
         let mut state = self.state.lock();
-        if state.fetched.contains(read) {
-            return false;
+        let since = (state.version - version) as usize;
+        if since > state.commits.len() {
+            return Err(CommitError::Retry);
         }
-        let pends = state.asked.contains(read) || state.random.one_in(self.plan.pending_1_in);
-        if pends {
-            state.asked.insert(read.to_vec());
+        if state.commits.iter().rev().take(since).any(|written| reads.meet(written)) {
+            return Err(CommitError::Conflict);
         }
-        pends
+        // Not the group's own: groups may overtake each other, and this store numbers its commits.
+        local.commit(self.inner.next_sequence(), mutations)?;
+        state.version += 1;
+        if state.commits.len() == COMMITS_REMEMBERED {
+            state.commits.pop_front();
+        }
+        let keys = mutations.iter().map(|mutation| mutation.change().0.to_vec());
+        state.commits.push_back(keys.collect());
+        Ok(())
     }
 }
 
@@ -72,61 +106,23 @@ impl Store for FaultStore {
         "fault"
     }
 
-    fn read(&self, f: &mut dyn FnMut(&dyn Snapshot)) {
-        self.inner.read(&mut |inner| f(&FaultSnapshot { inner, store: self }));
+    fn transaction(self: Arc<Self>) -> Box<dyn Transaction> {
+        let inner = Arc::clone(&self.inner).transaction();
+        Box::new(FaultTransaction {
+            inner,
+            reads: Reads::default(),
+            asked: HashSet::new(),
+            fetched: HashSet::new(),
+            version: 0,
+            ready: false,
+            outcome: None,
+            retries: false,
+            store: self,
+        })
     }
 
-    fn fetch(&self) {
-        self.inner.fetch();
-        let mut state = self.state.lock();
-        let asked = std::mem::take(&mut state.asked);
-        state.fetched.extend(asked);
-    }
-
-    fn commit(&self, sequence: u64, mutations: &Mutations) -> Result<(), CommitError> {
-        let plan = &self.plan;
-        let (refused, conflict, lost, applied) = {
-            let mut state = self.state.lock();
-            state.fetched.clear();
-            let mut roll = |one_in| state.random.one_in(one_in);
-            (
-                roll(plan.refused_1_in),
-                roll(plan.conflict_1_in),
-                roll(plan.unknown_not_applied_1_in),
-                roll(plan.unknown_applied_1_in),
-            )
-        };
-        if refused {
-            return Err(CommitError::Refused("refused by the test".into()));
-        }
-        if conflict {
-            return Err(CommitError::Conflict);
-        }
-        if lost {
-            return Err(CommitError::Unknown("lost by the test".into()));
-        }
-        self.inner.commit(sequence, mutations)?;
-        if applied {
-            return Err(CommitError::Unknown("made unknown by the test".into()));
-        }
-        Ok(())
-    }
-
-    fn may_block(&self) -> bool {
-        self.inner.may_block()
-    }
-
-    fn outcome_can_be_unknown(&self) -> bool {
-        let planned = self.plan.unknown_applied_1_in + self.plan.unknown_not_applied_1_in > 0;
-        planned || self.inner.outcome_can_be_unknown()
-    }
-
-    fn executes_once(&self) -> bool {
-        false
-    }
-
-    fn sequence(&self) -> u64 {
-        self.inner.sequence()
+    fn next_sequence(&self) -> u64 {
+        self.inner.next_sequence()
     }
 
     fn figures(&self) -> Vec<(&'static str, u64)> {
@@ -142,23 +138,206 @@ impl Store for FaultStore {
     }
 }
 
+/// What a transaction has read, as far as it decides on conflicts.
+#[derive(Default)]
+struct Reads {
+    keys: HashSet<Vec<u8>>,
+    ranges: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Reads {
+    fn meet(&self, written: &HashSet<Vec<u8>>) -> bool {
+        written.iter().any(|key| {
+            let within = |(begin, end): &(Vec<u8>, Vec<u8>)| key >= begin && key < end;
+            self.keys.contains(key) || self.ranges.iter().any(within)
+        })
+    }
+}
+
+struct FaultTransaction {
+    store: Arc<FaultStore>,
+    inner: Box<dyn Transaction>,
+    /// Of the last [`Transaction::read`].
+    reads: Reads,
+    /// Reads that have to be fetched.
+    asked: HashSet<Vec<u8>>,
+    /// Reads that are answered.
+    fetched: HashSet<Vec<u8>>,
+    /// Commits there were before the last [`Transaction::read`].
+    version: u64,
+    /// The present call has been delayed already.
+    ready: bool,
+    /// How the commit under way will end, if it has been decided.
+    outcome: Option<Outcome>,
+    /// Something of the inner transaction is to be retried.
+    retries: bool,
+}
+
+/// What becomes of a commit.
+#[derive(Clone, Copy)]
+enum Outcome {
+    Commit,
+    CommitAndHide,
+    Lose,
+}
+
+impl FaultTransaction {
+    /// Whether the present call has to be made again.
+    fn delays(&mut self, cx: &Context<'_>) -> bool {
+        let ready = std::mem::take(&mut self.ready);
+        if ready || !self.store.roll(self.store.plan.delay_1_in) {
+            return false;
+        }
+        self.ready = true;
+        cx.waker().wake_by_ref();
+        true
+    }
+
+    fn decide(&self) -> Result<Outcome, CommitError> {
+        let FaultStore { plan, .. } = &*self.store;
+        if self.store.roll(plan.refused_1_in) {
+            return Err(CommitError::Refused("refused by the test".into()));
+        }
+        if self.store.roll(plan.retry_1_in) {
+            return Err(CommitError::Retry);
+        }
+        if self.store.roll(plan.timeout_1_in) {
+            return Err(CommitError::TimedOut);
+        }
+        if self.store.roll(plan.conflict_1_in) {
+            return Err(CommitError::Conflict);
+        }
+        Ok(match () {
+            () if self.store.roll(plan.unknown_not_applied_1_in) => Outcome::Lose,
+            () if self.store.roll(plan.unknown_applied_1_in) => Outcome::CommitAndHide,
+            () => Outcome::Commit,
+        })
+    }
+}
+
+impl Transaction for FaultTransaction {
+    fn begin(&mut self, mode: Mode, deadline: Instant) {
+        self.inner.begin(mode, deadline);
+        self.reads = Reads::default();
+        self.fetched.clear();
+        (self.ready, self.outcome, self.retries) = (false, None, false);
+    }
+
+    fn read(&mut self, f: &mut dyn FnMut(&dyn Snapshot)) {
+        self.version = self.store.state.lock().version;
+        let asked = RefCell::default();
+        let reads = RefCell::default();
+        let (store, fetched) = (&*self.store, &self.fetched);
+        self.inner.read(&mut |inner| {
+            f(&FaultSnapshot { inner, store, fetched, asked: &asked, reads: &reads });
+        });
+        self.asked = asked.into_inner();
+        self.reads = reads.into_inner();
+    }
+
+    fn poll_fetch(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReadError>> {
+        if self.delays(cx) {
+            return Poll::Pending;
+        }
+        let fetched = std::task::ready!(self.inner.poll_fetch(cx));
+        self.retries = fetched == Err(ReadError::Retry);
+        self.fetched.extend(std::mem::take(&mut self.asked));
+        if fetched.is_ok() && self.store.roll(self.store.plan.retry_1_in) {
+            return Poll::Ready(Err(ReadError::Retry));
+        }
+        if fetched.is_ok() && self.store.roll(self.store.plan.timeout_1_in) {
+            return Poll::Ready(Err(ReadError::TimedOut));
+        }
+        Poll::Ready(fetched)
+    }
+
+    fn poll_commit(
+        &mut self,
+        cx: &mut Context<'_>,
+        sequence: u64,
+        mutations: &Mutations,
+    ) -> Poll<Result<(), CommitError>> {
+        if self.delays(cx) {
+            return Poll::Pending;
+        }
+        let outcome = match self.outcome {
+            Some(outcome) => outcome,
+            None => match self.decide() {
+                Ok(outcome) => outcome,
+                Err(error) => return Poll::Ready(Err(error)),
+            },
+        };
+        self.outcome = Some(outcome);
+        let hidden = || Poll::Ready(Err(CommitError::Unknown("hidden by the test".into())));
+        if matches!(outcome, Outcome::Lose) {
+            return hidden();
+        }
+        let committed = match self.store.inner.local() {
+            Some(local) => self.store.commit_local(local, self.version, &self.reads, mutations),
+            None => {
+                let committed = std::task::ready!(self.inner.poll_commit(cx, sequence, mutations));
+                let again = [Err(CommitError::Conflict), Err(CommitError::Retry)];
+                self.retries = again.contains(&committed);
+                committed
+            }
+        };
+        match committed {
+            Ok(()) if matches!(outcome, Outcome::CommitAndHide) => hidden(),
+            committed => Poll::Ready(committed),
+        }
+    }
+
+    fn poll_retry(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.delays(cx) {
+            return Poll::Pending;
+        }
+        if self.retries {
+            std::task::ready!(self.inner.poll_retry(cx));
+        }
+        self.fetched.clear();
+        (self.ready, self.outcome, self.retries) = (false, None, false);
+        Poll::Ready(())
+    }
+}
+
 struct FaultSnapshot<'a> {
     inner: &'a dyn Snapshot,
     store: &'a FaultStore,
+    fetched: &'a HashSet<Vec<u8>>,
+    /// Reads that have to be fetched first.
+    asked: &'a RefCell<HashSet<Vec<u8>>>,
+    reads: &'a RefCell<Reads>,
+}
+
+impl FaultSnapshot<'_> {
+    /// Whether this read has to be fetched first.
+    fn pends(&self, read: &[u8]) -> bool {
+        if self.fetched.contains(read) {
+            return false;
+        }
+        let mut asked = self.asked.borrow_mut();
+        let pends = asked.contains(read) || self.store.roll(self.store.plan.pending_1_in);
+        if pends {
+            asked.insert(read.to_vec());
+        }
+        pends
+    }
 }
 
 impl Snapshot for FaultSnapshot<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Value<'_>>, ReadError> {
-        if self.store.pends(&[b"g", key].concat()) {
+        if self.pends(&[b"g", key].concat()) {
             return Err(ReadError::Pending);
         }
+        self.reads.borrow_mut().keys.insert(key.to_vec());
         self.inner.get(key)
     }
 
     fn scan(&self, scan: Scan<'_>, visit: &mut Visitor<'_>) -> Result<(), ReadError> {
         let Scan { begin, end, limit, reverse } = scan;
         let shape = format!("s{begin:?} {end:?} {limit} {reverse}");
-        if !self.store.pends(shape.as_bytes()) {
+        self.reads.borrow_mut().ranges.push((begin.to_vec(), end.to_vec()));
+        if !self.pends(shape.as_bytes()) {
             return self.inner.scan(scan, visit);
         }
         // The contract allows an error after some records; one is enough to find who forgot that.

@@ -4,17 +4,22 @@
 //! are applied whole under the write lock. Nothing survives the process.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
+use super::direct::Direct;
 use super::memtable::Memtable;
-use super::{CommitError, Mutation, Mutations, ReadError, Scan, Snapshot, Store, Value, Visitor};
+use super::{
+    CommitError, Local, Mutation, Mutations, ReadError, Scan, Snapshot, Store, Transaction, Value,
+    Visitor,
+};
 
 /// See the module.
 pub struct MemoryStore {
     table: RwLock<Memtable>,
-    sequence: AtomicU64,
+    issued: AtomicU64,
     closed: AtomicBool,
 }
 
@@ -23,7 +28,7 @@ impl MemoryStore {
     pub fn new() -> Self {
         Self {
             table: RwLock::new(Memtable::without_tombstones()),
-            sequence: AtomicU64::new(0),
+            issued: AtomicU64::new(0),
             closed: AtomicBool::new(false),
         }
     }
@@ -40,26 +45,16 @@ impl Store for MemoryStore {
         "memory"
     }
 
-    fn read(&self, f: &mut dyn FnMut(&dyn Snapshot)) {
-        f(&MemorySnapshot(&self.table.read()));
+    fn local(&self) -> Option<&dyn Local> {
+        Some(self)
     }
 
-    fn commit(&self, sequence: u64, mutations: &Mutations) -> Result<(), CommitError> {
-        if self.closed.load(Ordering::Relaxed) {
-            return Err(CommitError::Refused("the store is closed".into()));
-        }
-        let mut table = self.table.write();
-        table.put_all(mutations.iter().map(Mutation::change));
-        self.sequence.store(sequence, Ordering::Release);
-        Ok(())
+    fn transaction(self: Arc<Self>) -> Box<dyn Transaction> {
+        Box::new(Direct(self))
     }
 
-    fn may_block(&self) -> bool {
-        false
-    }
-
-    fn sequence(&self) -> u64 {
-        self.sequence.load(Ordering::Acquire)
+    fn next_sequence(&self) -> u64 {
+        self.issued.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     fn figures(&self) -> Vec<(&'static str, u64)> {
@@ -71,6 +66,24 @@ impl Store for MemoryStore {
     fn close(&self) -> Result<(), String> {
         self.closed.store(true, Ordering::Relaxed);
         Ok(())
+    }
+}
+
+impl Local for MemoryStore {
+    fn read(&self, f: &mut dyn FnMut(&dyn Snapshot)) {
+        f(&MemorySnapshot(&self.table.read()));
+    }
+
+    fn commit(&self, _: u64, mutations: &Mutations) -> Result<(), CommitError> {
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(CommitError::Refused("the store is closed".into()));
+        }
+        self.table.write().put_all(mutations.iter().map(Mutation::change));
+        Ok(())
+    }
+
+    fn may_block(&self) -> bool {
+        false
     }
 }
 

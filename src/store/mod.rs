@@ -7,14 +7,19 @@
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
 
 #[cfg(test)]
 mod conformance;
+mod direct;
 pub mod embedded;
 pub mod fault;
 pub mod memory;
 mod memtable;
 mod mutations;
+pub mod wait;
 
 pub use mutations::{Mutation, Mutations};
 
@@ -27,9 +32,14 @@ pub type Visitor<'v> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'v;
 /// Why a read has no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReadError {
-    /// The store has to fetch the record first. Call [`Store::fetch`], take a new snapshot and read
-    /// again. Stores that answer at once never say this.
+    /// The store has to fetch the record first: call [`Transaction::poll_fetch`], and read again
+    /// once it is ready. Local stores never say this.
     Pending,
+    /// The transaction cannot go on, a new one can: it is too old, the store is being throttled, or
+    /// what it assumed was wrong. Call [`Transaction::poll_retry`] and execute again.
+    Retry,
+    /// The transaction's deadline has passed.
+    TimedOut,
     /// The read failed; the text says what happened and is fit for a client.
     Failed(String),
 }
@@ -39,9 +49,16 @@ pub enum ReadError {
 pub enum CommitError {
     /// Another transaction changed what this one read. Nothing was written; execute again.
     Conflict,
-    /// It is not known whether the mutations were written. They must not be committed again before
-    /// the commit marker has been read (DESIGN: exactly once).
+    /// Nothing was written, for a reason that passes: execute again.
+    Retry,
+    /// It is not known whether the mutations were written, but from now on that does not change any
+    /// more. They must not be committed again before the commit marker has been read (DESIGN:
+    /// exactly once).
     Unknown(String),
+    /// The transaction's deadline has passed. The mutations may have been written, or still be.
+    TimedOut,
+    /// Nothing was written: this is more than one transaction can hold.
+    TooLarge,
     /// Nothing was written and trying again at once will not help (disk full, store closed or
     /// failed). The text is the cause alone, such as `No space left on device`.
     Refused(String),
@@ -65,6 +82,13 @@ pub trait Snapshot {
     /// The value of `key`, or `None` when there is no such record.
     fn get(&self, key: &[u8]) -> Result<Option<Value<'_>>, ReadError>;
 
+    /// As [`Snapshot::get`], for a record that hardly ever changes. The store may answer with what
+    /// the record was a moment ago, provided that it has made sure of it before the transaction is
+    /// committed, or before [`Transaction::poll_fetch`] is ready for one that only reads.
+    fn get_assumed(&self, key: &[u8]) -> Result<Option<Value<'_>>, ReadError> {
+        self.get(key)
+    }
+
     /// Visits the records of `scan` in key order. An error may come after some records were
     /// visited.
     fn scan(&self, scan: Scan<'_>, visit: &mut Visitor<'_>) -> Result<(), ReadError>;
@@ -76,58 +100,33 @@ pub trait Snapshot {
 
 /// An ordered, transactional map from bytes to bytes.
 ///
-/// One thread at a time commits (the writer role); any number read. Commits become visible to
-/// snapshots in the order they were called, each as a whole, and never before they are as durable
-/// as the store was configured to make them.
+/// Commits become visible to snapshots each as a whole, and never before they are as durable as the
+/// store was configured to make them.
 pub trait Store: Send + Sync {
     /// Short name for logs and `INFO`: `memory`, `embedded`, ...
     fn name(&self) -> &'static str;
 
-    /// Calls `f` exactly once with a snapshot taken after this call began. `f` must be short and
-    /// must not call the store, except for what people ask about it ([`Store::figures`],
-    /// [`Store::write_failure`]): a store may hold a lock that delays commits while it runs.
-    fn read(&self, f: &mut dyn FnMut(&dyn Snapshot));
-
-    /// Returns once reads that were answered [`ReadError::Pending`] can be answered.
-    fn fetch(&self) {}
-
-    /// Makes `mutations` durable (to the configured degree), then visible, as one atomic step.
-    /// `sequence` numbers commits: it is greater than [`Store::sequence`] was before the call.
-    fn commit(&self, sequence: u64, mutations: &Mutations) -> Result<(), CommitError>;
-
-    /// Whether [`Store::commit`] ever waits for a disk or a network, so that the writer needs a thread.
-    fn may_block(&self) -> bool;
-
-    /// Whether the next [`Store::commit`] is likely to block for longer than handing it to the writer's
-    /// thread takes, judged by the last ones.
-    fn commit_blocks(&self) -> bool {
-        self.may_block()
+    /// The store as one that lives in this process, if it does: then nobody else writes to it, and
+    /// reads are answered at once.
+    fn local(&self) -> Option<&dyn Local> {
+        None
     }
 
-    /// Whether [`CommitError::Unknown`] can happen in a store that goes on, so that commits need a
-    /// commit marker. A store that says `false` may still answer so once, as it fails for good;
-    /// then the outcome shows when the store is opened again.
-    fn outcome_can_be_unknown(&self) -> bool {
-        false
-    }
+    /// A transaction, to be used for one group after another.
+    fn transaction(self: Arc<Self>) -> Box<dyn Transaction>;
 
-    /// Whether a group, once executed, never has to be executed again: reads are never pending and
-    /// commits neither conflict nor end unknown.
-    fn executes_once(&self) -> bool {
-        true
-    }
-
-    /// The sequence of the newest commit, also of those before a restart.
-    fn sequence(&self) -> u64;
+    /// A number that no other execution of a group ever had or will have, in any process that uses
+    /// this store: it tells modifications and incarnations apart. Less than 2^48.
+    fn next_sequence(&self) -> u64;
 
     /// Named figures for `INFO` and metrics, such as bytes of log or number of checkpoints. May be
-    /// called inside [`Store::read`].
+    /// called inside [`Local::read`].
     fn figures(&self) -> Vec<(&'static str, u64)> {
         Vec::new()
     }
 
     /// `Some(cause)` while the store refuses writes (disk full, failed sync), `None` when healthy.
-    /// For people to see; whether a commit succeeds only [`Store::commit`] tells.
+    /// For people to see; whether a commit succeeds only committing tells.
     fn write_failure(&self) -> Option<String> {
         None
     }
@@ -135,4 +134,71 @@ pub trait Store: Send + Sync {
     /// Makes everything committed durable and ends background work. Later commits are refused;
     /// reads still work. What keeps other processes out is released when the store is dropped.
     fn close(&self) -> Result<(), String>;
+}
+
+/// A store that lives in this process.
+///
+/// One thread at a time commits (the writer role); any number read. Commits become visible in the
+/// order they were called.
+pub trait Local: Send + Sync {
+    /// Calls `f` exactly once with a snapshot taken after this call began. `f` must be short and
+    /// must not call the store, except for what people ask about it ([`Store::figures`],
+    /// [`Store::write_failure`]): a store may hold a lock that delays commits while it runs.
+    fn read(&self, f: &mut dyn FnMut(&dyn Snapshot));
+
+    /// Makes `mutations` durable (to the configured degree), then visible, as one atomic step, or
+    /// says why not; [`CommitError::Conflict`] and [`CommitError::Retry`] do not happen. A store
+    /// that fails for good may say [`CommitError::Unknown`]: the outcome then shows when it is
+    /// opened again. `sequence` is greater than that of every commit before.
+    fn commit(&self, sequence: u64, mutations: &Mutations) -> Result<(), CommitError>;
+
+    /// Whether [`Local::commit`] ever waits for a disk, so that the writer needs a thread.
+    fn may_block(&self) -> bool;
+
+    /// Whether the next [`Local::commit`] is likely to block for longer than handing it to the
+    /// writer's thread takes, judged by the last ones.
+    fn commit_blocks(&self) -> bool {
+        self.may_block()
+    }
+}
+
+/// What a transaction is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Reading only: it is never in anybody's way.
+    Read,
+    /// Reading and committing: the commit conflicts if others have changed what was read.
+    Write,
+}
+
+/// Reads at one version, then at most one commit.
+///
+/// The `poll` functions are ready at once, or arrange that the task is woken and are called again
+/// until they are; in between nothing else is called but [`Transaction::begin`], which abandons what
+/// was under way.
+pub trait Transaction: Send {
+    /// Begins anew: what was read is forgotten, and the version that the next reads see is obtained
+    /// after this call. Nothing takes longer than until `deadline` (monotonic).
+    fn begin(&mut self, mode: Mode, deadline: Instant);
+
+    /// Calls `f` exactly once with the snapshot; as for [`Local::read`], `f` must be short. Reads are
+    /// [`ReadError::Pending`] until they have been fetched.
+    fn read(&mut self, f: &mut dyn FnMut(&dyn Snapshot));
+
+    /// Fetches all that was answered [`ReadError::Pending`], together, and makes sure of what was
+    /// assumed. Ready when all of it can be answered; [`ReadError::Retry`] when an assumption was
+    /// wrong or the transaction cannot go on. Never [`ReadError::Pending`].
+    fn poll_fetch(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReadError>>;
+
+    /// Commits `mutations` as one atomic step. The arguments must be the same until it is ready.
+    fn poll_commit(
+        &mut self,
+        cx: &mut Context<'_>,
+        sequence: u64,
+        mutations: &Mutations,
+    ) -> Poll<Result<(), CommitError>>;
+
+    /// After an error that says to execute again: ready when another attempt makes sense, with a
+    /// transaction that has begun anew in the same mode and with the same deadline.
+    fn poll_retry(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 }

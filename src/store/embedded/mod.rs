@@ -34,8 +34,9 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
+use super::direct::Direct;
 use super::memtable::Memtable;
-use super::{CommitError, Mutation, Mutations, Snapshot, Store};
+use super::{CommitError, Local, Mutation, Mutations, Snapshot, Store, Transaction};
 use crate::clock;
 use crate::limits::{INLINE_COMMIT_US_MAX, LOG_BYTES_MAX, LOG_SEGMENT_BYTES, MEMTABLE_BYTES_MAX};
 use cache::RecordCache;
@@ -165,6 +166,8 @@ pub struct EmbeddedStore {
     core: Arc<Core>,
     writer: Mutex<Writer>,
     threads: Mutex<Threads>,
+    /// The last number given out by [`Store::next_sequence`].
+    issued: AtomicU64,
     /// How long a commit usually takes, in microseconds.
     commit_us: AtomicU64,
     durability: Durability,
@@ -305,6 +308,11 @@ impl EmbeddedStore {
         }
     }
 
+    /// The sequence of the newest commit, also of those before a restart.
+    fn sequence(&self) -> u64 {
+        self.core.sequence.load(Ordering::Acquire)
+    }
+
     fn write(&self, sequence: u64, mutations: &Mutations) -> Result<(), CommitError> {
         let mut writer = self.writer.lock();
         if writer.closed {
@@ -332,36 +340,16 @@ impl Store for EmbeddedStore {
         "embedded"
     }
 
-    fn read(&self, f: &mut dyn FnMut(&dyn Snapshot)) {
-        let tables = self.core.tables.read();
-        f(&EmbeddedSnapshot::new(&self.core, &tables));
+    fn local(&self) -> Option<&dyn Local> {
+        Some(self)
     }
 
-    fn commit(&self, sequence: u64, mutations: &Mutations) -> Result<(), CommitError> {
-        let started = clock::monotonic();
-        let outcome = self.write(sequence, mutations);
-        self.core.health.refusing.store(outcome.is_err(), Ordering::Relaxed);
-        let took = clock::monotonic().saturating_duration_since(started).as_micros() as u64;
-        let usual = self.commit_us.load(Ordering::Relaxed);
-        // One slow commit among quick ones decides nothing; a disk that has become slow is noticed
-        // after a few.
-        let took = took.min(10 * INLINE_COMMIT_US_MAX);
-        self.commit_us.store((usual * 7 + took) / 8, Ordering::Relaxed);
-        outcome
+    fn transaction(self: Arc<Self>) -> Box<dyn Transaction> {
+        Box::new(Direct(self))
     }
 
-    fn may_block(&self) -> bool {
-        // Without a sync a commit is one write into the page cache, less than a hand-over to another
-        // thread. It waits only while the log or the buffer is full, as every writer then must.
-        self.durability == Durability::Sync
-    }
-
-    fn commit_blocks(&self) -> bool {
-        self.may_block() && self.commit_us.load(Ordering::Relaxed) > INLINE_COMMIT_US_MAX
-    }
-
-    fn sequence(&self) -> u64 {
-        self.core.sequence.load(Ordering::Acquire)
+    fn next_sequence(&self) -> u64 {
+        self.issued.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     fn figures(&self) -> Vec<(&'static str, u64)> {
@@ -373,6 +361,7 @@ impl Store for EmbeddedStore {
         };
         let (spares, spare_bytes) = core.pool.ready();
         let mut figures = vec![
+            ("sequence", self.sequence()),
             ("buffer_bytes", (active + frozen) as u64),
             ("log_bytes", core.log_bytes.load(Ordering::Relaxed)),
             ("log_syncs", core.syncer.count.load(Ordering::Relaxed)),
@@ -412,6 +401,36 @@ impl Store for EmbeddedStore {
         }
         self.stop_threads();
         synced
+    }
+}
+
+impl Local for EmbeddedStore {
+    fn read(&self, f: &mut dyn FnMut(&dyn Snapshot)) {
+        let tables = self.core.tables.read();
+        f(&EmbeddedSnapshot::new(&self.core, &tables));
+    }
+
+    fn commit(&self, sequence: u64, mutations: &Mutations) -> Result<(), CommitError> {
+        let started = clock::monotonic();
+        let outcome = self.write(sequence, mutations);
+        self.core.health.refusing.store(outcome.is_err(), Ordering::Relaxed);
+        let took = clock::monotonic().saturating_duration_since(started).as_micros() as u64;
+        let usual = self.commit_us.load(Ordering::Relaxed);
+        // One slow commit among quick ones decides nothing; a disk that has become slow is noticed
+        // after a few.
+        let took = took.min(10 * INLINE_COMMIT_US_MAX);
+        self.commit_us.store((usual * 7 + took) / 8, Ordering::Relaxed);
+        outcome
+    }
+
+    fn may_block(&self) -> bool {
+        // Without a sync a commit is one write into the page cache, less than a hand-over to another
+        // thread. It waits only while the log or the buffer is full, as every writer then must.
+        self.durability == Durability::Sync
+    }
+
+    fn commit_blocks(&self) -> bool {
+        self.may_block() && self.commit_us.load(Ordering::Relaxed) > INLINE_COMMIT_US_MAX
     }
 }
 

@@ -75,6 +75,7 @@ pub fn open(options: EmbeddedOptions) -> Result<EmbeddedStore, OpenError> {
         writer: Mutex::new(writer),
         threads: Mutex::new(threads),
         // Unknown yet: slow until it has shown otherwise.
+        issued: AtomicU64::new(sequence),
         commit_us: AtomicU64::new(10 * INLINE_COMMIT_US_MAX),
         durability: options.durability,
         memtable_bytes: options.memtable_bytes,

@@ -27,8 +27,8 @@ fn scratch() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-fn open(options: &EmbeddedOptions) -> EmbeddedStore {
-    EmbeddedStore::open(options.clone()).unwrap()
+fn open(options: &EmbeddedOptions) -> Arc<EmbeddedStore> {
+    Arc::new(EmbeddedStore::open(options.clone()).unwrap())
 }
 
 /// Commits one record, with the next sequence.

@@ -25,7 +25,7 @@ fn with(durability: Durability, dir: &Path) -> EmbeddedOptions {
 }
 
 /// Commits `count` times three records each; returns the content after every commit.
-fn history(store: &EmbeddedStore, count: u64) -> Vec<Records> {
+fn history(store: &Arc<EmbeddedStore>, count: u64) -> Vec<Records> {
     let mut states = vec![all(store)];
     for _ in 0..count {
         let sequence = store.sequence() + 1;
@@ -111,7 +111,10 @@ fn damage_before_an_acknowledged_commit_is_refused() {
             Err(OpenError::Corrupt(_)) => refused += 1,
             Err(error) => panic!("{error}"),
             // Padding, or the last record, which cannot be told from one that was being written.
-            Ok(store) => assert_eq!(all(&store), states[store.sequence() as usize]),
+            Ok(store) => {
+                let sequence = store.sequence() as usize;
+                assert_eq!(all(&Arc::new(store)), states[sequence]);
+            }
         }
     }
     assert!(refused > end / 4, "{refused} of {end}");

@@ -25,7 +25,7 @@ fn commit_until_refused(store: &EmbeddedStore) -> (u32, CommitError) {
     panic!("nothing failed");
 }
 
-fn assert_present(store: &EmbeddedStore, count: u32) {
+fn assert_present(store: &Arc<EmbeddedStore>, count: u32) {
     for number in 0..count {
         assert_eq!(get(store, &number.to_be_bytes()).unwrap(), [1; 5000], "record {number}");
     }

@@ -1,0 +1,338 @@
+//! One group on its way through a store across a network: executed, fetched for, committed, and
+//! executed again where that is what the store's answer means.
+//!
+//! ```text
+//! execute -> (fetch -> execute)* -> settle          nothing was written
+//!                                -> commit -> done
+//!                                          -> resolve -> done | execute    outcome unknown
+//!                                          -> retry -> execute | split     conflict
+//! ```
+//!
+//! An execution is only worth its replies once the store has confirmed everything it was based on;
+//! until then it is undone and repeated as often as need be, within the deadline.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use crate::clock;
+use crate::data::{Moment, Overlay, keys};
+use crate::error::{self, Stop};
+use crate::limits::CONFLICTS_BEFORE_SPLIT;
+use crate::metrics::GroupTimes;
+use crate::store::{
+    CommitError, Mode, ReadError, Scan, Snapshot, Store, Transaction, Value, Visitor,
+};
+
+use super::group::{Execution, Frame, Item};
+
+/// See the module. Reused from group to group.
+pub(super) struct Flight {
+    mode: Mode,
+    transaction: Box<dyn Transaction>,
+    overlay: Overlay,
+    pub items: Vec<Item>,
+    /// When each of them arrived.
+    pub since: Vec<Instant>,
+    /// Commands they had to execute at the start.
+    pub commands: usize,
+    /// Hashes of the keys that nobody else in this process should be changing meanwhile.
+    pub footprint: Vec<u64>,
+    /// Tells this flight's commit markers from those of others of this process.
+    slot: u16,
+    /// Tells this process's commit markers from those of other processes.
+    writer_id: u64,
+    step: Step,
+    sequence: u64,
+    deadline: Instant,
+    conflicts: u32,
+    /// When the present step began, for the metrics.
+    step_began: Instant,
+    pub times: GroupTimes,
+}
+
+enum Step {
+    Execute,
+    /// Then execute again.
+    Fetch,
+    /// Make sure of what was assumed; then the replies may go.
+    Settle,
+    Commit,
+    /// Find out whether the commit took place.
+    Resolve,
+    /// Wait until another attempt makes sense.
+    Retry,
+}
+
+/// How a flight ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Landed {
+    /// Its items are answered, as far as they fitted.
+    Done,
+    /// It conflicts or is too large: its items should be tried in smaller groups.
+    Split,
+}
+
+impl Flight {
+    pub(super) fn new(store: &Arc<dyn Store>, mode: Mode, writer_id: u64, slot: u16) -> Flight {
+        let now = clock::monotonic();
+        Flight {
+            mode,
+            transaction: Arc::clone(store).transaction(),
+            overlay: Overlay::default(),
+            items: Vec::new(),
+            since: Vec::new(),
+            commands: 0,
+            footprint: Vec::new(),
+            slot,
+            writer_id,
+            step: Step::Execute,
+            sequence: 0,
+            deadline: now,
+            conflicts: 0,
+            step_began: now,
+            times: GroupTimes::default(),
+        }
+    }
+
+    /// Begins with the items it has been given.
+    pub(super) fn launch(&mut self, deadline: Instant) {
+        self.items.iter_mut().for_each(Item::save);
+        self.transaction.begin(self.mode, deadline);
+        self.deadline = deadline;
+        self.step = Step::Execute;
+        self.conflicts = 0;
+        self.step_began = clock::monotonic();
+        self.times = GroupTimes::default();
+    }
+
+    /// Goes on as far as it can.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, frame: &mut Frame) -> Poll<Landed> {
+        loop {
+            self.step = match &self.step {
+                Step::Execute => match self.execute(frame) {
+                    Err(Stop::Pending) => Step::Fetch,
+                    Err(stop) => return self.give_up(frame, &Unanswered::from(stop)),
+                    Ok(()) if self.overlay.is_empty() => Step::Settle,
+                    Ok(()) => Step::Commit,
+                },
+                Step::Fetch => match ready!(self.poll_fetch(cx)) {
+                    Ok(()) => self.repeat(),
+                    Err(ReadError::Retry) => Step::Retry,
+                    Err(error) => return self.give_up(frame, &Unanswered::from(error)),
+                },
+                Step::Settle => match ready!(self.poll_fetch(cx)) {
+                    Ok(()) => return Poll::Ready(Landed::Done),
+                    Err(ReadError::Retry) => Step::Retry,
+                    Err(error) => return self.give_up(frame, &Unanswered::from(error)),
+                },
+                Step::Commit => match ready!(self.poll_commit(cx)) {
+                    Ok(()) => return Poll::Ready(Landed::Done),
+                    Err(error) => match self.not_committed(frame, error) {
+                        Ok(step) => step,
+                        Err(landed) => return Poll::Ready(landed),
+                    },
+                },
+                Step::Resolve => match ready!(self.poll_marker(cx)) {
+                    Ok(true) => return Poll::Ready(Landed::Done),
+                    Ok(false) => {
+                        self.transaction.begin(self.mode, self.deadline);
+                        self.repeat()
+                    }
+                    Err(_) => return self.give_up(frame, &Unanswered::unconfirmed()),
+                },
+                Step::Retry => {
+                    ready!(self.transaction.poll_retry(cx));
+                    count(&frame.server.stats.groups.retries);
+                    if clock::monotonic() >= self.deadline {
+                        return self.give_up(frame, &Unanswered::from(ReadError::TimedOut));
+                    }
+                    if self.conflicts >= CONFLICTS_BEFORE_SPLIT && self.items.len() > 1 {
+                        self.items.iter_mut().for_each(Item::restore);
+                        return Poll::Ready(Landed::Split);
+                    }
+                    self.repeat()
+                }
+            };
+        }
+    }
+
+    fn repeat(&mut self) -> Step {
+        self.items.iter_mut().for_each(Item::restore);
+        Step::Execute
+    }
+
+    /// Runs the group once; afterwards the overlay has everything that is to be committed.
+    fn execute(&mut self, frame: &mut Frame) -> Result<(), Stop> {
+        self.sequence = frame.server.store.next_sequence();
+        let moment = frame.moment(self.sequence);
+        self.step_began = clock::monotonic();
+        let outcome = self.run(frame, moment);
+        if outcome.is_ok() && !self.overlay.is_empty() {
+            let marker = keys::commit_marker(self.writer_id, self.slot);
+            self.overlay.set(&marker, &[&self.sequence.to_be_bytes()], 0);
+        }
+        let took = self.lap();
+        self.times.execution += took;
+        outcome
+    }
+
+    fn run(&mut self, frame: &Frame, moment: Moment) -> Result<(), Stop> {
+        let Flight { overlay, items, transaction, .. } = self;
+        let mut execution = Execution { moment, overlay, items, refusal: None };
+        let mut outcome = Ok(());
+        transaction.read(&mut |snapshot| outcome = frame.execute(snapshot, &mut execution));
+        outcome
+    }
+
+    fn poll_fetch(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReadError>> {
+        let fetched = ready!(self.transaction.poll_fetch(cx));
+        let took = self.lap();
+        self.times.reads += took;
+        Poll::Ready(fetched)
+    }
+
+    fn poll_commit(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CommitError>> {
+        let mutations = self.overlay.mutations();
+        let committed = ready!(self.transaction.poll_commit(cx, self.sequence, mutations));
+        let took = self.lap();
+        self.times.commit += took;
+        Poll::Ready(committed)
+    }
+
+    /// Time since the step began; the next one begins now.
+    fn lap(&mut self) -> std::time::Duration {
+        let now = clock::monotonic();
+        now.saturating_duration_since(std::mem::replace(&mut self.step_began, now))
+    }
+
+    /// What to do after a commit that did not succeed.
+    fn not_committed(&mut self, frame: &mut Frame, error: CommitError) -> Result<Step, Landed> {
+        let reply = match error {
+            CommitError::Conflict => {
+                self.conflicts += 1;
+                count(&frame.server.stats.groups.conflicts);
+                return Ok(Step::Retry);
+            }
+            CommitError::Retry => return Ok(Step::Retry),
+            CommitError::Unknown(cause) => {
+                count(&frame.server.stats.groups.unknown);
+                tracing::debug!(%cause, "looking up how a commit ended");
+                self.transaction.begin(Mode::Read, self.deadline);
+                return Ok(Step::Resolve);
+            }
+            CommitError::TooLarge if self.items.len() > 1 => {
+                self.items.iter_mut().for_each(Item::restore);
+                return Err(Landed::Split);
+            }
+            CommitError::TooLarge => Unanswered::too_large(),
+            CommitError::TimedOut => Unanswered::unconfirmed(),
+            CommitError::Refused(cause) => Unanswered::refused(&cause),
+        };
+        self.answer(frame, &reply);
+        Err(Landed::Done)
+    }
+
+    /// Whether the commit took place.
+    fn poll_marker(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, ReadError>> {
+        let key = keys::commit_marker(self.writer_id, self.slot);
+        loop {
+            let mut found = Ok(None);
+            self.transaction.read(&mut |snapshot| {
+                found = snapshot.get(&key).map(|value| value.map(|value| keys::be_u64(&value)));
+            });
+            let error = match found {
+                Ok(marker) => return Poll::Ready(Ok(marker == Some(self.sequence))),
+                Err(error) => error,
+            };
+            match error {
+                ReadError::Pending => match ready!(self.transaction.poll_fetch(cx)) {
+                    Ok(()) => {}
+                    Err(ReadError::Retry) => ready!(self.transaction.poll_retry(cx)),
+                    Err(error) => return Poll::Ready(Err(error)),
+                },
+                error => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    fn give_up(&mut self, frame: &mut Frame, reply: &Unanswered) -> Poll<Landed> {
+        self.answer(frame, reply);
+        Poll::Ready(Landed::Done)
+    }
+
+    /// Answers everything that needs the store with an error, and the rest as usual.
+    fn answer(&mut self, frame: &mut Frame, reply: &Unanswered) {
+        if reply.read == ReadError::TimedOut {
+            count(&frame.server.stats.groups.timeouts);
+        }
+        self.items.iter_mut().for_each(Item::restore);
+        let moment = frame.moment(self.sequence);
+        let Flight { overlay, items, .. } = self;
+        let refusal = Some(reply.write.as_str());
+        let mut execution = Execution { moment, overlay, items, refusal };
+        let ran = frame.execute(reply, &mut execution);
+        debug_assert!(ran.is_ok(), "nothing is pending without a store: {ran:?}");
+    }
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Stands in for a store that gave no answer: every read fails, and every write too.
+struct Unanswered {
+    read: ReadError,
+    write: String,
+}
+
+impl Unanswered {
+    fn unconfirmed() -> Unanswered {
+        Unanswered { read: ReadError::TimedOut, write: error::UNCONFIRMED.to_owned() }
+    }
+
+    fn too_large() -> Unanswered {
+        let write = error::TRANSACTION_TOO_LARGE.to_owned();
+        let read = ReadError::Failed("a command that came with it is too large".to_owned());
+        Unanswered { read, write }
+    }
+
+    fn refused(cause: &str) -> Unanswered {
+        let write = format!("ERR the store refuses writes: {cause}");
+        Unanswered { read: ReadError::Failed(cause.to_owned()), write }
+    }
+}
+
+impl From<ReadError> for Unanswered {
+    fn from(read: ReadError) -> Unanswered {
+        let write = match &read {
+            ReadError::Failed(cause) => format!("ERR cannot read the store: {cause}"),
+            _ => error::TIMED_OUT.to_owned(),
+        };
+        Unanswered { read, write }
+    }
+}
+
+impl From<Stop> for Unanswered {
+    fn from(stop: Stop) -> Unanswered {
+        match stop {
+            Stop::Failed(cause) => ReadError::Failed(cause).into(),
+            other => ReadError::Failed(format!("{other:?}")).into(),
+        }
+    }
+}
+
+impl Snapshot for Unanswered {
+    fn get(&self, _: &[u8]) -> Result<Option<Value<'_>>, ReadError> {
+        Err(self.read.clone())
+    }
+
+    fn scan(&self, _: Scan<'_>, _: &mut Visitor<'_>) -> Result<(), ReadError> {
+        Err(self.read.clone())
+    }
+
+    fn answers_at_once(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,310 @@
+//! Groups over a store across a network: batches wait here, and several groups are in flight at once.
+//!
+//! Grouping is natural batching: while fewer groups than allowed are in flight, what waits starts at
+//! once; otherwise it collects for the next. Two groups that write are only in flight together if
+//! they have no key in common: a batch whose key is in flight waits for that group, and whoever
+//! wants one of its keys later waits behind it. That is not what makes groups correct, the store's
+//! conflict checks do; it is what keeps this process from conflicting with itself.
+//!
+//! Batches that only read have groups of their own, on their worker ([`Mode::Read`]); all others of
+//! the process share one [`Groups`] ([`Mode::Write`]), so that a hot key is read and written once for
+//! many clients.
+
+use std::collections::{HashSet, VecDeque};
+use std::future::poll_fn;
+use std::hash::BuildHasherDefault;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use atomic_waker::AtomicWaker;
+use parking_lot::Mutex;
+
+use crate::clock;
+use crate::command::Server;
+use crate::limits::{BATCH_REPLY_BYTES, COMMAND_DEADLINE};
+use crate::store::Mode;
+
+use super::Batch;
+use super::flight::{Flight, Landed};
+use super::footprint::{KeyHash, footprint};
+use super::group::{Chores, Frame, Item};
+use super::writer::Home;
+
+/// Keys by their hash. Two that share one wait for each other, no worse.
+type KeySet = HashSet<u64, BuildHasherDefault<KeyHash>>;
+
+/// See the module.
+pub struct Groups {
+    queue: Mutex<Queue>,
+    /// Of the task that serves.
+    waker: AtomicWaker,
+    mode: Mode,
+    in_flight_max: usize,
+    server: Arc<Server>,
+    homes: Vec<Arc<dyn Home>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    items: VecDeque<Waiting>,
+    closed: bool,
+}
+
+/// Something that waits for its group.
+struct Waiting {
+    item: Item,
+    since: Instant,
+    footprint: Vec<u64>,
+    /// Members of a group that this may be part of: fewer after conflicts.
+    company_max: usize,
+}
+
+impl Groups {
+    /// Groups whose batches go back to `homes`, by their number.
+    pub fn new(server: &Arc<Server>, homes: Vec<Arc<dyn Home>>, mode: Mode) -> Groups {
+        Groups {
+            queue: Mutex::default(),
+            waker: AtomicWaker::new(),
+            mode,
+            in_flight_max: server.config.groups_in_flight_max,
+            server: Arc::clone(server),
+            homes,
+        }
+    }
+
+    /// Hands over batches, if there are any; each comes back through its home. Once closed it drops
+    /// them: their connections get no answer, and end with the process.
+    pub fn submit(&self, batches: &mut Vec<Box<Batch>>) {
+        if !batches.is_empty() {
+            self.enqueue(batches.drain(..).map(Item::Batch));
+        }
+    }
+
+    /// Hands over background work; once closed it is dropped, and with it the sender of its answer.
+    pub fn submit_chores(&self, chores: Chores) {
+        self.enqueue(std::iter::once(Item::Chores(chores, None)));
+    }
+
+    fn enqueue(&self, items: impl Iterator<Item = Item>) {
+        let since = clock::monotonic();
+        {
+            let mut queue = self.queue.lock();
+            if queue.closed {
+                return;
+            }
+            queue.items.extend(items.map(|item| self.waiting(item, since, usize::MAX)));
+        }
+        self.waker.wake();
+    }
+
+    fn waiting(&self, item: Item, since: Instant, company_max: usize) -> Waiting {
+        let mut keys = Vec::new();
+        if let (Item::Batch(batch), Mode::Write) = (&item, self.mode) {
+            footprint(batch, &mut keys);
+        }
+        Waiting { item, since, footprint: keys, company_max }
+    }
+
+    /// Takes nothing more; [`Groups::serve`] returns once everything handed over is done.
+    pub fn close(&self) {
+        self.queue.lock().closed = true;
+        self.waker.wake();
+    }
+
+    /// Executes what is handed over until closed. To be run by one task.
+    pub async fn serve(self: Arc<Groups>) {
+        let mut flights = Flights::new(&self);
+        poll_fn(|cx| {
+            self.waker.register(cx.waker());
+            flights.poll(cx)
+        })
+        .await;
+    }
+}
+
+/// What the serving task works with.
+struct Flights<'g> {
+    groups: &'g Groups,
+    frame: Frame,
+    waiting: VecDeque<Waiting>,
+    flying: Vec<Flight>,
+    idle: Vec<Flight>,
+    /// Keys of all groups in flight.
+    keys: KeySet,
+    finished: Vec<Vec<Box<Batch>>>,
+    /// Of the group being formed, for [`Flights::take_group`].
+    passed_over: VecDeque<Waiting>,
+}
+
+impl Flights<'_> {
+    fn new(groups: &Groups) -> Flights<'_> {
+        let store = &groups.server.store;
+        // Drawn from the store, so it is nobody else's.
+        let writer_id = store.next_sequence();
+        let slots = 0..groups.in_flight_max as u16;
+        Flights {
+            groups,
+            frame: Frame::new(Arc::clone(&groups.server)),
+            waiting: VecDeque::new(),
+            flying: Vec::new(),
+            idle: slots.map(|slot| Flight::new(store, groups.mode, writer_id, slot)).collect(),
+            keys: KeySet::default(),
+            finished: groups.homes.iter().map(|_| Vec::new()).collect(),
+            passed_over: VecDeque::new(),
+        }
+    }
+
+    /// Goes on with every group; ready when closed and nothing is left.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let closed = {
+                let mut queue = self.groups.queue.lock();
+                self.waiting.append(&mut queue.items);
+                queue.closed
+            };
+            self.poll_flights(cx);
+            let mut launched = false;
+            while let Some(mut flight) = self.take_group() {
+                launched = true;
+                if let Poll::Ready(landed) = flight.poll(cx, &mut self.frame) {
+                    self.land(flight, landed);
+                } else {
+                    self.flying.push(flight);
+                }
+            }
+            self.deliver();
+            if !launched {
+                let over = closed && self.waiting.is_empty() && self.flying.is_empty();
+                return if over { Poll::Ready(()) } else { Poll::Pending };
+            }
+        }
+    }
+
+    fn poll_flights(&mut self, cx: &mut Context<'_>) {
+        let mut number = 0;
+        while let Some(flight) = self.flying.get_mut(number) {
+            match flight.poll(cx, &mut self.frame) {
+                Poll::Pending => number += 1,
+                Poll::Ready(landed) => {
+                    let flight = self.flying.swap_remove(number);
+                    self.land(flight, landed);
+                }
+            }
+        }
+    }
+
+    /// A group ready to start out of what waits, if one may.
+    fn take_group(&mut self) -> Option<Flight> {
+        if self.waiting.is_empty() {
+            return None;
+        }
+        let mut flight = self.idle.pop()?;
+        let (mut commands, mut company_max) = (0, usize::MAX);
+        let mut latest: Option<Instant> = None;
+        // Keys that somebody who came earlier waits for.
+        let mut wanted = KeySet::default();
+        while commands < self.frame.caps.commands_max
+            && flight.items.len() < company_max
+            && let Some(next) = self.waiting.pop_front()
+        {
+            let taken = |key: &u64| self.keys.contains(key) || wanted.contains(key);
+            let too_many = flight.items.len() >= next.company_max && !flight.items.is_empty();
+            if too_many || next.footprint.iter().any(taken) {
+                wanted.extend(&next.footprint);
+                self.passed_over.push_back(next);
+                continue;
+            }
+            commands += next.item.commands();
+            company_max = company_max.min(next.company_max);
+            latest = latest.max(Some(next.since));
+            flight.footprint.extend(&next.footprint);
+            flight.since.push(next.since);
+            flight.items.push(next.item);
+        }
+        while let Some(earlier) = self.passed_over.pop_back() {
+            self.waiting.push_front(earlier);
+        }
+        let Some(latest) = latest else {
+            self.idle.push(flight);
+            return None;
+        };
+        self.keys.extend(&flight.footprint);
+        flight.commands = commands;
+        flight.launch(latest + COMMAND_DEADLINE);
+        Some(flight)
+    }
+
+    /// Takes leave of a group: its batches go home, or wait for another.
+    fn land(&mut self, mut flight: Flight, landed: Landed) {
+        for key in &flight.footprint {
+            self.keys.remove(key);
+        }
+        flight.footprint.clear();
+        let mut items = std::mem::take(&mut flight.items);
+        match landed {
+            Landed::Done => {
+                self.count(&flight, &items);
+                // What did not fit comes before everything that arrived later.
+                let now = clock::monotonic();
+                for item in items.drain(..).rev() {
+                    if let Some(rest) = self.finish(item) {
+                        self.waiting.push_front(self.groups.waiting(rest, now, usize::MAX));
+                    }
+                }
+            }
+            Landed::Split => {
+                let half = items.len().div_ceil(2);
+                for (item, since) in items.drain(..).zip(flight.since.drain(..)).rev() {
+                    self.waiting.push_front(self.groups.waiting(item, since, half));
+                }
+            }
+        }
+        flight.items = items;
+        flight.since.clear();
+        self.idle.push(flight);
+    }
+
+    /// Hands over what an item has to say; what is left of it to do.
+    fn finish(&mut self, item: Item) -> Option<Item> {
+        match item {
+            Item::Batch(batch) if batch.is_done() || batch.reply.len() > BATCH_REPLY_BYTES => {
+                self.finished[batch.home].push(batch);
+                None
+            }
+            Item::Chores(chores, removed) => {
+                if let Some(removed) = removed {
+                    self.frame.server.stats.keys_expired(removed);
+                    // Nobody may be listening any more.
+                    let _ = chores.done.send(removed);
+                }
+                None
+            }
+            rest => Some(rest),
+        }
+    }
+
+    fn count(&self, flight: &Flight, items: &[Item]) {
+        if let Some(metrics) = self.frame.server.stats.metrics() {
+            let left: usize = items
+                .iter()
+                .map(|item| match item {
+                    Item::Batch(batch) => batch.remaining(),
+                    Item::Chores(..) => 0,
+                })
+                .sum();
+            metrics.group(flight.commands - left, flight.times);
+        }
+    }
+
+    fn deliver(&mut self) {
+        for (home, batches) in self.groups.homes.iter().zip(&mut self.finished) {
+            if !batches.is_empty() {
+                home.deliver(batches);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+//! Groups in flight neither lose nor repeat anything, whatever the store does to them.
+
+use std::pin::pin;
+
+use super::*;
+use crate::command::Client;
+use crate::command::state::{ClientShared, Killer};
+use crate::config::Config;
+use crate::session::Session;
+use crate::store::fault::{FaultPlan, FaultStore};
+use crate::store::memory::MemoryStore;
+use crate::store::wait::wait;
+
+#[derive(Debug)]
+struct Nobody;
+
+impl Killer for Nobody {
+    fn kill(&self, _: u64) {}
+}
+
+#[derive(Default)]
+struct Desk(Mutex<Vec<Box<Batch>>>);
+
+impl Home for Desk {
+    fn deliver(&self, batches: &mut Vec<Box<Batch>>) {
+        self.0.lock().append(batches);
+    }
+}
+
+/// A server whose store misbehaves.
+struct World {
+    server: Arc<Server>,
+    desk: Arc<Desk>,
+}
+
+impl World {
+    fn new(plan: FaultPlan, config: Config) -> World {
+        let store = Arc::new(FaultStore::new(Arc::new(MemoryStore::new()), plan));
+        World { server: Arc::new(Server::new(config, store)), desk: Arc::default() }
+    }
+
+    fn batch(&self, number: u64, input: &str) -> Box<Batch> {
+        let shared = ClientShared::new(number, String::new(), String::new(), 0, Arc::new(Nobody));
+        let mut batch = Batch::new(Client::new(Arc::new(shared)), 0, number as usize);
+        let mut input = input.as_bytes().to_vec();
+        Session::new(&self.server.config).take(&mut input, &mut batch);
+        batch.input = input;
+        Box::new(batch)
+    }
+
+    /// Serves these batches until all have come back; those of one client in turn.
+    fn serve(&self, mode: Mode, mut batches: Vec<Box<Batch>>) -> Vec<Box<Batch>> {
+        let homes = vec![Arc::clone(&self.desk) as Arc<dyn Home>];
+        let groups = Arc::new(Groups::new(&self.server, homes, mode));
+        groups.submit(&mut batches);
+        groups.close();
+        let mut serving = pin!(groups.serve());
+        wait(|cx| serving.as_mut().poll(cx));
+        let mut finished = std::mem::take(&mut *self.desk.0.lock());
+        finished.sort_by_key(|batch| batch.slot);
+        finished
+    }
+
+    /// What the server answers to `input` when it is asked alone.
+    fn ask(&self, mode: Mode, input: &str) -> String {
+        let batches = self.serve(mode, vec![self.batch(0, input)]);
+        reply(&batches[0])
+    }
+}
+
+fn reply(batch: &Batch) -> String {
+    String::from_utf8(batch.reply.bytes().to_vec()).unwrap()
+}
+
+/// Everything that may go wrong and is put right.
+fn troubled(seed: u64) -> FaultPlan {
+    FaultPlan {
+        seed,
+        pending_1_in: 2,
+        delay_1_in: 3,
+        retry_1_in: 7,
+        conflict_1_in: 3,
+        unknown_applied_1_in: 5,
+        unknown_not_applied_1_in: 5,
+        ..FaultPlan::default()
+    }
+}
+
+fn crowded() -> Config {
+    Config { group_commands_max: 5, groups_in_flight_max: 4, ..Config::default() }
+}
+
+#[test]
+fn every_increment_counts_once() {
+    for seed in 0..40 {
+        let world = World::new(troubled(seed), crowded());
+        let inputs = ["INCR a\r\nINCR b\r\n", "INCR b\r\n", "INCR c\r\nINCR a\r\nINCR a\r\n"];
+        let batches =
+            (0..60).map(|number| world.batch(number, inputs[number as usize % 3])).collect();
+        let finished = world.serve(Mode::Write, batches);
+        assert_eq!(finished.len(), 60);
+        let mut counts: Vec<String> = finished
+            .iter()
+            .filter(|batch| batch.slot % 3 == 1)
+            .chain(finished.iter().filter(|batch| batch.slot % 3 == 0))
+            .map(|batch| reply(batch).split("\r\n").nth((batch.slot % 3) ^ 1).unwrap().to_owned())
+            .collect();
+        counts.sort();
+        counts.dedup();
+        assert_eq!(counts.len(), 40, "seed {seed}: every INCR of b has a number of its own");
+        assert_eq!(
+            world.ask(Mode::Read, "MGET a b c\r\n"),
+            "*3\r\n$2\r\n60\r\n$2\r\n40\r\n$2\r\n20\r\n"
+        );
+    }
+}
+
+#[test]
+fn a_group_of_reads_sees_one_state() {
+    for seed in 0..20 {
+        let world = World::new(troubled(seed), crowded());
+        world.ask(Mode::Write, "MSET a 1 b 1 c 1\r\n");
+        let pipeline = "GET a\r\nMGET a b c\r\nPING\r\nSTRLEN missing\r\n";
+        let expected = "$1\r\n1\r\n*3\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n1\r\n+PONG\r\n:0\r\n";
+        assert_eq!(world.ask(Mode::Read, pipeline), expected);
+    }
+}
+
+#[test]
+fn effects_wait_for_the_execution_that_counts() {
+    let plan = FaultPlan { seed: 1, conflict_1_in: 2, ..FaultPlan::default() };
+    let world = World::new(plan, crowded());
+    let pausing = world.batch(0, "MULTI\r\nCLIENT PAUSE 1000000\r\nINCR n\r\nEXEC\r\n");
+    let mut finished = world.serve(Mode::Write, vec![pausing]);
+    assert_eq!(finished[0].client.effects.len(), 1);
+    assert!(!world.server.pause.holds(true));
+    finished[0].client.apply_effects(&world.server);
+    assert!(world.server.pause.holds(true) && finished[0].client.effects.is_empty());
+}
+
+#[test]
+fn what_the_store_does_not_answer_in_time_is_an_error_reply() {
+    let world = World::new(FaultPlan { timeout_1_in: 1, ..FaultPlan::default() }, crowded());
+    let unconfirmed = format!("-{}\r\n", crate::error::UNCONFIRMED);
+    assert_eq!(world.ask(Mode::Write, "SET k v\r\n"), unconfirmed);
+    let plan = FaultPlan { timeout_1_in: 1, pending_1_in: 1, ..FaultPlan::default() };
+    let world = World::new(plan, crowded());
+    let timed_out = format!("-{}\r\n", crate::error::TIMED_OUT);
+    assert_eq!(world.ask(Mode::Write, "INCR k\r\n"), timed_out);
+    assert_eq!(world.ask(Mode::Read, "PING\r\nGET k\r\n"), format!("+PONG\r\n{timed_out}"));
+    assert_eq!(world.server.stats.groups.timeouts.load(std::sync::atomic::Ordering::Relaxed), 2);
+}
+
+#[test]
+fn a_refused_commit_is_no_commit() {
+    let world = World::new(FaultPlan { refused_1_in: 1, ..FaultPlan::default() }, crowded());
+    let refused = "-ERR the store refuses writes: refused by the test\r\n";
+    assert_eq!(world.ask(Mode::Write, "SET k v\r\n"), refused);
+}
+
+#[test]
+fn groups_in_flight_have_no_key_in_common() {
+    let world = World::new(FaultPlan::default(), crowded());
+    let homes = vec![Arc::clone(&world.desk) as Arc<dyn Home>];
+    let groups = Groups::new(&world.server, homes, Mode::Write);
+    let inputs = ["INCR a\r\n", "INCR b\r\n", "INCR a\r\nINCR c\r\n", "INCR c\r\n", "INCR d\r\n"];
+    let mut batches = (0..5).map(|number| world.batch(number, inputs[number as usize])).collect();
+    groups.submit(&mut batches);
+    let mut flights = Flights::new(&groups);
+    flights.waiting.append(&mut groups.queue.lock().items);
+    flights.waiting[0].company_max = 1;
+    let slots = |flight: &Flight| -> Vec<usize> {
+        flight
+            .items
+            .iter()
+            .map(|item| match item {
+                Item::Batch(batch) => batch.slot,
+                Item::Chores(..) => unreachable!("nobody submitted any"),
+            })
+            .collect()
+    };
+    assert_eq!(slots(&flights.take_group().unwrap()), [0], "it wanted to be alone");
+    assert_eq!(slots(&flights.take_group().unwrap()), [1, 4], "the one behind 2 waits with it");
+    assert!(flights.take_group().is_none());
+}

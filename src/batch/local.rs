@@ -1,0 +1,112 @@
+//! Executes groups on a store that lives in this process: run once, commit once.
+//!
+//! Such a store answers every read at once and has no other writer, so a group is executed a second
+//! time only when its commit is refused: then its writes are answered with the reason.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::clock;
+use crate::command::Server;
+use crate::data::Overlay;
+use crate::metrics::GroupTimes;
+use crate::store::{CommitError, Local, Store};
+
+use super::group::{Execution, Frame, GroupCaps, Item};
+
+/// The writer role's state: whoever has it may execute groups.
+pub(super) struct Executor {
+    store: Arc<dyn Store>,
+    frame: Frame,
+    overlay: Overlay,
+}
+
+impl Executor {
+    pub(super) fn new(server: Arc<Server>) -> Executor {
+        let store = Arc::clone(&server.store);
+        Executor { store, frame: Frame::new(server), overlay: Overlay::default() }
+    }
+
+    pub(super) fn caps(&self) -> GroupCaps {
+        self.frame.caps
+    }
+
+    /// Executes `items` as one group. Batches that did not fit come back with ops left to do.
+    pub(super) fn execute(&mut self, local: &dyn Local, items: &mut [Item]) {
+        let waiting: usize = items.iter().map(Item::commands).sum();
+        // A refused commit is answered by a second run.
+        items.iter_mut().for_each(Item::save);
+        let mut times = GroupTimes::default();
+        if let Err(reply) = self.attempt(local, items, &mut times) {
+            items.iter_mut().for_each(Item::restore);
+            let ran = self.run(local, items, Some(&reply));
+            debug_assert!(ran.is_ok(), "{ran:?}");
+        }
+        let mut left = 0;
+        let stats = &self.frame.server.stats;
+        for item in &*items {
+            match item {
+                Item::Batch(batch) => left += batch.remaining(),
+                Item::Chores(_, removed) => stats.keys_expired(removed.unwrap_or(0)),
+            }
+        }
+        if let Some(metrics) = stats.metrics() {
+            metrics.group(waiting - left, times);
+        }
+    }
+
+    /// The time, if anybody wants to know how long what follows takes.
+    fn now(&self) -> Option<Instant> {
+        self.frame.server.stats.metrics().map(|_| clock::monotonic())
+    }
+
+    /// Executes the group and commits it, or says what to answer its writes with.
+    fn attempt(
+        &mut self,
+        local: &dyn Local,
+        items: &mut [Item],
+        times: &mut GroupTimes,
+    ) -> Result<(), String> {
+        let started = self.now();
+        let sequence = self.run(local, items, None)?;
+        times.execution = elapsed(started);
+        if self.overlay.is_empty() {
+            return Ok(());
+        }
+        let started = self.now();
+        let committed = local.commit(sequence, self.overlay.mutations());
+        times.commit = elapsed(started);
+        committed.map_err(|error| match error {
+            CommitError::Refused(cause) => misconf(&cause),
+            CommitError::Unknown(cause) => {
+                format!("ERR it is not known whether the write was stored: {cause}")
+            }
+            other => format!("ERR the write was not stored: {other:?}"),
+        })
+    }
+
+    /// Runs all items against one snapshot; the number of this execution.
+    fn run(
+        &mut self,
+        local: &dyn Local,
+        items: &mut [Item],
+        refusal: Option<&str>,
+    ) -> Result<u64, String> {
+        let sequence = self.store.next_sequence();
+        let moment = self.frame.moment(sequence);
+        let mut execution = Execution { moment, overlay: &mut self.overlay, items, refusal };
+        let mut outcome = Ok(());
+        local.read(&mut |snapshot| outcome = self.frame.execute(snapshot, &mut execution));
+        outcome.map_err(|_| "ERR a record of the store cannot be read".to_owned())?;
+        Ok(sequence)
+    }
+}
+
+fn elapsed(started: Option<Instant>) -> Duration {
+    started.map_or(Duration::ZERO, |started| clock::monotonic().duration_since(started))
+}
+
+/// Redis's reply to writes it could not make durable.
+fn misconf(cause: &str) -> String {
+    format!("MISCONF Errors writing to the AOF file: {cause}")
+}
