@@ -264,7 +264,8 @@ def bench_bare_increments(args):
     run = bare(args, "incr")["increments of one key"]
     print(f"\nBare loop, {run['tasks']} tasks incrementing one key: {run['per_second']:,.0f}/s, "
           f"p50 {run['p50_ms']:.1f} ms, p99 {run['p99_ms']:.1f} ms, "
-          f"slowest {run['max_ms']:.0f} ms, {run['retries']} retries for {run['done']} increments", flush=True)
+          f"slowest {run['max_ms']:.0f} ms, {run['retries']} retries for {run['done']} increments",
+          flush=True)
 
 
 def start_cluster(directory, stack):
