@@ -71,6 +71,10 @@ cargo clippy --quiet --locked --all-targets --features fdb -- -D warnings
 features=()
 if scripts/fdb-dev.sh check; then
   features=(--features fdb)
+  cluster=$(mktemp -d)
+  trap 'scripts/fdb-dev.sh stop --dir "$cluster"; rm -rf "$cluster"' EXIT
+  RINGSTONE_TEST_FDB_CLUSTER_FILE=$(scripts/fdb-dev.sh start --dir "$cluster")
+  export RINGSTONE_TEST_FDB_CLUSTER_FILE
   step "Tests, with FoundationDB"
 else
   step "Tests; those of FoundationDB are skipped"

@@ -1,7 +1,8 @@
 //! FoundationDB clusters for tests, started by `scripts/fdb-dev.sh`, and whether there can be any.
 //!
 //! A cluster ends with the test program, however that ends: a shell waits for the far end of a pipe
-//! to close, which only this process holds.
+//! to close, which only this process holds. `RINGSTONE_TEST_FDB_CLUSTER_FILE` names a running cluster
+//! to use instead of the one that the tests of a program share.
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -11,6 +12,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/fdb-dev.sh");
+const CLUSTER_VARIABLE: &str = "RINGSTONE_TEST_FDB_CLUSTER_FILE";
+/// Waits for the end of its input, then ends the cluster.
 const END: &str = r#"cat; "$0" stop --dir "$1"; rm -rf "$1""#;
 
 /// Whether tests can run on FoundationDB; if not, one line says so for each test program.
@@ -30,7 +33,15 @@ pub fn is_here() -> bool {
     })
 }
 
-/// A running cluster.
+/// The cluster file of the cluster that the tests of this program share: one process, which nobody
+/// kills.
+pub fn shared_cluster_file() -> PathBuf {
+    static SHARED: OnceLock<Cluster> = OnceLock::new();
+    let given = std::env::var_os(CLUSTER_VARIABLE).map(PathBuf::from);
+    given.unwrap_or_else(|| SHARED.get_or_init(|| Cluster::start(&[])).file().to_owned())
+}
+
+/// A running cluster of a test's own.
 pub struct Cluster {
     directory: PathBuf,
     file: PathBuf,
@@ -39,12 +50,6 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// The cluster of one process that the tests of this program share.
-    pub fn shared() -> &'static Cluster {
-        static SHARED: OnceLock<Cluster> = OnceLock::new();
-        SHARED.get_or_init(|| Cluster::start(&[]))
-    }
-
     /// Starts a cluster with options of the script's `start`.
     pub fn start(options: &[&str]) -> Cluster {
         let directory = tempfile::Builder::new().prefix("ringstone-fdb").tempdir().unwrap().keep();
@@ -89,8 +94,9 @@ impl Drop for Cluster {
     }
 }
 
-/// A root directory in the cluster that no other server of this program has.
+/// A root directory in the cluster that no other server has or had.
 pub fn new_root() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    format!("test-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+    let started = std::time::UNIX_EPOCH.elapsed().unwrap().as_micros();
+    format!("ringstone-tests/{started}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }

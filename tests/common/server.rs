@@ -199,8 +199,8 @@ fn ringstone_command(subject: Subject, socket: &Path, data: &Path, options: &Opt
     command.args(["--durability", options.durability, "--workers", "2"]);
     command.args(&options.flags);
     if subject.store() == "foundationdb" {
-        let shared = || fdb::Cluster::shared().file().to_owned();
-        command.arg("--cluster-file").arg(options.cluster_file.clone().unwrap_or_else(shared));
+        let file = options.cluster_file.clone().unwrap_or_else(fdb::shared_cluster_file);
+        command.arg("--cluster-file").arg(file);
         command.arg("--fdb-root").arg(options.fdb_root.clone().unwrap_or_else(fdb::new_root));
     }
     command.env_remove("RINGSTONE_TEST_FAULTS");
