@@ -192,7 +192,7 @@ pub const CHORES_PAUSE_MAX: Duration = Duration::from_millis(20);
 /// they are removed, and would fill the store.
 pub const SWEEP_BEHIND_MS: u64 = 60_000;
 /// Sequences that a process on a shared store takes for itself at a time.
-pub const SEQUENCE_BLOCK: u64 = 1 << 20;
+pub const SEQUENCE_BLOCK: u64 = 1 << SEQUENCE_BLOCK_BITS;
 /// How often a process shows the others on the same store that it is there.
 pub const MEMBER_BEAT: Duration = Duration::from_secs(2);
 /// A process that has not done so for this long gets no share of background work...
@@ -218,3 +218,35 @@ pub const SWEEP_PASSED_OVER: usize = 8;
 pub const SWEEP_AGAIN_MS: u64 = 60_000;
 /// Incarnations compared with their keys in one step, on stores where writes may be blind.
 pub const AUDIT_STEP: usize = 64;
+/// How long opening a FoundationDB store may take.
+pub const FDB_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest pause of FoundationDB's own before a transaction is tried again.
+pub const FDB_RETRY_PAUSE_MAX: Duration = Duration::from_millis(100);
+/// A transaction whose deadline is so close to [`COMMAND_DEADLINE`] gets that from the database's
+/// options, which saves one hand-over to the network thread.
+pub const FDB_TIMEOUT_SLACK: Duration = Duration::from_millis(50);
+/// How often the state of the FoundationDB cluster is asked for...
+pub const FDB_STATUS_INTERVAL: Duration = Duration::from_secs(5);
+/// ... and how long the answer may take.
+pub const FDB_STATUS_TIMEOUT: Duration = Duration::from_secs(4);
+/// How long ending FoundationDB's network thread may hold up the process's exit.
+pub const FDB_STOP_TIMEOUT: Duration = Duration::from_secs(2);
+/// Sequence numbers a process takes from the cluster at once, as a power of two.
+pub const SEQUENCE_BLOCK_BITS: u32 = 20;
+/// Sequence numbers are below two to the power of this.
+pub const SEQUENCE_BITS: u32 = 48;
+/// A record that hardly ever changes is assumed to be what it was so long ago. FoundationDB lets a
+/// transaction commit five seconds after its read version; half of it is left for committing.
+pub const ASSUMED_AGE_MAX: Duration = Duration::from_secs(2);
+/// Readers renew what is known of assumed records when it is older than this.
+pub const ASSUMED_RENEWAL: Duration = Duration::from_millis(500);
+/// Records that can be assumed at the same time; more are read like others.
+pub const ASSUMED_RECORDS_MAX: usize = 4096;
+
+const _: () = {
+    assert!(ASSUMED_RENEWAL.as_millis() < ASSUMED_AGE_MAX.as_millis());
+    assert!(FDB_STATUS_TIMEOUT.as_millis() < FDB_STATUS_INTERVAL.as_millis());
+    assert!(SEQUENCE_BLOCK_BITS < SEQUENCE_BITS);
+    // A block's number and the number of the process's own block share one word; see sequence.rs.
+    assert!(SEQUENCE_BITS - SEQUENCE_BLOCK_BITS <= 32);
+};

@@ -320,6 +320,9 @@ fn ringstone(page: &mut Page<'_, '_, '_>) -> Outcome {
     if let Some(cause) = server.store.write_failure() {
         page.field("store_write_failure", cause.replace(['\r', '\n'], " "));
     }
+    for (name, text) in server.store.status() {
+        page.field(&format!("store_{name}"), text.replace(['\r', '\n'], " "));
+    }
     for (name, value) in server.store.figures() {
         page.field(&format!("store_{}", name.replace('-', "_")), value);
     }

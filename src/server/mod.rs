@@ -262,7 +262,11 @@ fn banner(config: &Config, listeners: &[Listener]) -> String {
 fn store_line(config: &Config) -> String {
     match config.store {
         StoreKind::Memory => "memory; nothing survives the process".to_owned(),
-        StoreKind::FoundationDb => "foundationdb".to_owned(),
+        StoreKind::FoundationDb => {
+            let file = config.cluster_file.as_ref();
+            let cluster = file.map_or(String::new(), |file| format!(" of {}", file.display()));
+            format!("foundationdb{cluster}, directory {}", config.fdb_root.join("/"))
+        }
         StoreKind::Embedded => {
             let durability = match config.durability {
                 Durability::Sync => "every reply to a write waits for fdatasync".to_owned(),

@@ -131,6 +131,10 @@ impl Store for FaultStore {
         self.inner.figures()
     }
 
+    fn status(&self) -> Vec<(&'static str, String)> {
+        self.inner.status()
+    }
+
     fn write_failure(&self) -> Option<String> {
         self.inner.write_failure()
     }
