@@ -25,6 +25,16 @@ as_root() {
   fi
 }
 
+# Not libclang-cpp, which is something else.
+has_libclang() {
+  local folder
+  for folder in "${LIBCLANG_PATH:-}" /usr/lib/llvm-*/lib /usr/lib/*-linux-gnu /usr/lib64; do
+    compgen -G "$folder/libclang.so*" >/dev/null && return
+    compgen -G "$folder/libclang-[0-9]*.so*" >/dev/null && return
+  done
+  return 1
+}
+
 install_missing() {
   local packages=()
   command -v redis-server >/dev/null || packages+=(redis-server)
@@ -33,6 +43,8 @@ install_missing() {
   python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3 python3-venv)
   command -v node >/dev/null || packages+=(nodejs)
   command -v npm >/dev/null || packages+=(npm)
+  # What builds the FoundationDB client's bindings.
+  has_libclang || packages+=(libclang-dev)
   if [ "${#packages[@]}" -gt 0 ]; then
     as_root apt-get update -qq
     # RUNLEVEL=1: the packages must not start a server of their own.
@@ -55,9 +67,20 @@ step "Format"
 cargo fmt --check
 step "Lints"
 cargo clippy --quiet --locked --all-targets -- -D warnings
-step "Tests"
-cargo test --quiet --locked --profile quick
+cargo clippy --quiet --locked --all-targets --features fdb -- -D warnings
+features=()
+if scripts/fdb-dev.sh check; then
+  features=(--features fdb)
+  cluster=$(mktemp -d)
+  trap 'scripts/fdb-dev.sh stop --dir "$cluster"; rm -rf "$cluster"' EXIT
+  RINGSTONE_TEST_FDB_CLUSTER_FILE=$(scripts/fdb-dev.sh start --dir "$cluster")
+  export RINGSTONE_TEST_FDB_CLUSTER_FILE
+  step "Tests, with FoundationDB"
+else
+  step "Tests; those of FoundationDB are skipped"
+fi
+cargo test --quiet --locked --profile quick "${features[@]}"
 step "Clients"
 tests/clients/install.sh
-cargo test --quiet --locked --profile quick --test clients -- --include-ignored
+cargo test --quiet --locked --profile quick "${features[@]}" --test clients -- --include-ignored
 step "All passed"

@@ -176,6 +176,8 @@ pub const WATCHED_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const WATCHES_COMPARED_MAX: usize = 64;
 /// How often expired keys and garbage are looked for while there are none.
 pub const BACKGROUND_INTERVAL: Duration = Duration::from_millis(100);
+/// The same where looking costs others something: expired keys are hidden until they are removed.
+pub const BACKGROUND_INTERVAL_REMOTE: Duration = Duration::from_millis(500);
 /// Records that background work changes in one write group: what a group is held up by.
 pub const CHORES_MAX: usize = 256;
 /// The same on stores whose commits do not block: there the work is what a group's time goes into,
@@ -189,6 +191,20 @@ pub const CHORES_PAUSE_MAX: Duration = Duration::from_millis(20);
 /// ... and not at all while keys are there that expired so long ago: then they expire faster than
 /// they are removed, and would fill the store.
 pub const SWEEP_BEHIND_MS: u64 = 60_000;
+/// Sequences that a process on a shared store takes for itself at a time.
+pub const SEQUENCE_BLOCK: u64 = 1 << SEQUENCE_BLOCK_BITS;
+/// How often a process shows the others on the same store that it is there.
+pub const MEMBER_BEAT: Duration = Duration::from_secs(2);
+/// A process that has not done so for this long gets no share of background work...
+pub const MEMBER_SILENT: Duration = Duration::from_secs(10);
+/// ... and after this long its records are removed. Far longer than any command may take: a process
+/// needs them to find out how its commits ended.
+pub const MEMBER_FORGOTTEN: Duration = Duration::from_secs(600);
+
+const _: () = {
+    assert!(MEMBER_BEAT.as_millis() * 3 < MEMBER_SILENT.as_millis());
+    assert!(COMMAND_DEADLINE.as_millis() * 10 < MEMBER_FORGOTTEN.as_millis());
+};
 /// Pause after a store refused background work: doubled each time, from the first to the second.
 pub const REFUSED_PAUSE_MIN: Duration = Duration::from_millis(10);
 /// See [`REFUSED_PAUSE_MIN`].
@@ -196,6 +212,8 @@ pub const REFUSED_PAUSE_MAX: Duration = Duration::from_secs(2);
 /// The expiry index is looked through from this long before the last look: a commit may have been
 /// under way.
 pub const SWEEP_OVERLAP_MS: u64 = 1000;
+/// Entries of other processes' shares that a sweep passes over for each that it may find.
+pub const SWEEP_PASSED_OVER: usize = 8;
 /// It is looked through from its beginning this often, in milliseconds.
 pub const SWEEP_AGAIN_MS: u64 = 60_000;
 /// Incarnations compared with their keys in one step, on stores where writes may be blind.
@@ -214,7 +232,7 @@ pub const FDB_STATUS_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long ending FoundationDB's network thread may hold up the process's exit.
 pub const FDB_STOP_TIMEOUT: Duration = Duration::from_secs(2);
 /// Sequence numbers a process takes from the cluster at once, as a power of two.
-pub const FDB_SEQUENCE_BLOCK_BITS: u32 = 20;
+pub const SEQUENCE_BLOCK_BITS: u32 = 20;
 /// Sequence numbers are below two to the power of this.
 pub const SEQUENCE_BITS: u32 = 48;
 /// A record that hardly ever changes is assumed to be what it was so long ago. FoundationDB lets a
@@ -228,7 +246,7 @@ pub const ASSUMED_RECORDS_MAX: usize = 4096;
 const _: () = {
     assert!(ASSUMED_RENEWAL.as_millis() < ASSUMED_AGE_MAX.as_millis());
     assert!(FDB_STATUS_TIMEOUT.as_millis() < FDB_STATUS_INTERVAL.as_millis());
-    assert!(FDB_SEQUENCE_BLOCK_BITS < SEQUENCE_BITS);
+    assert!(SEQUENCE_BLOCK_BITS < SEQUENCE_BITS);
     // A block's number and the number of the process's own block share one word; see sequence.rs.
-    assert!(SEQUENCE_BITS - FDB_SEQUENCE_BLOCK_BITS <= 32);
+    assert!(SEQUENCE_BITS - SEQUENCE_BLOCK_BITS <= 32);
 };

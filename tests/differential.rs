@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use common::text::{self, Now};
-use common::{Conn, Options, Reply, Server, Subject};
+use common::{Conn, Options, Reply, Server, Subject, fdb};
 use generate::{CONNECTIONS, Command, Compare, Step};
 
 /// Commands of one session; a session starts with empty databases.
@@ -43,6 +43,13 @@ fn embedded_agrees_with_redis() {
 #[test]
 fn fault_injection_changes_no_reply() {
     fuzz(Subject::Faulty, &Options::default(), 30_000);
+}
+
+#[test]
+fn foundationdb_agrees_with_redis() {
+    if fdb::is_here() {
+        fuzz(Subject::FoundationDb, &Options { unix: true, ..Options::default() }, 20_000);
+    }
 }
 
 fn fuzz(subject: Subject, options: &Options, commands: u64) {

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use common::{Address, Conn, Options, Reply, Rng, Server, Subject, words};
+use common::{Conn, Options, Reply, Rng, Server, Subject, fdb, words};
 use porcupine_rs::{CheckResult, Model, Operation};
 
 /// Keys of a history.
@@ -43,6 +43,29 @@ fn memory_with_faults_is_linearizable() {
 #[test]
 fn embedded_with_faults_is_linearizable() {
     histories(Subject::FaultyEmbedded, 10);
+}
+
+#[test]
+fn foundationdb_is_linearizable() {
+    if fdb::is_here() {
+        histories(Subject::FoundationDb, 15);
+    }
+}
+
+#[test]
+fn foundationdb_with_faults_is_linearizable() {
+    if fdb::is_here() {
+        histories(Subject::FaultyFoundationDb, 10);
+    }
+}
+
+#[test]
+fn two_processes_on_foundationdb_are_linearizable() {
+    if fdb::is_here() {
+        let options = Options { fdb_root: Some(fdb::new_root()), ..Options::default() };
+        let start = || Server::start_with(Subject::FoundationDb, &options);
+        histories_on("two processes", &[start(), start()], 15);
+    }
 }
 
 /// The checker must notice what it is here for.
@@ -154,18 +177,23 @@ struct Load {
 }
 
 fn histories(subject: Subject, rounds: u64) {
-    let seed = common::env_number("RINGSTONE_TEST_HISTORY_SEED", 1);
-    println!("{subject:?}: RINGSTONE_TEST_HISTORY_SEED={seed}");
-    let mut rng = Rng::new(seed);
     let server = Server::start_with(subject, &Options::default());
+    histories_on(&format!("{subject:?}"), &[server], rounds);
+}
+
+/// Histories of clients that take turns in connecting to servers of the same data.
+fn histories_on(name: &str, servers: &[Server], rounds: u64) {
+    let seed = common::env_number("RINGSTONE_TEST_HISTORY_SEED", 1);
+    println!("{name}: RINGSTONE_TEST_HISTORY_SEED={seed}");
+    let mut rng = Rng::new(seed);
     for round in 0..rounds {
         for load in [
             Load { clients: 8, requests: 50, blocks: false },
             Load { clients: 5, requests: 25, blocks: true },
         ] {
-            common::flush(&mut server.connect());
-            let history = record(&server.address, load, &mut rng);
-            check(&history, &format!("{subject:?}-{round}-blocks-{}", load.blocks));
+            common::flush(&mut servers[0].connect());
+            let history = record(servers, load, &mut rng);
+            check(&history, &format!("{name}-{round}-blocks-{}", load.blocks));
         }
     }
 }
@@ -179,13 +207,13 @@ fn check(history: &[Operation<Store>], name: &str) {
     }
 }
 
-fn record(address: &Address, load: Load, rng: &mut Rng) -> Vec<Operation<Store>> {
+fn record(servers: &[Server], load: Load, rng: &mut Rng) -> Vec<Operation<Store>> {
     let clock = AtomicI64::new(0);
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..load.clients)
             .map(|number| {
                 let recorder = Recorder {
-                    conn: Conn::open(address),
+                    conn: servers[number as usize % servers.len()].connect(),
                     rng: Rng::new(rng.bits()),
                     clock: &clock,
                     number,

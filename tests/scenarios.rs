@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use common::script::{self, Blessed, Case, Side, Step};
 use common::text::{self, Now};
-use common::{Conn, DEADLINE, Options, ReadFailure, Reply, Server, Subject};
+use common::{Conn, DEADLINE, Options, ReadFailure, Reply, Server, Subject, fdb};
 
 /// Mismatches printed unless `RINGSTONE_TEST_SHOWN` says otherwise; the rest is counted.
 const SHOWN_DEFAULT: u64 = 25;
@@ -38,6 +38,20 @@ fn embedded_agrees_with_redis() {
 #[test]
 fn fault_injection_changes_no_reply() {
     run(Subject::Faulty, &Options { unix: true, ..Options::default() });
+}
+
+#[test]
+fn foundationdb_agrees_with_redis() {
+    if fdb::is_here() {
+        run(Subject::FoundationDb, &Options::default());
+    }
+}
+
+#[test]
+fn fault_injection_on_foundationdb_changes_no_reply() {
+    if fdb::is_here() {
+        run(Subject::FaultyFoundationDb, &Options { unix: true, ..Options::default() });
+    }
 }
 
 fn run(subject: Subject, options: &Options) {

@@ -14,8 +14,8 @@ use super::pause::Pause;
 use super::stats::{self, Stats};
 use crate::clock;
 use crate::config::Config;
-use crate::data::{Tenant, Watched};
-use crate::limits::{WATCHED_BYTES_MAX, WATCHED_KEYS_MAX};
+use crate::data::{ProcessId, Tenant, Watched};
+use crate::limits::{SEQUENCE_BLOCK, WATCHED_BYTES_MAX, WATCHED_KEYS_MAX};
 use crate::resp::Protocol;
 use crate::store::Store;
 
@@ -346,6 +346,8 @@ pub struct Server {
     pub config: Config,
     /// Where the data is.
     pub store: Arc<dyn Store>,
+    /// Tells this process from all others that ever used the store.
+    pub process: ProcessId,
     /// What it has done.
     pub stats: Stats,
     /// `CLIENT PAUSE`.
@@ -364,7 +366,14 @@ pub struct Server {
 impl Server {
     /// A process over `store`.
     pub fn new(config: Config, store: Arc<dyn Store>) -> Server {
+        let process = store.next_sequence();
+        let first_client = match store.local() {
+            Some(_) => 1,
+            // Processes on one store must not give the same id to two connections.
+            None => ((process / SEQUENCE_BLOCK) << 32) + 1,
+        };
         Server {
+            process,
             config,
             store,
             stats: Stats::default(),
@@ -374,7 +383,7 @@ impl Server {
             port: AtomicU16::new(0),
             stop: OnceLock::new(),
             clients: Mutex::default(),
-            next_client: AtomicU64::new(1),
+            next_client: AtomicU64::new(first_client),
         }
     }
 

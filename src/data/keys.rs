@@ -16,7 +16,8 @@
 //! | next keyspace id | `0 'i'` |
 //! | keyspace to be emptied | `0 't' p` |
 //! | elements that lost their key | `0 'o' p incarnation` |
-//! | commit marker | `0 'c' writer-id slot` |
+//! | commit marker | `0 'c' process slot` |
+//! | process that is there | `0 'p' process` |
 
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64;
@@ -210,12 +211,29 @@ pub fn split_trash(record: &[u8]) -> KeyspaceId {
     be_u32(&record[5..9])
 }
 
-/// Key of the marker by which a writer recognises its own commits.
-pub fn commit_marker(writer: u64, slot: u16) -> RecordKey {
+/// Key of the marker by which a process recognises its own commits.
+pub fn commit_marker(process: u64, slot: u16) -> RecordKey {
     let mut record = begin(SYSTEM, b'c');
-    record.extend_from_slice(&writer.to_be_bytes());
+    record.extend_from_slice(&process.to_be_bytes());
     record.extend_from_slice(&slot.to_be_bytes());
     record
+}
+
+/// Key of the record that says a process is there.
+pub fn process(process: u64) -> RecordKey {
+    let mut record = begin(SYSTEM, b'p');
+    record.extend_from_slice(&process.to_be_bytes());
+    record
+}
+
+/// Range of the records of all processes.
+pub fn process_range() -> (RecordKey, RecordKey) {
+    (begin(SYSTEM, b'p'), begin(SYSTEM, b'p' + 1))
+}
+
+/// The process of such a record.
+pub fn split_process(record: &[u8]) -> u64 {
+    be_u64(&record[5..13])
 }
 
 /// The smallest key greater than every key that begins with `prefix`.

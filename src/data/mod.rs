@@ -6,6 +6,7 @@ pub mod background;
 mod database;
 pub mod entry;
 pub mod keys;
+pub mod members;
 pub mod meta;
 mod overlay;
 pub mod string;
@@ -16,6 +17,7 @@ mod watch;
 
 pub use entry::{Entry, Prior};
 pub use keys::KeyspaceId;
+pub use members::ProcessId;
 pub use meta::Stamp;
 pub use overlay::Overlay;
 pub use view::{Mark, Moment, Shown, Tenant, View};

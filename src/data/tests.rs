@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 
 use super::background::{self, Audit, Chore, Collector, Sweep};
 use super::entry::Prior;
+use super::members::Share;
 use super::meta::{HEAD, Header, Kind, Long};
 use super::{KeyspaceId, Moment, Overlay, View, keys, string};
 use crate::error::Stop;
@@ -150,15 +151,17 @@ impl World {
         loop {
             let now_ms = self.now_ms;
             let keyspaces = self.find(|snapshot| background::keyspaces(snapshot, 0)).unwrap();
+            let all = Share::ALL;
             let find =
-                |snapshot: &dyn Snapshot| self.sweep.due(snapshot, &keyspaces, now_ms, limit);
+                |snapshot: &dyn Snapshot| self.sweep.due(snapshot, &keyspaces, now_ms, limit, all);
             let due = self.find(find).unwrap();
-            self.do_chores(&due);
-            self.sweep.done(&due, &keyspaces, now_ms, limit);
-            let garbage = self.find(|snapshot| self.collector.garbage(snapshot, limit)).unwrap();
+            self.do_chores(&due.chores);
+            self.sweep.done(&due, &keyspaces, now_ms);
+            let garbage = |snapshot: &dyn Snapshot| self.collector.garbage(snapshot, limit, all);
+            let garbage = self.find(garbage).unwrap();
             self.do_chores(&garbage);
             self.collector.done(&garbage);
-            if due.is_empty() && garbage.is_empty() {
+            if due.chores.is_empty() && garbage.is_empty() {
                 return;
             }
         }
@@ -381,7 +384,7 @@ fn audits_find_what_blind_writes_orphaned() {
     let mut audit = Audit::default();
     for _ in 0..40 {
         let (chores, next) =
-            world.find(|snapshot| audit.next(snapshot, &[keyspace, 2], 1)).unwrap();
+            world.find(|snapshot| audit.next(snapshot, &[keyspace, 2], 1, Share::ALL)).unwrap();
         world.do_chores(&chores);
         audit = next;
     }

@@ -159,7 +159,11 @@ impl<'a> View<'a> {
         {
             return Ok(shown);
         }
-        let record = self.get(&keys::catalog(tenant, database))?;
+        let key = keys::catalog(tenant, database);
+        let record = match self.overlay.get(&key) {
+            Some(own) => own.map(Cow::Borrowed),
+            None => self.snapshot.get_assumed(&key)?,
+        };
         let (keyspace, switches) = match record {
             Some(record) => keys::split_catalog(&record),
             None => (keys::initial_keyspace(database), 0),

@@ -4,6 +4,7 @@
 //! reason to stop, and take everything down in the opposite order within a deadline.
 
 mod background;
+mod doctor;
 mod figures;
 mod open;
 
@@ -27,6 +28,8 @@ use crate::config::{Config, Durability, StoreKind};
 use crate::limits::{CLOSE_GRACE_MIN, REGISTERED_BUFFER_BYTES, REGISTERED_BUFFERS_MAX, STOP_CHECK};
 use crate::metrics;
 use crate::net::{Acceptor, Inbox, Listener, Stop, Workers};
+
+pub use doctor::run as doctor;
 
 /// Serves until SIGTERM, SIGINT or `SHUTDOWN`.
 pub fn run(config: Config) -> ExitCode {
@@ -74,7 +77,7 @@ fn start(config: Config) -> Result<Running, String> {
     let homes = inboxes.iter().map(|inbox| Arc::clone(inbox) as Arc<dyn Home>).collect();
     let writer = Arc::new(Writer::new(&server, homes));
     let writer_thread = writer.start().map_err(|error| format!("cannot start: {error}"))?;
-    let background = Background::start(Arc::clone(&server.store), Arc::clone(&writer))
+    let background = Background::start(&server, Arc::clone(&writer))
         .map_err(|error| format!("cannot start: {error}"))?;
     let buffers = registered_buffers(server.config.workers);
     let workers = Workers::start(&inboxes, buffers, &server, &writer).map_err(no_ring)?;

@@ -7,6 +7,7 @@
 #![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod conn;
+pub mod fdb;
 mod reply;
 mod rng;
 pub mod script;

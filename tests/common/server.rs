@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::conn::{Address, Conn};
-use super::{DEADLINE, Reply};
+use super::{DEADLINE, Reply, fdb};
 
 /// What a test talks to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,10 @@ pub enum Subject {
     Faulty,
     /// ringstone with `--store embedded` behind the wrapper that injects faults.
     FaultyEmbedded,
+    /// ringstone with `--store foundationdb`; see [`fdb::is_here`] first.
+    FoundationDb,
+    /// ringstone with `--store foundationdb` behind the wrapper that injects faults.
+    FaultyFoundationDb,
 }
 
 impl Subject {
@@ -36,8 +40,14 @@ impl Subject {
     fn store(self) -> &'static str {
         match self {
             Subject::Embedded | Subject::FaultyEmbedded => "embedded",
+            Subject::FoundationDb | Subject::FaultyFoundationDb => "foundationdb",
             _ => "memory",
         }
+    }
+
+    fn has_faults(self) -> bool {
+        use Subject::{FaultyEmbedded, FaultyFoundationDb};
+        matches!(self, Subject::Faulty | FaultyEmbedded | FaultyFoundationDb)
     }
 }
 
@@ -58,6 +68,10 @@ pub struct Options {
     pub flags: Vec<&'static str>,
     /// The directory for data; a fresh temporary one when absent.
     pub data_dir: Option<PathBuf>,
+    /// FoundationDB: the cluster's file; that of the shared cluster when absent.
+    pub cluster_file: Option<PathBuf>,
+    /// FoundationDB: the root directory, shared by servers of one deployment; a new one when absent.
+    pub fdb_root: Option<String>,
 }
 
 impl Default for Options {
@@ -70,6 +84,8 @@ impl Default for Options {
             redis_tcp: false,
             flags: Vec::new(),
             data_dir: None,
+            cluster_file: None,
+            fdb_root: None,
         }
     }
 }
@@ -182,6 +198,11 @@ fn ringstone_command(subject: Subject, socket: &Path, data: &Path, options: &Opt
     command.arg(socket).arg("--data-dir").arg(data);
     command.args(["--durability", options.durability, "--workers", "2"]);
     command.args(&options.flags);
+    if subject.store() == "foundationdb" {
+        let file = options.cluster_file.clone().unwrap_or_else(fdb::shared_cluster_file);
+        command.arg("--cluster-file").arg(file);
+        command.arg("--fdb-root").arg(options.fdb_root.clone().unwrap_or_else(fdb::new_root));
+    }
     command.env_remove("RINGSTONE_TEST_FAULTS");
     // What steers the tests is no setting of the server, which refuses settings it does not know.
     for (name, _) in std::env::vars_os() {
@@ -189,7 +210,7 @@ fn ringstone_command(subject: Subject, socket: &Path, data: &Path, options: &Opt
             command.env_remove(name);
         }
     }
-    if matches!(subject, Subject::Faulty | Subject::FaultyEmbedded) {
+    if subject.has_faults() {
         command.env("RINGSTONE_TEST_FAULTS", &options.faults);
     }
     command

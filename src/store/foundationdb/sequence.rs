@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use super::error::cause;
 use super::maintenance::block_on;
 use super::raw::{Database, Outcome, Transaction};
-use crate::limits::{FDB_SEQUENCE_BLOCK_BITS as BLOCK_BITS, SEQUENCE_BITS};
+use crate::limits::{SEQUENCE_BITS, SEQUENCE_BLOCK_BITS as BLOCK_BITS};
 
 const PER_BLOCK: u64 = 1 << BLOCK_BITS;
 const BLOCKS: u64 = 1 << (SEQUENCE_BITS - BLOCK_BITS);
