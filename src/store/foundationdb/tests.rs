@@ -238,6 +238,7 @@ fn a_writer_that_reads_compares_what_it_assumed() {
         assert_eq!(snapshot.get(b"b"), Err(ReadError::Pending));
     });
     assert_eq!(fetch(&mut *writer), Err(ReadError::Retry));
+    assert_eq!(assume(&other, b"a"), Some(b"2".to_vec()));
     wait::wait(|cx| writer.poll_retry(cx));
     // Right this time; but then somebody changes it before the commit.
     writer.read(&mut |snapshot| {
@@ -323,11 +324,11 @@ fn a_deadline_that_has_passed_ends_everything() {
     transaction.begin(Mode::Write, clock::monotonic() + Duration::from_secs(5));
     assert_eq!(commit(&mut *transaction, &set(b"a", b"2")), Ok(()));
     assert_eq!(get(&store, b"a"), Some(b"2".to_vec()));
-    // Shortly before it passes the cluster's client notices by itself.
-    transaction.begin(Mode::Write, clock::monotonic() + Duration::from_millis(30));
+    // It passes between a read and the commit.
+    transaction.begin(Mode::Write, clock::monotonic() + Duration::from_millis(300));
     let _ = look(&mut *transaction, |s| owned(s.get(b"a")));
     fetch(&mut *transaction).unwrap();
-    std::thread::sleep(Duration::from_millis(60));
+    std::thread::sleep(Duration::from_millis(400));
     assert_eq!(commit(&mut *transaction, &set(b"a", b"3")), Err(CommitError::TimedOut));
 }
 

@@ -44,6 +44,8 @@ pub struct FdbTransaction {
     waiting: Waiting,
     /// Before the requests under way left.
     asked: Instant,
+    /// Before the first read left, and with it the request for the version that all reads see.
+    version_asked: Instant,
     /// Something was read at the transaction's own read version.
     has_read: bool,
     /// What [`Transaction::poll_retry`] lets the client library wait for.
@@ -94,6 +96,7 @@ impl FdbTransaction {
             version: None,
             waiting: Waiting::default(),
             asked: now,
+            version_asked: now,
             has_read: false,
             failure: None,
             conflicts: 0,
@@ -185,6 +188,7 @@ impl FdbTransaction {
         self.waiting.seal();
         let figures = &self.store.figures;
         if !std::mem::replace(&mut self.has_read, true) {
+            self.version_asked = self.asked;
             figures.read_versions.fetch_add(1, Ordering::Relaxed);
         }
         figures.reads.fetch_add(self.under_way.len() as u64, Ordering::Relaxed);
@@ -249,11 +253,11 @@ impl FdbTransaction {
         let assumed = &self.store.assumed;
         let wanted = self.wanted.get_mut();
         if let Some(version) = version {
-            assumed.saw(version, self.asked);
+            assumed.saw(version, self.version_asked);
         }
         for key in wanted.unknown.drain(..) {
             if let (Some(value), Some(version)) = (self.fetched.value(&key), version) {
-                assumed.learn(&key, value, version, self.asked);
+                assumed.learn(&key, value, version, self.version_asked);
             }
         }
         let mut is_wrong = false;
@@ -263,8 +267,10 @@ impl FdbTransaction {
             used.is_verified = value == known.value.as_deref();
             is_wrong |= !used.is_verified;
             match version {
-                Some(version) if used.is_verified => assumed.confirm(known, version, self.asked),
-                Some(version) => assumed.learn(&known.key, value, version, self.asked),
+                Some(version) if used.is_verified => {
+                    assumed.confirm(known, version, self.version_asked)
+                }
+                Some(version) => assumed.learn(&known.key, value, version, self.version_asked),
                 None if used.is_verified => {}
                 None => assumed.forget(known),
             }
@@ -289,8 +295,13 @@ impl FdbTransaction {
         let kind = error::kind(failure.code());
         self.store.figures.count(kind);
         // The first conflict is a chance meeting, and the pause would be longer than an attempt.
-        self.conflicts += u32::from(kind == Kind::Conflict);
-        let backs_off = error::backs_off(kind) || self.conflicts > 1;
+        let backs_off = match kind {
+            Kind::Conflict => {
+                self.conflicts += 1;
+                self.conflicts > 1
+            }
+            kind => error::backs_off(kind),
+        };
         self.failure = backs_off.then_some(failure);
     }
 
