@@ -31,7 +31,7 @@ fn key(number: usize) -> String {
 
 fn moment(sequence: u64) -> Moment {
     let value_bytes_max = VALUE.len();
-    Moment { now_ms: 1, sequence, order: 0, seed: 1, value_bytes_max, watched: false }
+    Moment { now_ms: 1, sequence, order: 0, seed: 1, value_bytes_max }
 }
 
 /// A store in which every key has its value.

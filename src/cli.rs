@@ -18,12 +18,19 @@ use crate::{limits, logging};
 /// Exit code of a usage or configuration mistake, after `sysexits.h`.
 pub const EX_USAGE: u8 = 64;
 
-/// Runs the program: `arguments` with the program's own name first, all of `environment`, and
-/// `serve` to call once the configuration is known to be right and the log is open.
+/// What the command line can start, once the configuration is known to be right and the log is open.
+pub struct Program {
+    /// The server.
+    pub serve: fn(Config) -> ExitCode,
+    /// `ringstone doctor`.
+    pub doctor: fn(Config) -> ExitCode,
+}
+
+/// Runs the program: `arguments` with the program's own name first, and all of `environment`.
 pub fn run(
     arguments: impl Iterator<Item = OsString>,
     environment: impl Iterator<Item = (OsString, OsString)>,
-    serve: fn(Config) -> ExitCode,
+    program: &Program,
 ) -> ExitCode {
     let matches = match command().try_get_matches_from(arguments) {
         Ok(matches) => matches,
@@ -48,10 +55,14 @@ pub fn run(
         return ExitCode::SUCCESS;
     }
     logging::init(config.loglevel, config.log_format);
-    serve(config)
+    match matches.subcommand_name() {
+        Some(DOCTOR) => (program.doctor)(config),
+        _ => (program.serve)(config),
+    }
 }
 
 const CHECK_CONFIG: &str = "check-config";
+const DOCTOR: &str = "doctor";
 
 const AFTER_HELP: &str = "\
 A setting has the same name everywhere: --group-commands-max on the command line,
@@ -78,6 +89,10 @@ fn command() -> Command {
         .subcommand(
             Command::new(CHECK_CONFIG)
                 .about("Print the configuration and where each value comes from, and exit"),
+        )
+        .subcommand(
+            Command::new(DOCTOR)
+                .about("Check what the server needs, measure the store, say what to fix, and exit"),
         )
         .args(SETTINGS.iter().map(argument))
         .arg(file)

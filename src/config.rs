@@ -51,6 +51,11 @@ pub struct Config {
     pub durability: Durability,
     /// Time between syncs under [`Durability::Interval`].
     pub durability_interval: Duration,
+    /// Names the FoundationDB cluster; `None` is the file that `FDB_CLUSTER_FILE` names, or
+    /// FoundationDB's usual one.
+    pub cluster_file: Option<PathBuf>,
+    /// Path of the cluster's directory that has the data; no part is empty.
+    pub fdb_root: Vec<String>,
     /// Bytes of records the embedded store's cache may hold.
     pub cache_bytes: usize,
     /// Commands one group executes at most.
@@ -98,6 +103,8 @@ impl Default for Config {
             data_dir: PathBuf::from("./ringstone-data"),
             durability: Durability::Sync,
             durability_interval: Duration::from_secs(1),
+            cluster_file: None,
+            fdb_root: vec!["ringstone".to_owned()],
             cache_bytes: 256 << 20,
             group_commands_max: 4096,
             group_bytes_max: 1 << 20,

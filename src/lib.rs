@@ -1,7 +1,8 @@
 //! ringstone: a Redis-protocol server for data that must not be lost.
 //!
 //! Clients speak RESP to it as they would to Redis. It keeps nothing of its own: it is a proxy in
-//! front of an ordered transactional store, embedded in the process. A reply to a write leaves the
+//! front of an ordered transactional store: embedded in the process on one machine, a FoundationDB
+//! cluster past that, with any number of ringstone processes before it. A reply to a write leaves the
 //! process only when the write is durable; every command, and every `MULTI`/`EXEC` block, takes effect
 //! atomically at one point between its arrival and its reply.
 //!
@@ -61,6 +62,45 @@
 //! fetch a record first, when a commit conflicts with another process, or when its outcome was unknown
 //! and the commit marker shows that it did not happen.
 //!
+//! # Across a network
+//!
+//! A store that lives in another process ([`store::Store::local`] is `None`) is used through
+//! transactions that are polled ([`store::Transaction`]). Then batches that only read form groups too,
+//! on their worker, and batches that write form groups of the whole process, in a task of the first
+//! worker ([`batch::Groups`]). Several groups of each kind are in flight at once.
+//!
+//! A group is executed when it starts. Reads that the transaction has no answer for are noted, and the
+//! handlers of all its commands go on as far as they come; then all that was noted is fetched together
+//! and the group is executed again, until nothing is missing. So a pipeline of `GET`s costs one read
+//! version and one round of reads, and a plain `SET`, which looks at nothing, costs one commit and
+//! nothing else. The record that says which keyspace a database shows is assumed to be what it was a
+//! moment ago; the store makes sure of that with the group's other reads, or with its commit.
+//!
+//! What a group's commit conflicts with, by the class of command:
+//!
+//! | commands | reads that are checked | conflicts with other processes that |
+//! | --- | --- | --- |
+//! | `GET`, `MGET`, `SCAN`, ... alone in a batch | none: a snapshot | never |
+//! | `SET`, `MSET`, `SETEX`, `PSETEX` without options that look | the database's keyspace | flush or swap the database |
+//! | `INCR`, `APPEND`, `SETNX`, `GETSET`, `EXPIRE`, `DEL`, ... | the metas of their keys | write the same key |
+//! | `SETRANGE`, `SETBIT`, `BITFIELD` on a long string | the meta and the chunks they touch | write the same key |
+//! | `RENAME`, `COPY`, `BITOP` | the metas and values they move | write one of the keys |
+//! | `EXEC` | all of the above, and the watched keys | write any of them |
+//! | reads beside writes in one batch | all they read | write what they read |
+//! | `FLUSHDB`, `SWAPDB` | the database's keyspace | flush or swap it too |
+//!
+//! Within a process nobody conflicts: two groups in flight have no key in common, and what is wanted
+//! by a batch while another group has it waits for that group, in order of arrival. Removing a key
+//! leaves its stamp in one of 1024 traces, for `WATCH`; these are written blindly.
+//!
+//! A conflict executes the group again; after a few it is tried in halves, so that one contended key
+//! does not hold up its neighbours. A commit that ends unknown is looked up: each group writes a marker
+//! of its own with its changes. What takes longer than the deadline is answered with `-TIMEOUT`.
+//!
+//! Processes know of each other by a record each of them keeps changing ([`data::members`]), and share
+//! out background work by that. Expiry is judged by the clock of the process that executes a command;
+//! no clocks are compared otherwise.
+//!
 //! # The embedded store
 //!
 //! [`store::embedded`] is a write-ahead log, a write buffer and a cache in memory, and an LSM tree
@@ -74,7 +114,8 @@
 //! so a `SCAN` cursor is a position that needs no state, and sequential names spread over the whole
 //! keyspace. A key's meta record holds type, expiry, modification stamp and a short string's value;
 //! longer strings are chunks under an incarnation id, which are left to a collector when a key is
-//! deleted or overwritten.
+//! deleted or overwritten. A removed record leaves a trace by which `WATCH` notices that a key which
+//! is not there was there in between.
 //!
 //! # Guarantees
 //!

@@ -12,8 +12,23 @@ pub const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const ARGUMENTS_MAX: usize = 1024 * 1024;
 /// Longest inline command, and longest line of a multi-bulk header (Redis: PROTO_INLINE_MAX_SIZE).
 pub const INLINE_BYTES_MAX: usize = 64 * 1024;
-/// Bytes of keys and values one transaction may write.
+/// How large one transaction may be, the same on every store and counted as FoundationDB counts it,
+/// whose limit this is: every record that is written costs its key three times (once as what is
+/// changed, twice as the range that may conflict with others), its value, and
+/// [`MUTATION_OVERHEAD_BYTES`]; a removal costs a key more. What a transaction overwrites itself is
+/// not sent, so it costs nothing up to [`OVERWRITTEN_FACTOR`].
 pub const TRANSACTION_BYTES_MAX: usize = 10_000_000;
+/// What a store may put before every key: FoundationDB's directory prefix.
+pub const STORE_PREFIX_BYTES_MAX: usize = 32;
+/// What a mutation costs besides its key and value: FoundationDB's structures for the mutation (44)
+/// and its conflict range (24), the zero byte at that range's end, and the prefix in all three keys.
+/// The rest is spare, so that a full transaction has room for its commit marker.
+pub const MUTATION_OVERHEAD_BYTES: usize = 44 + 24 + 1 + 3 * STORE_PREFIX_BYTES_MAX + 8;
+/// A transaction may write this many times [`TRANSACTION_BYTES_MAX`] in all, with what it overwrites
+/// itself: that is not committed, but takes memory until then.
+pub const OVERWRITTEN_FACTOR: usize = 8;
+/// Memory that the mutations of a group leave to the next one.
+pub const MUTATIONS_KEPT_BYTES: usize = 2 * TRANSACTION_BYTES_MAX;
 /// Longest record key in a store: a user's key and what the data model puts before it.
 pub const RECORD_KEY_BYTES_MAX: usize = KEY_BYTES_MAX + 64;
 /// Longest record value in a store; FoundationDB's limit is 100,000.
@@ -69,7 +84,17 @@ pub const CONFIG_FILE_BYTES_MAX: usize = 1024 * 1024;
 
 const _: () = {
     assert!(REQUEST_BYTES_DEFAULT <= REQUEST_BYTES_MAX);
-    assert!(REQUEST_BYTES_MAX < TRANSACTION_BYTES_MAX);
+    // The largest value is a transaction with chunks of 17-byte keys and 8 KiB keys for the rest.
+    let chunks = REQUEST_BYTES_MAX.div_ceil(CHUNK_BYTES);
+    let rest = 16 * (4 * RECORD_KEY_BYTES_MAX + 2 * MUTATION_OVERHEAD_BYTES);
+    let largest = REQUEST_BYTES_MAX + chunks * (3 * 17 + MUTATION_OVERHEAD_BYTES) + rest;
+    assert!(largest < TRANSACTION_BYTES_MAX);
+    // However few mutations fill a transaction, what they have to spare is enough for the marker.
+    let one = 3 * RECORD_KEY_BYTES_MAX + RECORD_VALUE_BYTES_MAX + MUTATION_OVERHEAD_BYTES;
+    assert!(TRANSACTION_BYTES_MAX / one * 8 > 3 * 15 + 8 + MUTATION_OVERHEAD_BYTES);
+    // Places in the mutations' memory are 32 bits wide; a command may go past the bound before it
+    // is looked at.
+    assert!(3 * OVERWRITTEN_FACTOR * TRANSACTION_BYTES_MAX < u32::MAX as usize);
     assert!(INLINE_VALUE_BYTES_MAX + 64 < CHUNK_BYTES);
     assert!(CHUNK_BYTES < RECORD_VALUE_BYTES_MAX);
     assert!(INLINE_BYTES_MAX < REQUEST_BYTES_DEFAULT);
@@ -136,6 +161,13 @@ pub const SCAN_COUNT_MAX: usize = 65_536;
 pub const SCAN_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Records asked of a store at once where all of a range is wanted.
 pub const SCAN_STEP: usize = 1024;
+/// Where nobody keeps the number of keys, `DBSIZE` looks at [`SCAN_STEP`] keys in each of so many
+/// ranges of hashes, and estimates the rest of a range that has more...
+pub const COUNT_RANGES_MAX: u64 = 128;
+/// ... in fewer ranges if the records it would see there are larger than this together...
+pub const COUNT_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// ... but in as many as this, so that the estimate is good.
+pub const COUNT_RANGES_MIN: u64 = 16;
 /// Keys one connection may watch...
 pub const WATCHED_KEYS_MAX: usize = 65_536;
 /// ... and their bytes.
@@ -144,6 +176,8 @@ pub const WATCHED_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const WATCHES_COMPARED_MAX: usize = 64;
 /// How often expired keys and garbage are looked for while there are none.
 pub const BACKGROUND_INTERVAL: Duration = Duration::from_millis(100);
+/// The same where looking costs others something: expired keys are hidden until they are removed.
+pub const BACKGROUND_INTERVAL_REMOTE: Duration = Duration::from_millis(500);
 /// Records that background work changes in one write group: what a group is held up by.
 pub const CHORES_MAX: usize = 256;
 /// The same on stores whose commits do not block: there the work is what a group's time goes into,
@@ -157,6 +191,20 @@ pub const CHORES_PAUSE_MAX: Duration = Duration::from_millis(20);
 /// ... and not at all while keys are there that expired so long ago: then they expire faster than
 /// they are removed, and would fill the store.
 pub const SWEEP_BEHIND_MS: u64 = 60_000;
+/// Sequences that a process on a shared store takes for itself at a time.
+pub const SEQUENCE_BLOCK: u64 = 1 << SEQUENCE_BLOCK_BITS;
+/// How often a process shows the others on the same store that it is there.
+pub const MEMBER_BEAT: Duration = Duration::from_secs(2);
+/// A process that has not done so for this long gets no share of background work...
+pub const MEMBER_SILENT: Duration = Duration::from_secs(10);
+/// ... and after this long its records are removed. Far longer than any command may take: a process
+/// needs them to find out how its commits ended.
+pub const MEMBER_FORGOTTEN: Duration = Duration::from_secs(600);
+
+const _: () = {
+    assert!(MEMBER_BEAT.as_millis() * 3 < MEMBER_SILENT.as_millis());
+    assert!(COMMAND_DEADLINE.as_millis() * 10 < MEMBER_FORGOTTEN.as_millis());
+};
 /// Pause after a store refused background work: doubled each time, from the first to the second.
 pub const REFUSED_PAUSE_MIN: Duration = Duration::from_millis(10);
 /// See [`REFUSED_PAUSE_MIN`].
@@ -164,7 +212,41 @@ pub const REFUSED_PAUSE_MAX: Duration = Duration::from_secs(2);
 /// The expiry index is looked through from this long before the last look: a commit may have been
 /// under way.
 pub const SWEEP_OVERLAP_MS: u64 = 1000;
+/// Entries of other processes' shares that a sweep passes over for each that it may find.
+pub const SWEEP_PASSED_OVER: usize = 8;
 /// It is looked through from its beginning this often, in milliseconds.
 pub const SWEEP_AGAIN_MS: u64 = 60_000;
 /// Incarnations compared with their keys in one step, on stores where writes may be blind.
 pub const AUDIT_STEP: usize = 64;
+/// How long opening a FoundationDB store may take.
+pub const FDB_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest pause of FoundationDB's own before a transaction is tried again.
+pub const FDB_RETRY_PAUSE_MAX: Duration = Duration::from_millis(100);
+/// A transaction whose deadline is so close to [`COMMAND_DEADLINE`] gets that from the database's
+/// options, which saves one hand-over to the network thread.
+pub const FDB_TIMEOUT_SLACK: Duration = Duration::from_millis(50);
+/// How often the state of the FoundationDB cluster is asked for...
+pub const FDB_STATUS_INTERVAL: Duration = Duration::from_secs(5);
+/// ... and how long the answer may take.
+pub const FDB_STATUS_TIMEOUT: Duration = Duration::from_secs(4);
+/// How long ending FoundationDB's network thread may hold up the process's exit.
+pub const FDB_STOP_TIMEOUT: Duration = Duration::from_secs(2);
+/// Sequence numbers a process takes from the cluster at once, as a power of two.
+pub const SEQUENCE_BLOCK_BITS: u32 = 20;
+/// Sequence numbers are below two to the power of this.
+pub const SEQUENCE_BITS: u32 = 48;
+/// A record that hardly ever changes is assumed to be what it was so long ago. FoundationDB lets a
+/// transaction commit five seconds after its read version; half of it is left for committing.
+pub const ASSUMED_AGE_MAX: Duration = Duration::from_secs(2);
+/// Readers renew what is known of assumed records when it is older than this.
+pub const ASSUMED_RENEWAL: Duration = Duration::from_millis(500);
+/// Records that can be assumed at the same time; more are read like others.
+pub const ASSUMED_RECORDS_MAX: usize = 4096;
+
+const _: () = {
+    assert!(ASSUMED_RENEWAL.as_millis() < ASSUMED_AGE_MAX.as_millis());
+    assert!(FDB_STATUS_TIMEOUT.as_millis() < FDB_STATUS_INTERVAL.as_millis());
+    assert!(SEQUENCE_BLOCK_BITS < SEQUENCE_BITS);
+    // A block's number and the number of the process's own block share one word; see sequence.rs.
+    assert!(SEQUENCE_BITS - SEQUENCE_BLOCK_BITS <= 32);
+};

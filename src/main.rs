@@ -2,9 +2,13 @@
 
 use std::process::ExitCode;
 
+use ringstone::cli::{self, Program};
+use ringstone::server;
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    ringstone::cli::run(std::env::args_os(), std::env::vars_os(), ringstone::server::run)
+    let program = Program { serve: server::run, doctor: server::doctor };
+    cli::run(std::env::args_os(), std::env::vars_os(), &program)
 }

@@ -17,13 +17,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use crate::clock;
+use crate::command::Server;
 use crate::data::{Moment, Overlay, keys};
 use crate::error::{self, Stop};
 use crate::limits::CONFLICTS_BEFORE_SPLIT;
 use crate::metrics::GroupTimes;
-use crate::store::{
-    CommitError, Mode, ReadError, Scan, Snapshot, Store, Transaction, Value, Visitor,
-};
+use crate::store::{CommitError, Mode, ReadError, Scan, Snapshot, Transaction, Value, Visitor};
 
 use super::group::{Execution, Frame, Item};
 
@@ -42,7 +41,7 @@ pub(super) struct Flight {
     /// Tells this flight's commit markers from those of others of this process.
     slot: u16,
     /// Tells this process's commit markers from those of other processes.
-    writer_id: u64,
+    process: u64,
     step: Step,
     sequence: u64,
     deadline: Instant,
@@ -61,6 +60,8 @@ enum Step {
     Commit,
     /// Find out whether the commit took place.
     Resolve,
+    ResolveFetch,
+    ResolveRetry,
     /// Wait until another attempt makes sense.
     Retry,
 }
@@ -75,18 +76,18 @@ pub(super) enum Landed {
 }
 
 impl Flight {
-    pub(super) fn new(store: &Arc<dyn Store>, mode: Mode, writer_id: u64, slot: u16) -> Flight {
+    pub(super) fn new(server: &Server, mode: Mode, slot: u16) -> Flight {
         let now = clock::monotonic();
         Flight {
             mode,
-            transaction: Arc::clone(store).transaction(),
+            transaction: Arc::clone(&server.store).transaction(),
             overlay: Overlay::default(),
             items: Vec::new(),
             since: Vec::new(),
             commands: 0,
             footprint: Vec::new(),
             slot,
-            writer_id,
+            process: server.process,
             step: Step::Execute,
             sequence: 0,
             deadline: now,
@@ -134,14 +135,24 @@ impl Flight {
                         Err(landed) => return Poll::Ready(landed),
                     },
                 },
-                Step::Resolve => match ready!(self.poll_marker(cx)) {
+                Step::Resolve => match self.look_up() {
                     Ok(true) => return Poll::Ready(Landed::Done),
                     Ok(false) => {
                         self.transaction.begin(self.mode, self.deadline);
                         self.repeat()
                     }
+                    Err(ReadError::Pending) => Step::ResolveFetch,
                     Err(_) => return self.give_up(frame, &Unanswered::unconfirmed()),
                 },
+                Step::ResolveFetch => match ready!(self.transaction.poll_fetch(cx)) {
+                    Ok(()) => Step::Resolve,
+                    Err(ReadError::Retry) => Step::ResolveRetry,
+                    Err(_) => return self.give_up(frame, &Unanswered::unconfirmed()),
+                },
+                Step::ResolveRetry => {
+                    ready!(self.transaction.poll_retry(cx));
+                    Step::Resolve
+                }
                 Step::Retry => {
                     ready!(self.transaction.poll_retry(cx));
                     count(&frame.server.stats.groups.retries);
@@ -170,7 +181,7 @@ impl Flight {
         self.step_began = clock::monotonic();
         let outcome = self.run(frame, moment);
         if outcome.is_ok() && !self.overlay.is_empty() {
-            let marker = keys::commit_marker(self.writer_id, self.slot);
+            let marker = keys::commit_marker(self.process, self.slot);
             self.overlay.set(&marker, &[&self.sequence.to_be_bytes()], 0);
         }
         let took = self.lap();
@@ -235,25 +246,22 @@ impl Flight {
     }
 
     /// Whether the commit took place.
-    fn poll_marker(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, ReadError>> {
-        let key = keys::commit_marker(self.writer_id, self.slot);
-        loop {
-            let mut found = Ok(None);
-            self.transaction.read(&mut |snapshot| {
-                found = snapshot.get(&key).map(|value| value.map(|value| keys::be_u64(&value)));
+    fn look_up(&mut self) -> Result<bool, ReadError> {
+        let marker = keys::commit_marker(self.process, self.slot);
+        let process = keys::process(self.process);
+        let mut found = Err(ReadError::Pending);
+        self.transaction.read(&mut |snapshot| {
+            let here = snapshot.get(&process);
+            found = snapshot.get(&marker).and_then(|marker| {
+                let newest = marker.map(|sequence| keys::be_u64(&sequence));
+                Ok((newest, here?.is_some()))
             });
-            let error = match found {
-                Ok(marker) => return Poll::Ready(Ok(marker == Some(self.sequence))),
-                Err(error) => error,
-            };
-            match error {
-                ReadError::Pending => match ready!(self.transaction.poll_fetch(cx)) {
-                    Ok(()) => {}
-                    Err(ReadError::Retry) => ready!(self.transaction.poll_retry(cx)),
-                    Err(error) => return Poll::Ready(Err(error)),
-                },
-                error => return Poll::Ready(Err(error)),
-            }
+        });
+        match found? {
+            (newest, _) if newest == Some(self.sequence) => Ok(true),
+            (_, true) => Ok(false),
+            // Others took this process for gone and removed what could have told.
+            (_, false) => Err(ReadError::TimedOut),
         }
     }
 

@@ -101,7 +101,6 @@ impl Frame {
             seed: keys::hash64(&clock::unix_us().to_be_bytes()) ^ sequence,
             value_bytes_max: self.server.config.request_bytes_max,
             order: 0,
-            watched: self.server.is_watched(),
         }
     }
 

@@ -22,8 +22,9 @@ use parking_lot::Mutex;
 
 use crate::clock;
 use crate::command::Server;
+use crate::data::keys;
 use crate::limits::{BATCH_REPLY_BYTES, COMMAND_DEADLINE};
-use crate::store::Mode;
+use crate::store::{CommitError, Mode, Mutations};
 
 use super::Batch;
 use super::flight::{Flight, Landed};
@@ -114,12 +115,40 @@ impl Groups {
 
     /// Executes what is handed over until closed. To be run by one task.
     pub async fn serve(self: Arc<Groups>) {
+        if self.mode == Mode::Write {
+            self.join().await;
+        }
         let mut flights = Flights::new(&self);
         poll_fn(|cx| {
             self.waker.register(cx.waker());
             flights.poll(cx)
         })
         .await;
+    }
+}
+
+impl Groups {
+    /// Writes this process's record, without which commit markers tell nothing; see
+    /// [`crate::data::members`].
+    async fn join(&self) {
+        let Server { store, process, .. } = &*self.server;
+        let mut record = Mutations::default();
+        record.set(&keys::process(*process), &[&0_u64.to_be_bytes()]);
+        let mut transaction = Arc::clone(store).transaction();
+        loop {
+            transaction.begin(Mode::Write, clock::monotonic() + COMMAND_DEADLINE);
+            let sequence = store.next_sequence();
+            // Whatever came of it, writing it once more does no harm.
+            match poll_fn(|cx| transaction.poll_commit(cx, sequence, &record)).await {
+                Ok(()) => return,
+                Err(CommitError::Refused(cause)) => {
+                    tracing::warn!(%cause, "the store refuses writes");
+                    return;
+                }
+                Err(CommitError::TimedOut) if self.queue.lock().closed => return,
+                Err(_) => poll_fn(|cx| transaction.poll_retry(cx)).await,
+            }
+        }
     }
 }
 
@@ -139,16 +168,13 @@ struct Flights<'g> {
 
 impl Flights<'_> {
     fn new(groups: &Groups) -> Flights<'_> {
-        let store = &groups.server.store;
-        // Drawn from the store, so it is nobody else's.
-        let writer_id = store.next_sequence();
         let slots = 0..groups.in_flight_max as u16;
         Flights {
             groups,
             frame: Frame::new(Arc::clone(&groups.server)),
             waiting: VecDeque::new(),
             flying: Vec::new(),
-            idle: slots.map(|slot| Flight::new(store, groups.mode, writer_id, slot)).collect(),
+            idle: slots.map(|slot| Flight::new(&groups.server, groups.mode, slot)).collect(),
             keys: KeySet::default(),
             finished: groups.homes.iter().map(|_| Vec::new()).collect(),
             passed_over: VecDeque::new(),

@@ -125,8 +125,6 @@ pub struct Batch {
     pub next: usize,
     /// Whether any op may change data.
     pub writes: bool,
-    /// Whether any op is a `WATCH`.
-    pub watches: bool,
     /// Whether any op is a `CLIENT PAUSE`: those behind it may have to be held back.
     pub pauses: bool,
     /// Replies so far.
@@ -158,7 +156,6 @@ impl Batch {
             ops: Vec::new(),
             next: 0,
             writes: false,
-            watches: false,
             pauses: false,
             reply: Reply::new(),
             client,
@@ -175,7 +172,6 @@ impl Batch {
         self.ops.clear();
         self.next = 0;
         self.writes = false;
-        self.watches = false;
         self.pauses = false;
     }
 

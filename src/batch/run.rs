@@ -188,7 +188,7 @@ impl Run<'_, '_> {
     fn settle(&mut self, batch: &mut Batch, before: &Before, outcome: Outcome) -> Option<Ended> {
         let Batch { reply, client, .. } = batch;
         let written = self.view.written_bytes();
-        let past_bounds = written - before.written > TRANSACTION_BYTES_MAX;
+        let past_bounds = written.saturating_sub(before.written) > TRANSACTION_BYTES_MAX;
         let too_large = past_bounds || outcome == Err(Stop::TooLarge);
         let group_full =
             before.written > 0 && (written > self.budget.bytes || outcome == Err(Stop::TooLarge));
@@ -272,8 +272,8 @@ impl Run<'_, '_> {
     fn is_as_watched(&self, client: &Client) -> Result<bool, Stop> {
         let mut pending = false;
         for watch in client.watches.iter() {
-            let keyspace = self.view.keyspace(client.tenant, watch.database)?;
-            match self.view.is_as_watched(client.tenant, keyspace, &watch.key, &watch.state) {
+            let database = watch.database;
+            match self.view.is_as_watched(client.tenant, database, &watch.key, &watch.state) {
                 Ok(true) => {}
                 Err(Stop::Pending) => pending = true,
                 modified => return modified,
@@ -323,7 +323,8 @@ impl Run<'_, '_> {
             if reply.len() > self.server.config.output_buffer_limit {
                 return Err(Stop::Unread);
             }
-            if self.view.written_bytes() - written > TRANSACTION_BYTES_MAX {
+            let bytes = self.view.written_bytes().saturating_sub(written);
+            if bytes > TRANSACTION_BYTES_MAX {
                 return Err(Stop::TooLarge);
             }
         }
@@ -359,7 +360,6 @@ impl Reader {
             seed: keys::hash64(&self.origin.wrapping_add(self.batches).to_be_bytes()),
             value_bytes_max: server.config.request_bytes_max,
             order: u16::MAX,
-            watched: false,
         };
         local.read(&mut |snapshot| {
             let mut view = View::new(snapshot, &mut self.overlay, moment);

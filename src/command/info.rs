@@ -7,6 +7,7 @@ use super::connection::REDIS_VERSION;
 use super::stats::{ERROR_KINDS, Totals, registry};
 use super::{Ctx, Outcome, config};
 use crate::clock;
+use crate::error::Stop;
 use crate::limits::DATABASES;
 
 type Write = fn(&mut Page<'_, '_, '_>) -> Outcome;
@@ -285,12 +286,23 @@ fn cluster(page: &mut Page<'_, '_, '_>) -> Outcome {
 
 fn keyspace(page: &mut Page<'_, '_, '_>) -> Outcome {
     let (view, tenant) = (&page.ctx.view, page.ctx.client.tenant);
-    let mut sizes = Vec::new();
+    let (mut sizes, mut pending) = (Vec::new(), Ok(()));
     for database in 0..DATABASES {
-        let keyspace = view.keyspace(tenant, database)?;
-        // A store that does not count exactly has nothing to say here yet.
-        sizes.extend(view.exact_size(keyspace)?.map(|keys| (database, keys)));
+        let size = view.keyspace(tenant, database).and_then(|keyspace| {
+            match view.exact_size(keyspace)? {
+                Some(size) => Ok(size),
+                // One look at each database: this page is asked for again and again.
+                None => view.count_keys_roughly(keyspace),
+            }
+        });
+        match size {
+            Ok(keys) => sizes.push((database, keys)),
+            // Go on: the other databases are wanted too, all in one fetch.
+            Err(Stop::Pending) => pending = Err(Stop::Pending),
+            Err(other) => return Err(other),
+        }
     }
+    pending?;
     for (database, keys) in sizes.into_iter().filter(|&(_, keys)| keys > 0) {
         page.field(&format!("db{database}"), format_args!("keys={keys},expires=0,avg_ttl=0"));
     }
@@ -307,6 +319,9 @@ fn ringstone(page: &mut Page<'_, '_, '_>) -> Outcome {
     page.field("store", server.store.name());
     if let Some(cause) = server.store.write_failure() {
         page.field("store_write_failure", cause.replace(['\r', '\n'], " "));
+    }
+    for (name, text) in server.store.status() {
+        page.field(&format!("store_{name}"), text.replace(['\r', '\n'], " "));
     }
     for (name, value) in server.store.figures() {
         page.field(&format!("store_{}", name.replace('-', "_")), value);

@@ -284,14 +284,7 @@ mod tests {
         let mut overlay = Overlay::default();
         let mut calls = Vec::new();
         store.read(&mut |snapshot| {
-            let moment = Moment {
-                now_ms: 1,
-                sequence: 1,
-                seed: 1,
-                value_bytes_max: 1,
-                watched: false,
-                order: 0,
-            };
+            let moment = Moment { now_ms: 1, sequence: 1, seed: 1, value_bytes_max: 1, order: 0 };
             let mut view = View::new(snapshot, &mut overlay, moment);
             for (number, (position, name)) in positions.iter().enumerate() {
                 // Hashes that differ only in what a position leaves out.

@@ -14,8 +14,8 @@ use super::pause::Pause;
 use super::stats::{self, Stats};
 use crate::clock;
 use crate::config::Config;
-use crate::data::{Tenant, Watched};
-use crate::limits::{WATCHED_BYTES_MAX, WATCHED_KEYS_MAX};
+use crate::data::{ProcessId, Tenant, Watched};
+use crate::limits::{SEQUENCE_BLOCK, WATCHED_BYTES_MAX, WATCHED_KEYS_MAX};
 use crate::resp::Protocol;
 use crate::store::Store;
 
@@ -346,6 +346,8 @@ pub struct Server {
     pub config: Config,
     /// Where the data is.
     pub store: Arc<dyn Store>,
+    /// Tells this process from all others that ever used the store.
+    pub process: ProcessId,
     /// What it has done.
     pub stats: Stats,
     /// `CLIENT PAUSE`.
@@ -357,8 +359,6 @@ pub struct Server {
     /// The TCP port served, once bound; 0 without one.
     pub port: AtomicU16,
     stop: OnceLock<Sender<()>>,
-    /// 0 while nobody has ever used `WATCH`; else the commit sequence from which on every group knows.
-    watching: AtomicU64,
     clients: Mutex<HashMap<u64, Arc<ClientShared>>>,
     next_client: AtomicU64,
 }
@@ -366,7 +366,14 @@ pub struct Server {
 impl Server {
     /// A process over `store`.
     pub fn new(config: Config, store: Arc<dyn Store>) -> Server {
+        let process = store.next_sequence();
+        let first_client = match store.local() {
+            Some(_) => 1,
+            // Processes on one store must not give the same id to two connections.
+            None => ((process / SEQUENCE_BLOCK) << 32) + 1,
+        };
         Server {
+            process,
             config,
             store,
             stats: Stats::default(),
@@ -375,29 +382,9 @@ impl Server {
             run_id: run_id(),
             port: AtomicU16::new(0),
             stop: OnceLock::new(),
-            watching: AtomicU64::new(0),
             clients: Mutex::default(),
-            next_client: AtomicU64::new(1),
+            next_client: AtomicU64::new(first_client),
         }
-    }
-
-    /// Called when a `WATCH` arrives, before it runs. Whether it may run against a snapshot: once every
-    /// group that began before the first `WATCH` is committed. Until then it has to run in a group of
-    /// its own, behind them.
-    pub fn begin_watching(&self) -> bool {
-        match self.watching.load(Ordering::Acquire) {
-            0 => {
-                // The group under way may not know; the one after it does.
-                self.watching.fetch_max(1, Ordering::AcqRel);
-                false
-            }
-            settled => settled > 0,
-        }
-    }
-
-    /// Whether anybody may be watching keys.
-    pub fn is_watched(&self) -> bool {
-        self.watching.load(Ordering::Acquire) != 0
     }
 
     /// Says how `SHUTDOWN` ends the process.

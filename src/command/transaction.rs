@@ -53,7 +53,6 @@ fn admitted_elsewhere(_: &mut Ctx<'_, '_>) -> Outcome {
 }
 
 fn watch(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    let keyspace = ctx.keyspace()?;
     let database = ctx.client.database;
     let mut pending = false;
     for key in ctx.args.from(1).iter() {
@@ -68,7 +67,7 @@ fn watch(ctx: &mut Ctx<'_, '_>) -> Outcome {
         if watches.iter().take(WATCHES_COMPARED_MAX).any(known) {
             continue;
         }
-        match ctx.view.watch(keyspace, key) {
+        match ctx.view.watch(ctx.client.tenant, database, key) {
             Ok(state) => {
                 if !watches.add(Watch { database, key: key.into(), state }) {
                     let text = "ERR too many watched keys; EXEC, DISCARD or UNWATCH first";

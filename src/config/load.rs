@@ -178,9 +178,9 @@ impl Loading {
     /// How values must fit each other, and this build.
     fn check(&self) -> Result<(), ConfigError> {
         let config = &self.config;
-        if config.store == StoreKind::FoundationDb {
-            let problem =
-                "this build has no FoundationDB support; build ringstone with `--features fdb`";
+        if config.store == StoreKind::FoundationDb && !cfg!(feature = "fdb") {
+            let problem = "this build of ringstone has no FoundationDB support; \
+                           build it with `--features fdb`";
             return Err(self.refuse("store", problem.to_owned()));
         }
         if config.listen.is_empty() && config.unixsocket.is_none() {

@@ -79,6 +79,13 @@ impl Setting {
     }
 }
 
+#[cfg(feature = "fdb")]
+const STORE_HELP: &str = "What keeps the data: this process's memory, a directory of this machine, or a FoundationDB \
+     cluster, which any number of processes may share";
+#[cfg(not(feature = "fdb"))]
+const STORE_HELP: &str = "What keeps the data: this process's memory or a directory of this machine; foundationdb, a \
+     cluster, is refused, as this build has no support for it";
+
 /// Every setting, in the order of `--help`.
 pub static SETTINGS: &[Setting] = &[
     Setting {
@@ -169,8 +176,7 @@ pub static SETTINGS: &[Setting] = &[
         name: "store",
         group: Group::Store,
         value: "memory|embedded|foundationdb",
-        help: "What keeps the data: this process's memory or a directory of this machine; \
-               foundationdb, a cluster, is refused, as this build has no support for it",
+        help: STORE_HELP,
         read: |config, text| put(&mut config.store, word(text)),
         show: |config| named(config.store),
     },
@@ -207,6 +213,24 @@ pub static SETTINGS: &[Setting] = &[
         help: "Memory for records of the embedded store that are read again",
         read: |config, text| put(&mut config.cache_bytes, size(text, memory_from(1 << 20))),
         show: |config| Some(size_value(config.cache_bytes)),
+    },
+    Setting {
+        name: "cluster-file",
+        group: Group::Store,
+        value: "PATH",
+        help: "Cluster file of FoundationDB; if not given, the one that FDB_CLUSTER_FILE names, or \
+               /etc/foundationdb/fdb.cluster",
+        read: |config, text| put(&mut config.cluster_file, Ok(Some(text.into()))),
+        show: |config| config.cluster_file.as_ref().map(|path| quoted(path.to_string_lossy())),
+    },
+    Setting {
+        name: "fdb-root",
+        group: Group::Store,
+        value: "PATH",
+        help: "Directory of the FoundationDB cluster that has the data, its parts separated by \
+               slashes; processes with the same one serve the same data",
+        read: |config, text| put(&mut config.fdb_root, path_parts(text)),
+        show: |config| Some(quoted(config.fdb_root.join("/"))),
     },
     Setting {
         name: "group-commands-max",
@@ -333,6 +357,14 @@ fn addresses(text: &str) -> Result<Vec<std::net::SocketAddr>, String> {
         return Err(format!("{} addresses are more than {most}", addresses.len()));
     }
     Ok(addresses)
+}
+
+fn path_parts(text: &str) -> Result<Vec<String>, String> {
+    let parts: Vec<String> = text.split('/').map(str::to_owned).collect();
+    if parts.iter().any(String::is_empty) {
+        return Err(format!("{text} is not a path such as ringstone or prod/cache"));
+    }
+    Ok(parts)
 }
 
 fn socket_path(text: &str) -> Result<std::path::PathBuf, String> {

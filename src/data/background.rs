@@ -12,10 +12,13 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use super::keys::{self, Incarnation, KeyspaceId, RecordKey};
+use super::members::{ProcessId, Share};
 use super::meta::{Header, Kind, Long};
 use super::view::{Tenant, View};
 use crate::error::Stop;
-use crate::limits::{DATABASES, SWEEP_AGAIN_MS, SWEEP_OVERLAP_MS};
+use crate::limits::{
+    DATABASES, GROUPS_IN_FLIGHT_MAX, SWEEP_AGAIN_MS, SWEEP_OVERLAP_MS, SWEEP_PASSED_OVER,
+};
 use crate::store::{ReadError, Scan, Snapshot};
 
 /// A record that background work should look at.
@@ -32,6 +35,18 @@ pub enum Chore {
     },
     /// An element, or another record that nothing refers to any more.
     Clear(RecordKey),
+    /// The process's own record is to change.
+    Beat {
+        /// Whose it is.
+        process: ProcessId,
+        /// What nobody has seen before.
+        beat: u64,
+    },
+    /// Everything of a process that has been silent for very long.
+    Forget {
+        /// Which.
+        process: ProcessId,
+    },
     /// A registered incarnation whose key seems to have another one.
     Audit {
         /// Where the key is.
@@ -51,7 +66,7 @@ pub fn keyspaces(snapshot: &dyn Snapshot, tenant: Tenant) -> Result<Vec<Keyspace
         match snapshot.get(&keys::catalog(tenant, database)) {
             Ok(record) => {
                 let initial = || keys::initial_keyspace(database);
-                found.push(record.map_or_else(initial, |record| keys::be_u32(&record)));
+                found.push(record.map_or_else(initial, |record| keys::split_catalog(&record).0));
             }
             Err(ReadError::Pending) => pending = Err(ReadError::Pending),
             Err(failed) => return Err(failed),
@@ -71,56 +86,76 @@ pub struct Sweep {
     began_ms: u64,
 }
 
+/// What a sweep found.
+#[derive(Debug, Default)]
+pub struct Due {
+    /// Entries to look at.
+    pub chores: Vec<Chore>,
+    /// Where to go on in each keyspace that was not seen to its end.
+    marks: Vec<(KeyspaceId, RecordKey)>,
+}
+
 impl Sweep {
-    /// Finds up to `limit` entries that are due at `now_ms`.
+    /// Finds up to `limit` entries of this process's share that are due at `now_ms`.
     pub fn due(
         &self,
         snapshot: &dyn Snapshot,
         keyspaces: &[KeyspaceId],
         now_ms: u64,
         limit: usize,
-    ) -> Result<Vec<Chore>, ReadError> {
-        let mut chores = Vec::new();
+        share: Share,
+    ) -> Result<Due, ReadError> {
+        let mut due = Due::default();
+        let mut pending = Ok(());
+        // Those of others are passed over, but not without end.
+        let mut left = limit.saturating_mul(SWEEP_PASSED_OVER);
         for index in 0..keyspaces.len() {
             let keyspace = keyspaces[(index + self.turn) % keyspaces.len()];
             let first = keys::expiry_at(keyspace, 0);
             let begin = self.marks.get(&keyspace).unwrap_or(&first);
             let end = keys::expiry_at(keyspace, now_ms.saturating_add(1));
-            let scan = Scan { begin, end: &end, limit: limit - chores.len(), reverse: false };
-            snapshot.scan(scan, &mut |record, _| {
+            let scan = Scan { begin, end: &end, limit: left, reverse: false };
+            let Due { chores, marks } = &mut due;
+            let scanned = snapshot.scan(scan, &mut |record, _| {
+                left -= 1;
                 let (at_ms, key) = keys::split_expiry(record);
-                chores.push(Chore::Expire { keyspace, at_ms, key: key.into() });
-                ControlFlow::Continue(())
-            })?;
-            if chores.len() >= limit {
+                if share.has(key) {
+                    chores.push(Chore::Expire { keyspace, at_ms, key: key.into() });
+                }
+                if chores.len() < limit && left > 0 {
+                    return ControlFlow::Continue(());
+                }
+                let mut behind = RecordKey::from_slice(record);
+                behind.push(0);
+                marks.push((keyspace, behind));
+                ControlFlow::Break(())
+            });
+            match scanned {
+                Err(ReadError::Pending) => pending = Err(ReadError::Pending),
+                outcome => outcome?,
+            }
+            if due.chores.len() == limit || left == 0 {
                 break;
             }
         }
-        Ok(chores)
+        pending.map(|()| due)
     }
 
     /// Moves on, given what [`Sweep::due`] found at `now_ms` and that it has been dealt with.
-    pub fn done(&mut self, chores: &[Chore], keyspaces: &[KeyspaceId], now_ms: u64, limit: usize) {
+    pub fn done(&mut self, due: &Due, keyspaces: &[KeyspaceId], now_ms: u64) {
         self.turn = self.turn.wrapping_add(1);
         if now_ms.saturating_sub(self.began_ms) > SWEEP_AGAIN_MS {
             self.began_ms = now_ms;
             self.marks.clear();
         }
-        if chores.len() < limit {
+        if due.marks.is_empty() {
             // Everything has been seen, but commits under way may add entries from just before now.
             for &keyspace in keyspaces {
                 let recent = keys::expiry_at(keyspace, now_ms.saturating_sub(SWEEP_OVERLAP_MS));
                 self.marks.insert(keyspace, recent);
             }
-            return;
         }
-        for chore in chores {
-            if let Chore::Expire { keyspace, at_ms, key } = chore {
-                let mut behind = keys::expiry(*keyspace, *at_ms, key);
-                behind.push(0);
-                self.marks.insert(*keyspace, behind);
-            }
-        }
+        self.marks.extend(due.marks.iter().cloned());
     }
 }
 
@@ -132,11 +167,18 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// Finds up to `limit` records to remove, and the notes that named them once nothing is left.
-    pub fn garbage(&self, snapshot: &dyn Snapshot, limit: usize) -> Result<Vec<Chore>, ReadError> {
+    /// Finds up to `limit` records of this process's share to remove, and the notes that named them
+    /// once nothing is left.
+    pub fn garbage(
+        &self,
+        snapshot: &dyn Snapshot,
+        limit: usize,
+        share: Share,
+    ) -> Result<Vec<Chore>, ReadError> {
         let mut chores = Vec::new();
         let (begin, end) = keys::orphan_range();
-        for note in first_keys(snapshot, &begin, &end, limit)? {
+        let notes = first_keys(snapshot, &begin, &end, limit)?;
+        for note in notes.into_iter().filter(|note| share.has(note)) {
             let (keyspace, incarnation) = keys::split_orphan(&note);
             let begin = keys::elements(keyspace, incarnation);
             let end = keys::prefix_end(&begin);
@@ -146,7 +188,8 @@ impl Collector {
             chores.push(Chore::Clear(note));
         }
         let (begin, end) = keys::trash_range();
-        for note in first_keys(snapshot, &begin, &end, limit)? {
+        let notes = first_keys(snapshot, &begin, &end, limit)?;
+        for note in notes.into_iter().filter(|note| share.has(note)) {
             let (begin, end) = keys::keyspace_range(keys::split_trash(&note));
             if !self.clear_range(snapshot, begin, &end, limit, &mut chores)? {
                 return Ok(chores);
@@ -215,6 +258,7 @@ impl Audit {
         snapshot: &dyn Snapshot,
         keyspaces: &[KeyspaceId],
         limit: usize,
+        share: Share,
     ) -> Result<(Vec<Chore>, Audit), ReadError> {
         let keyspace = keyspaces[self.turn % keyspaces.len()];
         let (first, end) = keys::registry_range(keyspace);
@@ -233,6 +277,9 @@ impl Audit {
         let mut chores = Vec::new();
         let mut pending = Ok(());
         for (incarnation, key) in entries {
+            if !share.has(&key) {
+                continue;
+            }
             match snapshot.get(&keys::meta(keyspace, &key)) {
                 Ok(meta) if meta.as_deref().and_then(incarnation_of) == Some(incarnation) => {}
                 Ok(_) => chores.push(Chore::Audit { keyspace, incarnation, key }),
@@ -258,6 +305,17 @@ pub fn step(view: &mut View<'_>, chore: &Chore) -> Result<bool, Stop> {
     match chore {
         Chore::Clear(record) => {
             view.clear(record);
+            Ok(false)
+        }
+        Chore::Beat { process, beat } => {
+            view.set(&keys::process(*process), &[&beat.to_be_bytes()]);
+            Ok(false)
+        }
+        Chore::Forget { process } => {
+            view.clear(&keys::process(*process));
+            for slot in 0..GROUPS_IN_FLIGHT_MAX as u16 {
+                view.clear(&keys::commit_marker(*process, slot));
+            }
             Ok(false)
         }
         Chore::Expire { keyspace, at_ms, key } => expire(view, *keyspace, *at_ms, key),

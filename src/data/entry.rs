@@ -1,16 +1,16 @@
 //! A key as a whole: found, put, given an expiry, deleted, moved.
 //!
 //! Everything that must change together when a meta record changes is here: the expiry index, the
-//! number of keys, and the elements of what was there before.
+//! number of keys, the elements of what was there before, and the trace of what is removed.
 
 use std::borrow::Cow;
 
 use super::keys::{self, KeyspaceId};
-use super::meta::{HEAD, Header, Kind, Long, Stamp};
+use super::meta::{HEAD, Header, Kind, Long};
 use super::string;
-use super::view::{Tenant, View};
+use super::view::View;
 use crate::error::{self, Stop};
-use crate::limits::{CHUNK_BYTES, DATABASES, KEY_BYTES_MAX};
+use crate::limits::{CHUNK_BYTES, KEY_BYTES_MAX};
 
 /// A key's meta record.
 pub struct Entry<'v> {
@@ -37,20 +37,6 @@ impl<'v> Entry<'v> {
     pub fn prior(&self) -> Result<Prior, Stop> {
         Ok(Prior::Present { header: self.header, long: self.long()? })
     }
-}
-
-/// What a watched key was like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Watched {
-    /// There, last modified then.
-    Present(Stamp),
-    /// Not there. Whoever creates it leaves a later stamp, even if it is gone again when we look.
-    Absent {
-        /// Where it was not.
-        keyspace: KeyspaceId,
-        /// When it was not.
-        at: Stamp,
-    },
 }
 
 /// What was at a key before a write to it.
@@ -142,52 +128,6 @@ impl View<'_> {
         if self.answers_at_once() { self.prior(keyspace, key) } else { Ok(Prior::Unknown) }
     }
 
-    /// What `WATCH` remembers of the key.
-    pub fn watch(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<Watched, Stop> {
-        if let Some(entry) = self.lookup(keyspace, key)? {
-            return Ok(Watched::Present(entry.header.stamp));
-        }
-        Ok(Watched::Absent { keyspace, at: self.stamp() })
-    }
-
-    /// Whether the key, now in `keyspace`, has not been modified since it was watched.
-    ///
-    /// A key that was not there counts as modified if one that shares its trace was created, or if
-    /// where it was not has been flushed and collected: rarely too often, never too seldom.
-    pub fn is_as_watched(
-        &self,
-        tenant: Tenant,
-        keyspace: KeyspaceId,
-        key: &[u8],
-        watched: &Watched,
-    ) -> Result<bool, Stop> {
-        match *watched {
-            Watched::Present(stamp) => {
-                Ok(self.lookup(keyspace, key)?.is_some_and(|entry| entry.header.stamp == stamp))
-            }
-            Watched::Absent { keyspace: before, at } => Ok(self
-                .is_absent_since(keyspace, key, at)?
-                && (before == keyspace
-                    || self.is_kept(tenant, before)? && self.is_absent_since(before, key, at)?)),
-        }
-    }
-
-    fn is_absent_since(&self, keyspace: KeyspaceId, key: &[u8], at: Stamp) -> Result<bool, Stop> {
-        let creation = self.get(&keys::creations(keyspace, key))?;
-        Ok(creation.is_none_or(|stamp| *stamp <= at[..]) && !self.exists(keyspace, key)?)
-    }
-
-    /// Whether a keyspace still has all its records: a database shows it, or it has been flushed and
-    /// not been collected.
-    fn is_kept(&self, tenant: Tenant, keyspace: KeyspaceId) -> Result<bool, Stop> {
-        for database in 0..DATABASES {
-            if self.keyspace(tenant, database)? == keyspace {
-                return Ok(true);
-            }
-        }
-        Ok(self.get(&keys::trash(keyspace))?.is_some())
-    }
-
     /// Gives the key a value, whatever was there.
     pub fn put(
         &mut self,
@@ -206,10 +146,6 @@ impl View<'_> {
             [body] => self.set_sized(&meta_key, &[&head, body], size_delta),
             [first, second] => self.set_sized(&meta_key, &[&head, first, second], size_delta),
             pieces => self.set_sized(&meta_key, &[&head, &pieces.concat()], size_delta),
-        }
-        if self.is_watched() && !prior.is_live(self.now_ms()) {
-            let stamp = self.stamp();
-            self.set(&keys::creations(keyspace, key), &[&stamp]);
         }
         self.index_expiry(keyspace, key, expires_ms, prior);
         self.retire_unless(keyspace, prior, value.long)
@@ -258,6 +194,7 @@ impl View<'_> {
     /// Removes a key that is there (live or expired).
     pub fn delete(&mut self, keyspace: KeyspaceId, key: &[u8], prior: Prior) -> Result<(), Stop> {
         self.clear_sized(&keys::meta(keyspace, key));
+        self.leave_trace(keyspace, key, prior);
         self.index_expiry(keyspace, key, 0, prior);
         self.retire_unless(keyspace, prior, None)
     }

@@ -10,12 +10,14 @@
 //! | expiry index | `p 'x' unix-ms hash64(key) key` |
 //! | incarnation registry | `p 'g' incarnation` |
 //! | number of keys | `p 'n'` |
-//! | newest creation among keys of one hash range | `p 'w' hash64(key) >> 54` |
+//! | last removal among keys of one hash range | `p 'w' hash64(key) >> 54` |
+//! | flushed and not yet touched by the collector | `p 'a'` |
 //! | database catalog | `0 'd' tenant database` |
 //! | next keyspace id | `0 'i'` |
 //! | keyspace to be emptied | `0 't' p` |
 //! | elements that lost their key | `0 'o' p incarnation` |
-//! | commit marker | `0 'c' writer-id slot` |
+//! | commit marker | `0 'c' process slot` |
+//! | process that is there | `0 'p' process` |
 
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64;
@@ -139,8 +141,8 @@ pub fn split_orphan(record: &[u8]) -> (KeyspaceId, Incarnation) {
     (be_u32(&record[5..9]), be_u64(&record[9..17]))
 }
 
-/// Key of the trace that creating a key leaves for `WATCH`: 1024 of them, by the key's hash.
-pub fn creations(keyspace: KeyspaceId, key: &[u8]) -> RecordKey {
+/// Key of the trace that removing a key leaves for `WATCH`: 1024 of them, by the key's hash.
+pub fn removals(keyspace: KeyspaceId, key: &[u8]) -> RecordKey {
     let mut record = begin(keyspace, b'w');
     record.extend_from_slice(&((hash64(key) >> 54) as u16).to_be_bytes());
     record
@@ -149,6 +151,12 @@ pub fn creations(keyspace: KeyspaceId, key: &[u8]) -> RecordKey {
 /// Key of the exact number of keys, kept on stores that answer at once.
 pub fn size(keyspace: KeyspaceId) -> RecordKey {
     begin(keyspace, b'n')
+}
+
+/// Key of the record that a flushed keyspace has for as long as it has all others: it comes before
+/// them, so it is the first that the collector removes.
+pub fn flushed(keyspace: KeyspaceId) -> RecordKey {
+    begin(keyspace, b'a')
 }
 
 /// Range of everything in a keyspace.
@@ -165,6 +173,12 @@ pub fn catalog(tenant: u32, database: u8) -> RecordKey {
     record.extend_from_slice(&tenant.to_be_bytes());
     record.push(database);
     record
+}
+
+/// What a catalog record says: the keyspace, and how often the database has changed it.
+pub fn split_catalog(record: &[u8]) -> (KeyspaceId, u32) {
+    // The first version did not count.
+    (be_u32(&record[..4]), record.get(4..8).map_or(0, be_u32))
 }
 
 /// The keyspace a database has until `SWAPDB` or `FLUSHDB` gives it another.
@@ -197,12 +211,29 @@ pub fn split_trash(record: &[u8]) -> KeyspaceId {
     be_u32(&record[5..9])
 }
 
-/// Key of the marker by which a writer recognises its own commits.
-pub fn commit_marker(writer: u64, slot: u16) -> RecordKey {
+/// Key of the marker by which a process recognises its own commits.
+pub fn commit_marker(process: u64, slot: u16) -> RecordKey {
     let mut record = begin(SYSTEM, b'c');
-    record.extend_from_slice(&writer.to_be_bytes());
+    record.extend_from_slice(&process.to_be_bytes());
     record.extend_from_slice(&slot.to_be_bytes());
     record
+}
+
+/// Key of the record that says a process is there.
+pub fn process(process: u64) -> RecordKey {
+    let mut record = begin(SYSTEM, b'p');
+    record.extend_from_slice(&process.to_be_bytes());
+    record
+}
+
+/// Range of the records of all processes.
+pub fn process_range() -> (RecordKey, RecordKey) {
+    (begin(SYSTEM, b'p'), begin(SYSTEM, b'p' + 1))
+}
+
+/// The process of such a record.
+pub fn split_process(record: &[u8]) -> u64 {
+    be_u64(&record[5..13])
 }
 
 /// The smallest key greater than every key that begins with `prefix`.

@@ -6,18 +6,22 @@ pub mod background;
 mod database;
 pub mod entry;
 pub mod keys;
+pub mod members;
 pub mod meta;
 mod overlay;
 pub mod string;
 #[cfg(test)]
 mod tests;
 mod view;
+mod watch;
 
-pub use entry::{Entry, Prior, Watched};
+pub use entry::{Entry, Prior};
 pub use keys::KeyspaceId;
+pub use members::ProcessId;
 pub use meta::Stamp;
 pub use overlay::Overlay;
-pub use view::{Mark, Moment, Tenant, View};
+pub use view::{Mark, Moment, Shown, Tenant, View};
+pub use watch::Watched;
 
 use crate::error::Stop;
 use crate::store::ReadError;

@@ -30,8 +30,15 @@ pub struct Moment {
     pub seed: u64,
     /// Longest string a command may make.
     pub value_bytes_max: usize,
-    /// Somebody may be watching keys that are not there, so their creation leaves a trace.
-    pub watched: bool,
+}
+
+/// What a database shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shown {
+    /// The keyspace.
+    pub keyspace: KeyspaceId,
+    /// How often it was another one before, modulo 2^32.
+    pub switches: u32,
 }
 
 /// A point to roll back to.
@@ -49,7 +56,8 @@ pub struct View<'a> {
     order: u16,
     incarnations: u16,
     random: u64,
-    databases: [Cell<Option<(Tenant, KeyspaceId)>>; DATABASES as usize],
+    /// What databases of a tenant show, as far as it has been looked up.
+    databases: [Cell<Option<(Tenant, Shown)>>; DATABASES as usize],
     /// The present command's lookups are counted.
     counting: bool,
     /// Keys looked up that were there, and that were not.
@@ -101,11 +109,6 @@ impl<'a> View<'a> {
         self.moment.value_bytes_max
     }
 
-    /// Whether the creation of keys leaves a trace for `WATCH`.
-    pub(super) fn is_watched(&self) -> bool {
-        self.moment.watched
-    }
-
     /// A pseudo-random number, the same ones in the same order for the same seed (splitmix64).
     pub fn random(&mut self) -> u64 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -145,25 +148,43 @@ impl<'a> View<'a> {
 
     /// The keyspace of a numbered database.
     pub fn keyspace(&self, tenant: Tenant, database: u8) -> Result<KeyspaceId, Stop> {
+        Ok(self.shown(tenant, database)?.keyspace)
+    }
+
+    /// What a numbered database shows.
+    pub fn shown(&self, tenant: Tenant, database: u8) -> Result<Shown, Stop> {
         let memo = &self.databases[usize::from(database)];
-        if let Some((owner, keyspace)) = memo.get()
+        if let Some((owner, shown)) = memo.get()
             && owner == tenant
         {
-            return Ok(keyspace);
+            return Ok(shown);
         }
-        let record = self.get(&keys::catalog(tenant, database))?;
-        let keyspace = match record {
-            Some(record) => keys::be_u32(&record),
-            None => keys::initial_keyspace(database),
+        let key = keys::catalog(tenant, database);
+        let record = match self.overlay.get(&key) {
+            Some(own) => own.map(Cow::Borrowed),
+            None => self.snapshot.get_assumed(&key)?,
         };
-        memo.set(Some((tenant, keyspace)));
-        Ok(keyspace)
+        let (keyspace, switches) = match record {
+            Some(record) => keys::split_catalog(&record),
+            None => (keys::initial_keyspace(database), 0),
+        };
+        let shown = Shown { keyspace, switches };
+        memo.set(Some((tenant, shown)));
+        Ok(shown)
     }
 
     /// Makes `database` show another keyspace from now on.
-    pub fn set_keyspace(&mut self, tenant: Tenant, database: u8, keyspace: KeyspaceId) {
-        self.set(&keys::catalog(tenant, database), &[&keyspace.to_be_bytes()]);
-        self.databases[usize::from(database)].set(Some((tenant, keyspace)));
+    pub fn set_keyspace(
+        &mut self,
+        tenant: Tenant,
+        database: u8,
+        keyspace: KeyspaceId,
+    ) -> Result<(), Stop> {
+        let switches = self.shown(tenant, database)?.switches.wrapping_add(1);
+        let value = [&keyspace.to_be_bytes()[..], &switches.to_be_bytes()];
+        self.set(&keys::catalog(tenant, database), &value);
+        self.databases[usize::from(database)].set(Some((tenant, Shown { keyspace, switches })));
+        Ok(())
     }
 
     /// The record's value.
@@ -248,7 +269,8 @@ impl<'a> View<'a> {
         self.databases.iter().for_each(|memo| memo.set(None));
     }
 
-    /// Bytes of keys and values written so far.
+    /// What was written so far counts so much as one transaction, see
+    /// [`crate::limits::TRANSACTION_BYTES_MAX`].
     pub fn written_bytes(&self) -> usize {
         self.overlay.mutations().bytes()
     }

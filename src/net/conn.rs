@@ -78,7 +78,6 @@ impl Conn<'_> {
                     return Next::Close;
                 }
             }
-            batch.writes |= batch.watches && !self.worker.server.begin_watching();
             if (batch.writes || self.worker.is_remote()) && consumed > 0 {
                 self.link.input.lend(consumed, &mut batch.input);
                 consumed = 0;

@@ -11,4 +11,4 @@ mod stream;
 mod worker;
 
 pub use acceptor::{Acceptor, Listener, Stop};
-pub use worker::{Inbox, Workers};
+pub use worker::{Inbox, Workers, probe};

@@ -147,6 +147,11 @@ fn runtime() -> io::Result<tokio_uring::Runtime> {
     tokio_uring::Runtime::new(tokio_uring::builder().entries(RING_ENTRIES).uring_builder(&ring))
 }
 
+/// Whether a worker could have its ring here.
+pub fn probe() -> io::Result<()> {
+    runtime().map(drop)
+}
+
 /// See the module.
 pub struct Worker {
     number: usize,

@@ -12,11 +12,14 @@ use std::time::Duration;
 
 use crate::batch::{Chores, Writer};
 use crate::clock;
+use crate::command::Server;
 use crate::data::KeyspaceId;
 use crate::data::background::{Audit, Chore, Collector, Sweep, keyspaces};
+use crate::data::members::{Members, Share};
 use crate::limits::{
-    AUDIT_STEP, BACKGROUND_INTERVAL, CHORES_INLINE_MAX, CHORES_MAX, CHORES_PAUSE_MAX, CHORES_REST,
-    COMMAND_DEADLINE, REFUSED_PAUSE_MAX, REFUSED_PAUSE_MIN, SWEEP_BEHIND_MS,
+    AUDIT_STEP, BACKGROUND_INTERVAL, BACKGROUND_INTERVAL_REMOTE, CHORES_INLINE_MAX, CHORES_MAX,
+    CHORES_PAUSE_MAX, CHORES_REST, COMMAND_DEADLINE, REFUSED_PAUSE_MAX, REFUSED_PAUSE_MIN,
+    SWEEP_BEHIND_MS,
 };
 use crate::store::{Mode, ReadError, Snapshot, Store, wait};
 
@@ -28,12 +31,19 @@ pub struct Background {
 
 impl Background {
     /// Starts the thread. It must be stopped before `writer` is closed.
-    pub fn start(store: Arc<dyn Store>, writer: Arc<Writer>) -> io::Result<Background> {
+    pub fn start(server: &Server, writer: Arc<Writer>) -> io::Result<Background> {
+        let store = Arc::clone(&server.store);
         let (stop, stopped) = channel();
+        let interval = match store.local() {
+            Some(_) => BACKGROUND_INTERVAL,
+            None => BACKGROUND_INTERVAL_REMOTE,
+        };
         let blocks = store.local().is_none_or(|local| local.commit_blocks());
         let limit = if blocks { CHORES_MAX } else { CHORES_INLINE_MAX };
         let work = Work {
             store,
+            members: Members::new(server.process),
+            interval,
             limit,
             writer,
             sweep: Sweep::default(),
@@ -64,6 +74,10 @@ enum Round {
 
 struct Work {
     store: Arc<dyn Store>,
+    /// Who else works on it.
+    members: Members,
+    /// How often to look while there is nothing to do.
+    interval: Duration,
     /// Records in one batch at most.
     limit: usize,
     writer: Arc<Writer>,
@@ -79,7 +93,7 @@ impl Work {
             let began = clock::monotonic();
             let round = self.round();
             let pause = match round {
-                Some(Round::Idle) => BACKGROUND_INTERVAL,
+                Some(Round::Idle) => self.interval,
                 Some(Round::Worked) => (began.elapsed() * CHORES_REST).min(CHORES_PAUSE_MAX),
                 Some(Round::Behind) => Duration::ZERO,
                 None => refused_pause,
@@ -99,34 +113,47 @@ impl Work {
         if self.store.write_failure().is_some() {
             return None;
         }
+        let share = self.share()?;
         let keyspaces = self.search(&mut |snapshot| keyspaces(snapshot, 0))?;
-        let now_ms = clock::unix_ms();
+        let (now_ms, limit) = (clock::unix_ms(), self.limit);
         let due =
-            self.search(&mut |snapshot| self.sweep.due(snapshot, &keyspaces, now_ms, self.limit))?;
-        self.submit(&due)?;
-        self.sweep.done(&due, &keyspaces, now_ms, self.limit);
-        let garbage = self.search(&mut |snapshot| self.collector.garbage(snapshot, self.limit))?;
+            self.search(&mut |found| self.sweep.due(found, &keyspaces, now_ms, limit, share))?;
+        self.submit(&due.chores)?;
+        self.sweep.done(&due, &keyspaces, now_ms);
+        let garbage = self.search(&mut |found| self.collector.garbage(found, limit, share))?;
         self.submit(&garbage)?;
         self.collector.done(&garbage);
-        self.audit(&keyspaces)?;
-        let behind = matches!(due.first(), Some(Chore::Expire { at_ms, .. })
+        self.audit(&keyspaces, share)?;
+        let behind = matches!(due.chores.first(), Some(Chore::Expire { at_ms, .. })
             if now_ms.saturating_sub(*at_ms) > SWEEP_BEHIND_MS);
-        Some(match due.is_empty() && garbage.is_empty() {
+        Some(match due.chores.is_empty() && garbage.is_empty() {
             true => Round::Idle,
             false if behind => Round::Behind,
             false => Round::Worked,
         })
     }
 
+    /// What part of the work is this process's; shows others that it is there.
+    fn share(&mut self) -> Option<Share> {
+        if self.store.local().is_some() {
+            return Some(Share::ALL);
+        }
+        let now = clock::monotonic();
+        if self.members.is_due(now) {
+            let records = self.search(&mut Members::records)?;
+            let chores = self.members.update(&records, now);
+            self.submit(&chores)?;
+        }
+        Some(self.members.share(now))
+    }
+
     /// A few steps through the registry, on stores whose writes may be blind.
-    fn audit(&mut self, keyspaces: &[KeyspaceId]) -> Option<()> {
-        let found = self.search(&mut |snapshot| {
-            if snapshot.answers_at_once() {
-                return Ok(None);
-            }
-            self.audit.next(snapshot, keyspaces, AUDIT_STEP).map(Some)
-        })?;
-        let Some((chores, next)) = found else { return Some(()) };
+    fn audit(&mut self, keyspaces: &[KeyspaceId], share: Share) -> Option<()> {
+        if self.store.local().is_some() {
+            return Some(());
+        }
+        let (chores, next) =
+            self.search(&mut |found| self.audit.next(found, keyspaces, AUDIT_STEP, share))?;
         self.submit(&chores)?;
         self.audit = next;
         Some(())

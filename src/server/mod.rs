@@ -4,6 +4,7 @@
 //! reason to stop, and take everything down in the opposite order within a deadline.
 
 mod background;
+mod doctor;
 mod figures;
 mod open;
 
@@ -28,15 +29,20 @@ use crate::limits::{CLOSE_GRACE_MIN, REGISTERED_BUFFER_BYTES, REGISTERED_BUFFERS
 use crate::metrics;
 use crate::net::{Acceptor, Inbox, Listener, Stop, Workers};
 
+pub use doctor::run as doctor;
+
 /// Serves until SIGTERM, SIGINT or `SHUTDOWN`.
 pub fn run(config: Config) -> ExitCode {
-    match start(config) {
+    let code = match start(config) {
         Ok(running) => running.wait(),
         Err(problem) => {
             eprintln!("ringstone: {problem}");
             ExitCode::FAILURE
         }
-    }
+    };
+    #[cfg(feature = "fdb")]
+    crate::store::foundationdb::stop_network();
+    code
 }
 
 /// A running server.
@@ -71,7 +77,7 @@ fn start(config: Config) -> Result<Running, String> {
     let homes = inboxes.iter().map(|inbox| Arc::clone(inbox) as Arc<dyn Home>).collect();
     let writer = Arc::new(Writer::new(&server, homes));
     let writer_thread = writer.start().map_err(|error| format!("cannot start: {error}"))?;
-    let background = Background::start(Arc::clone(&server.store), Arc::clone(&writer))
+    let background = Background::start(&server, Arc::clone(&writer))
         .map_err(|error| format!("cannot start: {error}"))?;
     let buffers = registered_buffers(server.config.workers);
     let workers = Workers::start(&inboxes, buffers, &server, &writer).map_err(no_ring)?;
@@ -259,7 +265,11 @@ fn banner(config: &Config, listeners: &[Listener]) -> String {
 fn store_line(config: &Config) -> String {
     match config.store {
         StoreKind::Memory => "memory; nothing survives the process".to_owned(),
-        StoreKind::FoundationDb => "foundationdb".to_owned(),
+        StoreKind::FoundationDb => {
+            let file = config.cluster_file.as_ref();
+            let cluster = file.map_or(String::new(), |file| format!(" of {}", file.display()));
+            format!("foundationdb{cluster}, directory {}", config.fdb_root.join("/"))
+        }
         StoreKind::Embedded => {
             let durability = match config.durability {
                 Durability::Sync => "every reply to a write waits for fdatasync".to_owned(),

@@ -26,14 +26,26 @@ pub fn open(config: &Config) -> Result<Arc<dyn Store>, String> {
             options.cache_bytes = config.cache_bytes as u64;
             Arc::new(EmbeddedStore::open(options).map_err(|error| error.to_string())?)
         }
-        StoreKind::FoundationDb => {
-            return Err("this build of ringstone has no FoundationDB support".to_owned());
-        }
+        StoreKind::FoundationDb => foundationdb(config)?,
     };
     match std::env::var(FAULTS_VARIABLE) {
         Ok(plan) => Ok(Arc::new(FaultStore::new(store, fault_plan(&plan)?))),
         Err(_) => Ok(store),
     }
+}
+
+#[cfg(feature = "fdb")]
+fn foundationdb(config: &Config) -> Result<Arc<dyn Store>, String> {
+    use crate::store::foundationdb::{FdbOptions, FdbStore};
+
+    let mut options = FdbOptions::new(config.fdb_root.clone());
+    options.cluster_file = config.cluster_file.clone();
+    Ok(Arc::new(FdbStore::open(options)?))
+}
+
+#[cfg(not(feature = "fdb"))]
+fn foundationdb(_: &Config) -> Result<Arc<dyn Store>, String> {
+    Err("this build of ringstone has no FoundationDB support".to_owned())
 }
 
 /// Reads a plan such as `seed=1,pending=3,conflict=5`: each fault happens once in so many chances.

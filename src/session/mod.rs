@@ -90,7 +90,6 @@ impl Session {
             let op = self.admit(found, request as u32, args);
             batch.writes |= op.writes();
             let quits = op.runs("quit");
-            batch.watches |= op.runs("watch");
             batch.pauses |= op.runs("client|pause");
             batch.ops.push(op);
             if quits {

@@ -50,11 +50,14 @@ const COMMITS_REMEMBERED: usize = 256;
 pub struct FaultStore {
     inner: Arc<dyn Store>,
     plan: FaultPlan,
-    state: Mutex<State>,
+    /// Readers roll while they hold a store's lock, so this is held for nothing else.
+    random: Mutex<Random>,
+    history: Mutex<History>,
 }
 
-struct State {
-    random: Random,
+/// What was committed to a local store.
+#[derive(Default)]
+struct History {
     /// Commits so far.
     version: u64,
     /// What the last of them wrote.
@@ -64,13 +67,12 @@ struct State {
 impl FaultStore {
     /// `inner`, with the faults of `plan`.
     pub fn new(inner: Arc<dyn Store>, plan: FaultPlan) -> Self {
-        let random = Random::new(plan.seed);
-        let state = State { random, version: 0, commits: VecDeque::new() };
-        Self { inner, plan, state: Mutex::new(state) }
+        let random = Mutex::new(Random::new(plan.seed));
+        Self { inner, plan, random, history: Mutex::default() }
     }
 
     fn roll(&self, one_in: u32) -> bool {
-        one_in > 0 && self.state.lock().random.one_in(one_in)
+        one_in > 0 && self.random.lock().one_in(one_in)
     }
 
     /// Commits to a local store what was decided after `reads` at `version`.
@@ -81,22 +83,22 @@ impl FaultStore {
         reads: &Reads,
         mutations: &Mutations,
     ) -> Result<(), CommitError> {
-        let mut state = self.state.lock();
-        let since = (state.version - version) as usize;
-        if since > state.commits.len() {
+        let mut history = self.history.lock();
+        let since = (history.version - version) as usize;
+        if since > history.commits.len() {
             return Err(CommitError::Retry);
         }
-        if state.commits.iter().rev().take(since).any(|written| reads.meet(written)) {
+        if history.commits.iter().rev().take(since).any(|written| reads.meet(written)) {
             return Err(CommitError::Conflict);
         }
         // Not the group's own: groups may overtake each other, and this store numbers its commits.
         local.commit(self.inner.next_sequence(), mutations)?;
-        state.version += 1;
-        if state.commits.len() == COMMITS_REMEMBERED {
-            state.commits.pop_front();
+        history.version += 1;
+        if history.commits.len() == COMMITS_REMEMBERED {
+            history.commits.pop_front();
         }
         let keys = mutations.iter().map(|mutation| mutation.change().0.to_vec());
-        state.commits.push_back(keys.collect());
+        history.commits.push_back(keys.collect());
         Ok(())
     }
 }
@@ -127,6 +129,10 @@ impl Store for FaultStore {
 
     fn figures(&self) -> Vec<(&'static str, u64)> {
         self.inner.figures()
+    }
+
+    fn status(&self) -> Vec<(&'static str, String)> {
+        self.inner.status()
     }
 
     fn write_failure(&self) -> Option<String> {
@@ -218,13 +224,14 @@ impl FaultTransaction {
 impl Transaction for FaultTransaction {
     fn begin(&mut self, mode: Mode, deadline: Instant) {
         self.inner.begin(mode, deadline);
+        self.version = self.store.history.lock().version;
         self.reads = Reads::default();
         self.fetched.clear();
         (self.ready, self.outcome, self.retries) = (false, None, false);
     }
 
     fn read(&mut self, f: &mut dyn FnMut(&dyn Snapshot)) {
-        self.version = self.store.state.lock().version;
+        self.version = self.store.history.lock().version;
         let asked = RefCell::default();
         let reads = RefCell::default();
         let (store, fetched) = (&*self.store, &self.fetched);

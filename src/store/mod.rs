@@ -16,6 +16,8 @@ mod conformance;
 mod direct;
 pub mod embedded;
 pub mod fault;
+#[cfg(feature = "fdb")]
+pub mod foundationdb;
 pub mod memory;
 mod memtable;
 mod mutations;
@@ -122,6 +124,11 @@ pub trait Store: Send + Sync {
     /// Named figures for `INFO` and metrics, such as bytes of log or number of checkpoints. May be
     /// called inside [`Local::read`].
     fn figures(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
+
+    /// State of the store as named texts, for `INFO`.
+    fn status(&self) -> Vec<(&'static str, String)> {
         Vec::new()
     }
 

@@ -1,5 +1,9 @@
 //! The mutations of one commit, kept in one arena: no allocation per record.
 
+use crate::limits::{
+    MUTATION_OVERHEAD_BYTES, MUTATIONS_KEPT_BYTES, OVERWRITTEN_FACTOR, STORE_PREFIX_BYTES_MAX,
+};
+
 /// One change to the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mutation<'a> {
@@ -36,6 +40,10 @@ pub struct Mutations {
     arena: Vec<u8>,
     entries: Vec<Entry>,
     superseded: usize,
+    /// Bytes of the live ones' keys and values.
+    payload: usize,
+    /// What the live ones count in a transaction.
+    cost: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +56,25 @@ struct Entry {
 }
 
 const CLEAR: u32 = u32::MAX;
+
+impl Entry {
+    /// Bytes of key and value.
+    fn payload(&self) -> usize {
+        let value = if self.value_len == CLEAR { 0 } else { self.value_len };
+        self.key_len as usize + value as usize
+    }
+
+    /// What it counts in a transaction, see [`crate::limits::TRANSACTION_BYTES_MAX`].
+    fn cost(&self) -> usize {
+        let key = self.key_len as usize;
+        let value = match self.value_len {
+            // The end of the range that is removed: the key, its prefix and a zero byte.
+            CLEAR => key + STORE_PREFIX_BYTES_MAX + 1,
+            len => len as usize,
+        };
+        3 * key + value + MUTATION_OVERHEAD_BYTES
+    }
+}
 
 impl Mutations {
     /// Adds [`Mutation::Set`] with a value given in pieces, and returns its number.
@@ -70,8 +97,19 @@ impl Mutations {
     }
 
     fn push(&mut self, entry: Entry) -> u32 {
+        self.count(&entry);
         self.entries.push(entry);
         self.entries.len() as u32 - 1
+    }
+
+    fn count(&mut self, entry: &Entry) {
+        self.payload += entry.payload();
+        self.cost += entry.cost();
+    }
+
+    fn discount(&mut self, entry: &Entry) {
+        self.payload -= entry.payload();
+        self.cost -= entry.cost();
     }
 
     /// The mutation with this number, superseded or not.
@@ -81,20 +119,32 @@ impl Mutations {
 
     /// Leaves mutation `number` out of the commit, because a later one touches the same key.
     pub fn supersede(&mut self, number: u32) {
-        self.entries[number as usize].superseded = true;
+        let entry = &mut self.entries[number as usize];
+        debug_assert!(!entry.superseded, "a mutation is superseded once");
+        entry.superseded = true;
+        let entry = *entry;
         self.superseded += 1;
+        self.discount(&entry);
     }
 
     /// Takes [`Mutations::supersede`] back.
     pub fn reinstate(&mut self, number: u32) {
-        self.entries[number as usize].superseded = false;
+        let entry = &mut self.entries[number as usize];
+        debug_assert!(entry.superseded, "only what is superseded comes back");
+        entry.superseded = false;
+        let entry = *entry;
         self.superseded -= 1;
+        self.count(&entry);
     }
 
     /// Removes the newest mutation.
     pub fn pop(&mut self) {
         if let Some(entry) = self.entries.pop() {
-            self.superseded -= usize::from(entry.superseded);
+            if entry.superseded {
+                self.superseded -= 1;
+            } else {
+                self.discount(&entry);
+            }
             self.arena.truncate(entry.start as usize);
         }
     }
@@ -128,15 +178,76 @@ impl Mutations {
         self.entries.len() as u32
     }
 
-    /// Bytes of keys and values, superseded ones included.
+    /// What these count as one transaction, see [`crate::limits::TRANSACTION_BYTES_MAX`]. It falls
+    /// when a mutation supersedes a larger one.
     pub fn bytes(&self) -> usize {
-        self.arena.len()
+        self.cost.max(self.arena.len() / OVERWRITTEN_FACTOR)
+    }
+
+    /// Bytes of the keys and values to be committed.
+    pub fn payload_bytes(&self) -> usize {
+        self.payload
     }
 
     /// Forgets all mutations and keeps the memory for the next group.
     pub fn reset(&mut self) {
         self.arena.clear();
+        self.arena.shrink_to(MUTATIONS_KEPT_BYTES);
         self.entries.clear();
-        self.superseded = 0;
+        (self.superseded, self.payload, self.cost) = (0, 0, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::{CHUNK_BYTES, REQUEST_BYTES_MAX, TRANSACTION_BYTES_MAX};
+
+    const SET: usize = MUTATION_OVERHEAD_BYTES;
+    const CLEARED: usize = MUTATION_OVERHEAD_BYTES + STORE_PREFIX_BYTES_MAX + 1;
+
+    #[test]
+    fn only_what_is_committed_counts() {
+        let mut mutations = Mutations::default();
+        let first = mutations.set(b"key", &[b"va", b"lue"]);
+        assert_eq!((mutations.bytes(), mutations.payload_bytes()), (3 * 3 + 5 + SET, 8));
+        mutations.clear(b"key");
+        mutations.supersede(first);
+        assert_eq!((mutations.bytes(), mutations.payload_bytes()), (4 * 3 + CLEARED, 3));
+        let other = mutations.set(b"other", &[]);
+        let both = 4 * 3 + CLEARED + 3 * 5 + SET;
+        assert_eq!((mutations.bytes(), mutations.payload_bytes()), (both, 8));
+        mutations.supersede(other);
+        mutations.pop();
+        assert_eq!(mutations.bytes(), 4 * 3 + CLEARED);
+        mutations.reinstate(first);
+        mutations.pop();
+        assert_eq!((mutations.bytes(), mutations.len()), (3 * 3 + 5 + SET, 1));
+        mutations.reset();
+        assert_eq!((mutations.bytes(), mutations.payload_bytes()), (0, 0));
+    }
+
+    #[test]
+    fn the_largest_value_fits_and_is_not_overwritten_for_ever() {
+        let mut mutations = Mutations::default();
+        let chunk = vec![0; CHUNK_BYTES];
+        let write = |mutations: &mut Mutations| {
+            (0..REQUEST_BYTES_MAX / CHUNK_BYTES)
+                .map(|index| mutations.set(&[index as u8; 17], &[&chunk]))
+                .collect::<Vec<_>>()
+        };
+        let mut written = write(&mut mutations);
+        let once = mutations.bytes();
+        assert!(once < TRANSACTION_BYTES_MAX);
+        let mut times = 1;
+        while mutations.bytes() <= TRANSACTION_BYTES_MAX {
+            written.iter().for_each(|&number| mutations.supersede(number));
+            written = write(&mut mutations);
+            times += 1;
+        }
+        assert!((8..=10).contains(&times), "{times}");
+        assert!(mutations.payload_bytes() < once);
+        mutations.reset();
+        assert!(mutations.arena.capacity() <= MUTATIONS_KEPT_BYTES);
     }
 }

@@ -82,6 +82,8 @@ fn every_setting_is_read_under_its_one_name() {
         ("durability", "interval"),
         ("durability-interval", "250ms"),
         ("cache-bytes", "64mb"),
+        ("cluster-file", "fdb.cluster"),
+        ("fdb-root", "prod/cache"),
         ("group-commands-max", "1"),
         ("group-bytes-max", "2mb"),
         ("groups-in-flight-max", "8"),
@@ -109,6 +111,8 @@ fn every_setting_is_read_under_its_one_name() {
         durability: Durability::Interval,
         durability_interval: Duration::from_millis(250),
         cache_bytes: 64 << 20,
+        cluster_file: Some(PathBuf::from("fdb.cluster")),
+        fdb_root: vec!["prod".to_owned(), "cache".to_owned()],
         group_commands_max: 1,
         group_bytes_max: 2 << 20,
         groups_in_flight_max: 8,
@@ -177,6 +181,8 @@ fn values_out_of_bounds_are_refused() {
         ("shutdown-timeout", "0", "0 is not between 1ms and 3600s"),
         ("store", "redis", "redis is not one of memory, embedded, foundationdb"),
         ("data-dir", "", "the value is empty"),
+        ("fdb-root", "a//b", "a//b is not a path such as ringstone or prod/cache"),
+        ("fdb-root", "/a", "/a is not a path such as ringstone or prod/cache"),
         ("durability", "always", "always is not one of sync, interval, none"),
         ("durability-interval", "2h", "2h is not between 1ms and 3600s"),
         ("cache-bytes", "1", "1 is not between 1mb and 1024gb"),
@@ -228,7 +234,12 @@ fn a_unix_socket_alone_is_enough() {
 
 #[test]
 fn foundationdb_says_how_to_get_it() {
-    let problem = "this build has no FoundationDB support; build ringstone with `--features fdb`";
+    if cfg!(feature = "fdb") {
+        assert_eq!(flag("store", "foundationdb").unwrap().store, StoreKind::FoundationDb);
+        return;
+    }
+    let problem = "this build of ringstone has no FoundationDB support; \
+                   build it with `--features fdb`";
     assert_eq!(flag("store", "foundationdb"), Err(format!("--store: {problem}")));
     assert_eq!(file("store = 'foundationdb'"), Err(format!("r.toml:1: store: {problem}")));
     // Another source may still choose a store this build has.

@@ -188,14 +188,7 @@ mod tests {
     #[test]
     fn a_byte_far_behind_the_end_writes_two_chunks() {
         let mut overlay = Overlay::default();
-        let moment = Moment {
-            now_ms: 1,
-            sequence: 1,
-            seed: 1,
-            value_bytes_max: 1 << 23,
-            watched: false,
-            order: 0,
-        };
+        let moment = Moment { now_ms: 1, sequence: 1, seed: 1, value_bytes_max: 1 << 23, order: 0 };
         let mut view = View::new(&Nothing, &mut overlay, moment);
         put(&mut view, 1, b"k", &[b"head"], 0, Prior::Absent).unwrap();
         let mut edit = Edit::open(&view, 1, b"k").unwrap();

@@ -68,7 +68,7 @@ pub fn seed(salt: u64, segment: u64) -> u64 {
 
 /// Bytes the record of `mutations` takes at most.
 pub fn size(mutations: &Mutations) -> usize {
-    let payload = mutations.bytes() + mutations.len() * MUTATION_BYTES;
+    let payload = mutations.payload_bytes() + mutations.len() * MUTATION_BYTES;
     (HEADER_BYTES + payload).next_multiple_of(ALIGNMENT)
 }
 
