@@ -43,7 +43,8 @@ pub(super) struct Flight {
     /// Tells this process's commit markers from those of other processes.
     process: u64,
     step: Step,
-    sequence: u64,
+    /// Of the present attempt.
+    moment: Option<Moment>,
     deadline: Instant,
     conflicts: u32,
     /// When the present step began, for the metrics.
@@ -89,7 +90,7 @@ impl Flight {
             slot,
             process: server.process,
             step: Step::Execute,
-            sequence: 0,
+            moment: None,
             deadline: now,
             conflicts: 0,
             step_began: now,
@@ -104,6 +105,7 @@ impl Flight {
         self.deadline = deadline;
         self.step = Step::Execute;
         self.conflicts = 0;
+        self.moment = None;
         self.step_began = clock::monotonic();
         self.times = GroupTimes::default();
     }
@@ -119,7 +121,7 @@ impl Flight {
                     Ok(()) => Step::Commit,
                 },
                 Step::Fetch => match ready!(self.poll_fetch(cx)) {
-                    Ok(()) => self.repeat(),
+                    Ok(()) => self.again(),
                     Err(ReadError::Retry) => Step::Retry,
                     Err(error) => return self.give_up(frame, &Unanswered::from(error)),
                 },
@@ -169,20 +171,31 @@ impl Flight {
         }
     }
 
-    fn repeat(&mut self) -> Step {
+    /// Executes once more in the same attempt.
+    fn again(&mut self) -> Step {
         self.items.iter_mut().for_each(Item::restore);
         Step::Execute
     }
 
+    /// Begins another attempt.
+    fn repeat(&mut self) -> Step {
+        self.moment = None;
+        self.again()
+    }
+
     /// Runs the group once; afterwards the overlay has everything that is to be committed.
+    ///
+    /// After a fetch it is the same moment still: what is chosen at random is what was fetched.
     fn execute(&mut self, frame: &mut Frame) -> Result<(), Stop> {
-        self.sequence = frame.server.store.next_sequence();
-        let moment = frame.moment(self.sequence);
+        let moment = match self.moment {
+            Some(moment) => moment,
+            None => *self.moment.insert(frame.moment(frame.server.store.next_sequence())),
+        };
         self.step_began = clock::monotonic();
         let outcome = self.run(frame, moment);
         if outcome.is_ok() && !self.overlay.is_empty() {
             let marker = keys::commit_marker(self.process, self.slot);
-            self.overlay.set(&marker, &[&self.sequence.to_be_bytes()], 0);
+            self.overlay.set(&marker, &[&moment.sequence.to_be_bytes()], 0);
         }
         let took = self.lap();
         self.times.execution += took;
@@ -206,10 +219,15 @@ impl Flight {
 
     fn poll_commit(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CommitError>> {
         let mutations = self.overlay.mutations();
-        let committed = ready!(self.transaction.poll_commit(cx, self.sequence, mutations));
+        let committed = ready!(self.transaction.poll_commit(cx, self.sequence(), mutations));
         let took = self.lap();
         self.times.commit += took;
         Poll::Ready(committed)
+    }
+
+    /// Tells this attempt from all others.
+    fn sequence(&self) -> u64 {
+        self.moment.map_or(0, |moment| moment.sequence)
     }
 
     /// Time since the step began; the next one begins now.
@@ -258,7 +276,7 @@ impl Flight {
             });
         });
         match found? {
-            (newest, _) if newest == Some(self.sequence) => Ok(true),
+            (newest, _) if newest == Some(self.sequence()) => Ok(true),
             (_, true) => Ok(false),
             // Others took this process for gone and removed what could have told.
             (_, false) => Err(ReadError::TimedOut),
@@ -276,7 +294,7 @@ impl Flight {
             count(&frame.server.stats.groups.timeouts);
         }
         self.items.iter_mut().for_each(Item::restore);
-        let moment = frame.moment(self.sequence);
+        let moment = frame.moment(self.sequence());
         let Flight { overlay, items, .. } = self;
         let refusal = Some(reply.write.as_str());
         let mut execution = Execution { moment, overlay, items, refusal };
