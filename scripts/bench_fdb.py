@@ -142,8 +142,17 @@ def metrics(server):
         return reply.read().decode()
 
 
-def conflicts(server):
-    return int(metric(metrics(server), r"ringstone_\w*conflict\w*"))
+def info(server, name):
+    """A number that INFO tells; 0 when it does not."""
+    run = subprocess.run(["redis-cli", "-p", str(server.port), "INFO", "everything"],
+                         capture_output=True, text=True, timeout=30, check=True)
+    found = re.search(rf"^{name}:(\d+)", run.stdout, re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
+def conflicts(servers):
+    """Commits that the cluster refused because of one another."""
+    return sum(info(server, "store_conflicts") for server in servers)
 
 
 def print_header(columns):
@@ -189,30 +198,30 @@ def bench_two_processes(args, pair):
     print("\nThe same on two ringstone processes, 25 clients each\n")
     print_header(["", "commands/s", "p50 ms", "p99 ms", "slowest ms", "errors", "conflicts"])
     for workload in ("incr", "expire"):
-        before = sum(map(conflicts, pair))
+        before = conflicts(pair)
         run = load(args, pair, workload)
         print(f"| {workload.upper()} | {run['per_second']:,.0f} | {run['p50_ms']:.2f} "
               f"| {run['p99_ms']:.2f} | {run['max_ms']:.1f} | {run['errors']} "
-              f"| {sum(map(conflicts, pair)) - before} |", flush=True)
+              f"| {conflicts(pair) - before} |", flush=True)
 
 
 def grouping(args, server, test):
-    """Keys per transaction and transactions in flight under redis-benchmark, as metrics tell."""
-    kind = "read_group" if test == "get" else "group"
-
+    """Keys per transaction and transactions in flight under redis-benchmark, as ringstone tells."""
     def totals():
+        if test == "get":
+            return [info(server, "store_reads"), info(server, "store_transactions"), 0]
         text = metrics(server)
-        return [metric(text, f"ringstone_{kind}_{part}") for part in
+        return [metric(text, f"ringstone_group_{part}") for part in
                 ("commands_sum", "commands_count", "seconds_sum")]
 
     before, requests = totals(), int(REQUESTS["grouped"] * args.scale)
     rate = redis_benchmark(server, test, requests)
-    commands, groups, seconds = (new - old for new, old in zip(totals(), before))
-    if groups < 10:
+    keys, transactions, seconds = (new - old for new, old in zip(totals(), before))
+    if keys < 1 or transactions < 1:
         return KEYS_PER_TRANSACTION, TRANSACTIONS_IN_FLIGHT
     # Little's law: what is under way is what arrives times how long it takes.
-    in_flight = seconds / (requests / rate)
-    return max(round(commands / groups), 1), min(max(round(in_flight), 1), 64)
+    in_flight = round(seconds / (requests / rate)) if seconds else TRANSACTIONS_IN_FLIGHT
+    return max(round(keys / transactions), 1), min(max(in_flight, 1), 64)
 
 
 def bench_pipelines(args, servers, observed, verdicts):

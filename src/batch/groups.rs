@@ -99,9 +99,17 @@ impl Groups {
         self.waker.wake();
     }
 
+    /// Whether commands are grouped at all. If not, each is a transaction of its own that knows nothing
+    /// of the others, as if it came from a process of its own.
+    fn groups(&self) -> bool {
+        self.server.config.group_commands_max > 1
+    }
+
     fn waiting(&self, item: Item, since: Instant, company_max: usize) -> Waiting {
         let mut keys = Vec::new();
-        if let (Item::Batch(batch), Mode::Write) = (&item, self.mode) {
+        if let (Item::Batch(batch), Mode::Write) = (&item, self.mode)
+            && self.groups()
+        {
             footprint(batch, &mut keys);
         }
         Waiting { item, since, footprint: keys, company_max }

@@ -236,7 +236,7 @@ pub static SETTINGS: &[Setting] = &[
         name: "group-commands-max",
         group: Group::Grouping,
         value: "N",
-        help: "Commands that share a transaction at most; 1 gives each its own",
+        help: "Commands that share a transaction at most; 1 gives each its own, unaware of the others",
         read: |config, text| {
             put(&mut config.group_commands_max, whole(text, 1..=limits::GROUP_COMMANDS_MAX))
         },
