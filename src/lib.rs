@@ -108,6 +108,17 @@
 //! several times what Redis spends on a whole command, while a record that is overwritten a thousand
 //! times between checkpoints reaches the tree once.
 //!
+//! # The FoundationDB store
+//!
+//! `store::foundationdb` (feature `fdb`) is one directory of a cluster. All reads that a group is
+//! known to need leave together and end with one wake-up; the values stay in the client library's
+//! memory until they have become a reply. Reading groups use snapshot reads at one version, obtained
+//! by the first of them; writing groups read with conflict checks. Records that hardly ever change
+//! (which keyspace a database has) are assumed to be what they were up to two seconds ago, and made
+//! sure of before the group ends: by reading them with the rest, or, where a group reads nothing
+//! else, by the commit, which checks that they have not changed since the version at which they were
+//! known. That is why a plain `SET` takes one round trip, the commit.
+//!
 //! # Data model
 //!
 //! See [`data::keys`] for the records and [`data::meta`] for their layout. Keys are ordered by a hash,
