@@ -117,6 +117,11 @@ pub const TRANSACTION_COMMANDS_MAX: usize = 1024 * 1024;
 /// A command that the store does not answer in this time is answered with `-TIMEOUT`. It may take twice
 /// as long where it had to wait for others first.
 pub const COMMAND_DEADLINE: Duration = Duration::from_secs(5);
+/// The clients of a contended key are waited for, after their replies have left, for one part in so many
+/// of the time their group took...
+pub const GATHER_PART: u32 = 3;
+/// ... and when that brought fewer than half of them, not at all so many times.
+pub const GATHER_SKIPPED: u32 = 16;
 /// Conflicts after which a group is executed in halves.
 pub const CONFLICTS_BEFORE_SPLIT: u32 = 2;
 /// Size of a buffer registered with a ring.
@@ -240,6 +245,9 @@ pub const SEQUENCE_BITS: u32 = 48;
 pub const ASSUMED_AGE_MAX: Duration = Duration::from_secs(2);
 /// Readers renew what is known of assumed records when it is older than this.
 pub const ASSUMED_RENEWAL: Duration = Duration::from_millis(500);
+/// After a conflict, groups that write obtain a read version of their own for so long, instead of reading
+/// at the newest one that is known.
+pub const BORROWING_PAUSE: Duration = Duration::from_millis(100);
 /// Records that can be assumed at the same time; more are read like others.
 pub const ASSUMED_RECORDS_MAX: usize = 4096;
 

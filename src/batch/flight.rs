@@ -45,6 +45,7 @@ pub(super) struct Flight {
     step: Step,
     /// Of the present attempt.
     moment: Option<Moment>,
+    pub launched: Instant,
     deadline: Instant,
     conflicts: u32,
     /// When the present step began, for the metrics.
@@ -91,6 +92,7 @@ impl Flight {
             process: server.process,
             step: Step::Execute,
             moment: None,
+            launched: now,
             deadline: now,
             conflicts: 0,
             step_began: now,
@@ -106,7 +108,8 @@ impl Flight {
         self.step = Step::Execute;
         self.conflicts = 0;
         self.moment = None;
-        self.step_began = clock::monotonic();
+        self.launched = clock::monotonic();
+        self.step_began = self.launched;
         self.times = GroupTimes::default();
     }
 

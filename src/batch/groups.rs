@@ -10,9 +10,8 @@
 //! the process share one [`Groups`] ([`Mode::Write`]), so that a hot key is read and written once for
 //! many clients.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -28,12 +27,11 @@ use crate::store::{CommitError, Mode, Mutations};
 
 use super::Batch;
 use super::flight::{Flight, Landed};
-use super::footprint::{KeyHash, footprint};
+use super::footprint::footprint;
+use super::gather::Gather;
 use super::group::{Chores, Frame, Item};
+use super::waitlist::{Waiting, Waitlist};
 use super::writer::Home;
-
-/// Keys by their hash. Two that share one wait for each other, no worse.
-type KeySet = HashSet<u64, BuildHasherDefault<KeyHash>>;
 
 /// See the module.
 pub struct Groups {
@@ -50,15 +48,6 @@ pub struct Groups {
 struct Queue {
     items: VecDeque<Waiting>,
     closed: bool,
-}
-
-/// Something that waits for its group.
-struct Waiting {
-    item: Item,
-    since: Instant,
-    footprint: Vec<u64>,
-    /// Members of a group that this may be part of: fewer after conflicts.
-    company_max: usize,
 }
 
 impl Groups {
@@ -164,14 +153,11 @@ impl Groups {
 struct Flights<'g> {
     groups: &'g Groups,
     frame: Frame,
-    waiting: VecDeque<Waiting>,
+    waiting: Waitlist,
+    gather: Gather,
     flying: Vec<Flight>,
     idle: Vec<Flight>,
-    /// Keys of all groups in flight.
-    keys: KeySet,
     finished: Vec<Vec<Box<Batch>>>,
-    /// Of the group being formed, for [`Flights::take_group`].
-    passed_over: VecDeque<Waiting>,
 }
 
 impl Flights<'_> {
@@ -180,12 +166,11 @@ impl Flights<'_> {
         Flights {
             groups,
             frame: Frame::new(Arc::clone(&groups.server)),
-            waiting: VecDeque::new(),
+            waiting: Waitlist::default(),
+            gather: Gather::default(),
             flying: Vec::new(),
             idle: slots.map(|slot| Flight::new(&groups.server, groups.mode, slot)).collect(),
-            keys: KeySet::default(),
             finished: groups.homes.iter().map(|_| Vec::new()).collect(),
-            passed_over: VecDeque::new(),
         }
     }
 
@@ -194,10 +179,11 @@ impl Flights<'_> {
         loop {
             let closed = {
                 let mut queue = self.groups.queue.lock();
-                self.waiting.append(&mut queue.items);
+                queue.items.drain(..).for_each(|arrived| self.waiting.push(arrived));
                 queue.closed
             };
             self.poll_flights(cx);
+            self.gather.release(&mut self.waiting, clock::monotonic());
             let mut launched = false;
             while let Some(mut flight) = self.take_group() {
                 launched = true;
@@ -208,9 +194,19 @@ impl Flights<'_> {
                 }
             }
             self.deliver();
-            if !launched {
-                let over = closed && self.waiting.is_empty() && self.flying.is_empty();
-                return if over { Poll::Ready(()) } else { Poll::Pending };
+            if launched {
+                continue;
+            }
+            match self.gather.wake_in_time(cx, clock::monotonic()) {
+                Ok(true) => return Poll::Pending,
+                Ok(false) => {
+                    let over = closed && self.waiting.is_empty() && self.flying.is_empty();
+                    return if over { Poll::Ready(()) } else { Poll::Pending };
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "there is no timer to gather by");
+                    self.gather.give_up(&mut self.waiting);
+                }
             }
         }
     }
@@ -230,25 +226,16 @@ impl Flights<'_> {
 
     /// A group ready to start out of what waits, if one may.
     fn take_group(&mut self) -> Option<Flight> {
-        if self.waiting.is_empty() {
-            return None;
-        }
         let mut flight = self.idle.pop()?;
+        let commands_max = self.frame.caps.commands_max;
         let (mut commands, mut company_max) = (0, usize::MAX);
         let mut latest: Option<Instant> = None;
-        // Keys that somebody who came earlier waits for.
-        let mut wanted = KeySet::default();
-        while commands < self.frame.caps.commands_max
+        while commands < commands_max
             && flight.items.len() < company_max
-            && let Some(next) = self.waiting.pop_front()
+            && let Some(next) = self
+                .waiting
+                .pop_if(|next| flight.items.is_empty() || flight.items.len() < next.company_max)
         {
-            let taken = |key: &u64| self.keys.contains(key) || wanted.contains(key);
-            let too_many = flight.items.len() >= next.company_max && !flight.items.is_empty();
-            if too_many || next.footprint.iter().any(taken) {
-                wanted.extend(&next.footprint);
-                self.passed_over.push_back(next);
-                continue;
-            }
             commands += next.item.commands();
             company_max = company_max.min(next.company_max);
             latest = latest.max(Some(next.since));
@@ -256,14 +243,11 @@ impl Flights<'_> {
             flight.since.push(next.since);
             flight.items.push(next.item);
         }
-        while let Some(earlier) = self.passed_over.pop_back() {
-            self.waiting.push_front(earlier);
-        }
         let Some(latest) = latest else {
             self.idle.push(flight);
             return None;
         };
-        self.keys.extend(&flight.footprint);
+        self.waiting.take(&flight.footprint);
         flight.commands = commands;
         flight.launch(latest + COMMAND_DEADLINE);
         Some(flight)
@@ -271,28 +255,29 @@ impl Flights<'_> {
 
     /// Takes leave of a group: its batches go home, or wait for another.
     fn land(&mut self, mut flight: Flight, landed: Landed) {
-        for key in &flight.footprint {
-            self.keys.remove(key);
-        }
-        flight.footprint.clear();
+        let now = clock::monotonic();
+        let keys = std::mem::take(&mut flight.footprint);
         let mut items = std::mem::take(&mut flight.items);
+        let members = items.len();
+        let mut left = Vec::new();
         match landed {
             Landed::Done => {
                 self.count(&flight, &items);
-                // What did not fit comes before everything that arrived later.
-                let now = clock::monotonic();
-                for item in items.drain(..).rev() {
-                    if let Some(rest) = self.finish(item) {
-                        self.waiting.push_front(self.groups.waiting(rest, now, usize::MAX));
-                    }
+                for item in items.drain(..) {
+                    let rest = self.finish(item);
+                    left.extend(rest.map(|rest| self.groups.waiting(rest, now, usize::MAX)));
                 }
             }
             Landed::Split => {
-                let half = items.len().div_ceil(2);
-                for (item, since) in items.drain(..).zip(flight.since.drain(..)).rev() {
-                    self.waiting.push_front(self.groups.waiting(item, since, half));
-                }
+                let half = members.div_ceil(2);
+                let each = items.drain(..).zip(flight.since.drain(..));
+                left.extend(each.map(|(item, since)| self.groups.waiting(item, since, half)));
             }
+        }
+        if left.is_empty() && self.waiting.is_wanted(&keys) && self.gather.is_worth_it() {
+            self.gather.hold(keys, &self.waiting, members, now, now - flight.launched);
+        } else {
+            self.waiting.release(&keys, left.into_iter());
         }
         flight.items = items;
         flight.since.clear();

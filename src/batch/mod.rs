@@ -7,11 +7,13 @@
 mod combining;
 mod flight;
 mod footprint;
+mod gather;
 mod group;
 mod groups;
 mod local;
 mod record;
 mod run;
+mod waitlist;
 mod writer;
 
 use crate::command::{Args, Client, Spec};

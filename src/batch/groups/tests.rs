@@ -1,7 +1,5 @@
 //! Groups in flight neither lose nor repeat anything, whatever the store does to them.
 
-use std::pin::pin;
-
 use super::*;
 use crate::command::Client;
 use crate::command::state::{ClientShared, Killer};
@@ -9,7 +7,6 @@ use crate::config::Config;
 use crate::session::Session;
 use crate::store::fault::{FaultPlan, FaultStore};
 use crate::store::memory::MemoryStore;
-use crate::store::wait::wait;
 
 #[derive(Debug)]
 struct Nobody;
@@ -54,8 +51,8 @@ impl World {
         let groups = Arc::new(Groups::new(&self.server, homes, mode));
         groups.submit(&mut batches);
         groups.close();
-        let mut serving = pin!(groups.serve());
-        wait(|cx| serving.as_mut().poll(cx));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        runtime.block_on(groups.serve());
         let mut finished = std::mem::take(&mut *self.desk.0.lock());
         finished.sort_by_key(|batch| batch.slot);
         finished
@@ -163,21 +160,19 @@ fn groups_in_flight_have_no_key_in_common() {
     let world = World::new(FaultPlan::default(), crowded());
     let homes = vec![Arc::clone(&world.desk) as Arc<dyn Home>];
     let groups = Groups::new(&world.server, homes, Mode::Write);
-    let inputs = ["INCR a\r\n", "INCR b\r\n", "INCR a\r\nINCR c\r\n", "INCR c\r\n", "INCR d\r\n"];
-    let mut batches = (0..5).map(|number| world.batch(number, inputs[number as usize])).collect();
-    groups.submit(&mut batches);
     let mut flights = Flights::new(&groups);
-    flights.waiting.append(&mut groups.queue.lock().items);
-    flights.waiting[0].company_max = 1;
+    let inputs = ["INCR a\r\n", "INCR b\r\n", "INCR a\r\nINCR c\r\n", "INCR c\r\n", "INCR d\r\n"];
+    for (number, input) in (0..).zip(inputs) {
+        let item = Item::Batch(world.batch(number, input));
+        let company_max = if number == 0 { 1 } else { usize::MAX };
+        flights.waiting.push(groups.waiting(item, clock::monotonic(), company_max));
+    }
     let slots = |flight: &Flight| -> Vec<usize> {
-        flight
-            .items
-            .iter()
-            .map(|item| match item {
-                Item::Batch(batch) => batch.slot,
-                Item::Chores(..) => unreachable!("nobody submitted any"),
-            })
-            .collect()
+        let each = flight.items.iter().map(|item| match item {
+            Item::Batch(batch) => batch.slot,
+            Item::Chores(..) => unreachable!("nobody submitted any"),
+        });
+        each.collect()
     };
     assert_eq!(slots(&flights.take_group().unwrap()), [0], "it wanted to be alone");
     assert_eq!(slots(&flights.take_group().unwrap()), [1, 4], "the one behind 2 waits with it");

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use hashbrown::HashMap;
 use parking_lot::RwLock;
 
-use crate::limits::{ASSUMED_AGE_MAX, ASSUMED_RECORDS_MAX};
+use crate::limits::{ASSUMED_AGE_MAX, ASSUMED_RECORDS_MAX, BORROWING_PAUSE};
 use crate::store::Mutations;
 
 /// A version of the database, and when it was learnt. The two are not read together: being wrong
@@ -66,6 +66,8 @@ pub struct Assumed {
     records: RwLock<Arc<Records>>,
     /// The newest version there is any proof of.
     newest: Stamp,
+    /// Until then reads take versions of their own.
+    lends_from_us: AtomicU64,
 }
 
 /// No version: FoundationDB's begin at 1.
@@ -74,7 +76,12 @@ const NONE: i64 = 0;
 impl Assumed {
     /// Knows nothing. No time it is told is before `origin`.
     pub fn new(origin: Instant) -> Self {
-        Self { origin, records: RwLock::default(), newest: Stamp::new(NONE, 0) }
+        Self {
+            origin,
+            records: RwLock::default(),
+            newest: Stamp::new(NONE, 0),
+            lends_from_us: AtomicU64::new(0),
+        }
     }
 
     fn us(&self, time: Instant) -> u64 {
@@ -96,6 +103,23 @@ impl Assumed {
         let version = self.newest.version();
         let is_recent = self.newest.age(self.us(now)) < ASSUMED_AGE_MAX;
         (version != NONE && is_recent).then_some(version)
+    }
+
+    /// A version to read at, if the commit will check what was read, and when it was learnt. Only while
+    /// hardly anybody else changes what this process does: conflicts cost more than asking.
+    pub fn lend(&self, now: Instant) -> Option<(i64, Instant)> {
+        if self.us(now) < self.lends_from_us.load(Ordering::Relaxed) {
+            return None;
+        }
+        let version = self.newest(now)?;
+        let learnt_us = self.newest.learnt_us.load(Ordering::Relaxed);
+        Some((version, self.origin + Duration::from_micros(learnt_us)))
+    }
+
+    /// A transaction that read at a version it was lent has conflicted.
+    pub fn lent_in_vain(&self, now: Instant) {
+        let until_us = self.us(now) + BORROWING_PAUSE.as_micros() as u64;
+        self.lends_from_us.store(until_us, Ordering::Relaxed);
     }
 
     /// The database was at `version` some time after `asked`.

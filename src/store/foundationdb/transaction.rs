@@ -46,8 +46,13 @@ pub struct FdbTransaction {
     asked: Instant,
     /// Before the first read left, and with it the request for the version that all reads see.
     version_asked: Instant,
-    /// Something was read at the transaction's own read version.
+    /// Something was read.
     has_read: bool,
+    /// It was read at a version that was known already: right only if the commit finds nothing changed
+    /// since.
+    is_borrowed: bool,
+    /// It may be, at the next attempt.
+    borrows: bool,
     /// What [`Transaction::poll_retry`] lets the client library wait for.
     failure: Option<FdbError>,
     /// Conflicts since whoever executes began.
@@ -98,6 +103,8 @@ impl FdbTransaction {
             asked: now,
             version_asked: now,
             has_read: false,
+            is_borrowed: false,
+            borrows: false,
             failure: None,
             conflicts: 0,
         }
@@ -114,6 +121,7 @@ impl FdbTransaction {
         wanted.used.clear();
         wanted.unknown.clear();
         self.has_read = false;
+        self.is_borrowed = false;
         self.failure = None;
         self.known = self.store.assumed.records();
     }
@@ -168,6 +176,7 @@ impl FdbTransaction {
             return Ok(false);
         }
         self.prepare()?;
+        self.take_version();
         let (raw, wanted) = (self.raw.as_ref().expect("prepared"), self.wanted.get_mut());
         self.waiting.start();
         let snapshot = self.mode == Mode::Read;
@@ -186,13 +195,25 @@ impl FdbTransaction {
             self.version = Some(version);
         }
         self.waiting.seal();
-        let figures = &self.store.figures;
-        if !std::mem::replace(&mut self.has_read, true) {
-            self.version_asked = self.asked;
-            figures.read_versions.fetch_add(1, Ordering::Relaxed);
-        }
-        figures.reads.fetch_add(self.under_way.len() as u64, Ordering::Relaxed);
+        self.store.figures.reads.fetch_add(self.under_way.len() as u64, Ordering::Relaxed);
         Ok(true)
+    }
+
+    /// Decides before the first read at which version it will be: one the cluster gives, or for what is
+    /// checked by the commit the newest that is known, which saves asking.
+    fn take_version(&mut self) {
+        if std::mem::replace(&mut self.has_read, true) {
+            return;
+        }
+        let raw = self.raw.as_ref().expect("prepared");
+        let lent = self.borrows.then(|| self.store.assumed.lend(self.asked)).flatten();
+        if let Some((version, learnt)) = lent {
+            raw.set_read_version(version);
+            (self.is_borrowed, self.version_asked) = (true, learnt);
+        } else {
+            self.version_asked = self.asked;
+            self.store.figures.read_versions.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Ready when all that was asked for has come.
@@ -351,6 +372,9 @@ impl FdbTransaction {
         let assumed = &self.store.assumed;
         match error::kind(failure.code()) {
             kind @ (Kind::Conflict | Kind::TooOld) => {
+                if std::mem::take(&mut self.borrows) && self.is_borrowed {
+                    assumed.lent_in_vain(self.asked);
+                }
                 self.wanted.get_mut().used.iter().for_each(|used| assumed.forget(&used.known));
                 if kind == Kind::TooOld {
                     // After a recovery the cluster's versions have leapt: those seen are too old.
@@ -390,6 +414,7 @@ impl Transaction for FdbTransaction {
         self.restart();
         (self.mode, self.deadline) = (mode, deadline);
         self.conflicts = 0;
+        self.borrows = mode == Mode::Write;
     }
 
     fn read(&mut self, f: &mut dyn FnMut(&dyn Snapshot)) {
@@ -405,6 +430,11 @@ impl Transaction for FdbTransaction {
     fn poll_fetch(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReadError>> {
         if !matches!(self.step, Step::Fetching) {
             match self.ask(true) {
+                // There will be no commit to find out.
+                Ok(false) if self.is_borrowed => {
+                    self.borrows = false;
+                    return Poll::Ready(Err(ReadError::Retry));
+                }
                 Ok(false) => return Poll::Ready(Ok(())),
                 Ok(true) => self.step = Step::Fetching,
                 Err(error) => return Poll::Ready(Err(self.read_failed(error))),
