@@ -33,6 +33,8 @@ pub(super) struct Waitlist {
     taken: KeySet,
     /// Keys of what is blocked.
     wanted: KeySet,
+    /// Those of them that were ready once: what is ready came before the others, but after these.
+    passed: KeySet,
 }
 
 impl Waitlist {
@@ -62,9 +64,11 @@ impl Waitlist {
         loop {
             let next = self.ready.front().is_some_and(&fits).then(|| self.ready.pop_front())??;
             // The group before may have taken a key that this one shared with its members.
-            if !next.footprint.iter().any(|key| self.taken.contains(key)) {
+            let is_free = |key: &u64| !self.taken.contains(key) && !self.passed.contains(key);
+            if next.footprint.iter().all(is_free) {
                 return Some(next);
             }
+            self.passed.extend(&next.footprint);
             self.wanted.extend(&next.footprint);
             self.blocked.push_back(next);
         }
@@ -93,6 +97,7 @@ impl Waitlist {
         }
         let arrived_later = std::mem::take(&mut self.ready);
         self.wanted.clear();
+        self.passed.clear();
         for waiting in std::mem::take(&mut self.blocked) {
             self.push(waiting);
         }
