@@ -227,6 +227,8 @@ pub const AUDIT_STEP: usize = 64;
 pub const FDB_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest pause of FoundationDB's own before a transaction is tried again.
 pub const FDB_RETRY_PAUSE_MAX: Duration = Duration::from_millis(100);
+/// Where these pauses begin, in seconds: about a transaction's duration.
+pub const FDB_PAUSE_MIN_S: f64 = 0.001;
 /// A transaction whose deadline is so close to [`COMMAND_DEADLINE`] gets that from the database's
 /// options, which saves one hand-over to the network thread.
 pub const FDB_TIMEOUT_SLACK: Duration = Duration::from_millis(50);

@@ -73,8 +73,10 @@ enum Step {
 pub(super) enum Landed {
     /// Its items are answered, as far as they fitted.
     Done,
-    /// It conflicts or is too large: its items should be tried in smaller groups.
-    Split,
+    /// It keeps conflicting: those of its items that have nothing in common should be tried apart.
+    Contended,
+    /// It is more than one transaction can hold: its items should be tried in smaller groups.
+    TooLarge,
 }
 
 impl Flight {
@@ -166,7 +168,7 @@ impl Flight {
                     }
                     if self.conflicts >= CONFLICTS_BEFORE_SPLIT && self.items.len() > 1 {
                         self.items.iter_mut().for_each(Item::restore);
-                        return Poll::Ready(Landed::Split);
+                        return Poll::Ready(Landed::Contended);
                     }
                     self.repeat()
                 }
@@ -256,7 +258,7 @@ impl Flight {
             }
             CommitError::TooLarge if self.items.len() > 1 => {
                 self.items.iter_mut().for_each(Item::restore);
-                return Err(Landed::Split);
+                return Err(Landed::TooLarge);
             }
             CommitError::TooLarge => Unanswered::too_large(),
             CommitError::TimedOut => Unanswered::unconfirmed(),

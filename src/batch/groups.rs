@@ -30,6 +30,7 @@ use super::flight::{Flight, Landed};
 use super::footprint::footprint;
 use super::gather::Gather;
 use super::group::{Chores, Frame, Item};
+use super::split;
 use super::waitlist::{Waiting, Waitlist};
 use super::writer::Home;
 
@@ -268,10 +269,21 @@ impl Flights<'_> {
                     left.extend(rest.map(|rest| self.groups.waiting(rest, now, usize::MAX)));
                 }
             }
-            Landed::Split => {
-                let half = members.div_ceil(2);
+            Landed::Contended | Landed::TooLarge => {
                 let each = items.drain(..).zip(flight.since.drain(..));
-                left.extend(each.map(|(item, since)| self.groups.waiting(item, since, half)));
+                left.extend(each.map(|(item, since)| self.groups.waiting(item, since, usize::MAX)));
+                let cut = match landed {
+                    Landed::Contended => split::halve(&mut left),
+                    _ => Some(members / 2),
+                };
+                // A group that cannot be divided is tried again with whatever has joined it.
+                if let Some(cut) = cut {
+                    let (one, other) = left.split_at_mut(cut);
+                    for half in [one, other] {
+                        let company_max = half.len();
+                        half.iter_mut().for_each(|member| member.company_max = company_max);
+                    }
+                }
             }
         }
         if left.is_empty() && self.waiting.is_wanted(&keys) && self.gather.is_worth_it() {

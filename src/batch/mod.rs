@@ -13,6 +13,7 @@ mod groups;
 mod local;
 mod record;
 mod run;
+mod split;
 mod waitlist;
 mod writer;
 

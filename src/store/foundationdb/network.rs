@@ -9,11 +9,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use foundationdb::api::{FdbApiBuilder, NetworkStop, get_max_api_version};
+use foundationdb::options::NetworkOption;
 
 use super::error::cause;
 use super::raw;
 use crate::clock;
-use crate::limits::{FDB_STOP_TIMEOUT, STOP_CHECK};
+use crate::limits::{FDB_PAUSE_MIN_S, FDB_STOP_TIMEOUT, STOP_CHECK};
 
 /// Whose behaviour is asked for: FoundationDB 7.3.
 pub const API_VERSION: i32 = 730;
@@ -61,6 +62,9 @@ fn boot() -> Result<(NetworkStop, JoinHandle<()>), String> {
     let failed = |error| format!("cannot start FoundationDB's client library: {}", cause(error));
     let builder =
         FdbApiBuilder::default().set_runtime_version(API_VERSION).build().map_err(failed)?;
+    // The pause after a second conflict; the library's own is ten times a transaction's duration.
+    let pause = NetworkOption::Knob(format!("default_backoff={FDB_PAUSE_MIN_S}"));
+    let builder = builder.set_option(pause).map_err(failed)?;
     let (runner, started) = builder.build().map_err(failed)?;
     let thread = std::thread::Builder::new()
         .name("fdb-network".to_owned())

@@ -237,7 +237,9 @@ fn a_writer_that_reads_compares_what_it_assumed() {
         assert_eq!(snapshot.get_assumed(b"a").unwrap().as_deref(), Some(&b"1"[..]));
         assert_eq!(snapshot.get(b"b"), Err(ReadError::Pending));
     });
-    assert_eq!(fetch(&mut *writer), Err(ReadError::Retry));
+    // At the version the other store knows it was right; the commit finds out.
+    fetch(&mut *writer).unwrap();
+    assert_eq!(commit(&mut *writer, &set(b"b", b"x")), Err(CommitError::Conflict));
     assert_eq!(assume(&other, b"a"), Some(b"2".to_vec()));
     wait::wait(|cx| writer.poll_retry(cx));
     // Right this time; but then somebody changes it before the commit.
@@ -256,6 +258,30 @@ fn a_writer_that_reads_compares_what_it_assumed() {
     let mut writer = begin(&other, Mode::Write);
     assert_eq!(look(&mut *writer, |s| owned(s.get_assumed(b"a"))), Ok(Some(b"3".to_vec())));
     assert_eq!(fetch(&mut *writer), Err(ReadError::Retry));
+}
+
+#[test]
+fn what_a_writer_read_at_a_lent_version_does_not_stand_without_a_commit() {
+    let root = new_root();
+    let (Some(one), Some(other)) = (open(&root), open(&root)) else { return };
+    commit(&mut *begin(&one, Mode::Write), &set(b"a", b"1")).unwrap();
+    assert_eq!(assume(&other, b"a"), Some(b"1".to_vec()), "it learns a version thereby");
+    commit(&mut *begin(&one, Mode::Write), &set(b"a", b"2")).unwrap();
+    let before = figure(&other, "read_versions");
+    let mut writer = begin(&other, Mode::Write);
+    let read = |writer: &mut Box<dyn Transaction>| {
+        assert_eq!(look(&mut **writer, |s| owned(s.get(b"a"))), Err(ReadError::Pending));
+        fetch(&mut **writer).unwrap();
+        look(&mut **writer, |s| owned(s.get(b"a")))
+    };
+    let old = read(&mut writer);
+    assert_eq!(old, Ok(Some(b"1".to_vec())));
+    assert_eq!(figure(&other, "read_versions"), before, "it took no version of its own");
+    assert_eq!(fetch(&mut *writer), Err(ReadError::Retry));
+    wait::wait(|cx| writer.poll_retry(cx));
+    let new = read(&mut writer);
+    assert_eq!(new, Ok(Some(b"2".to_vec())));
+    assert_eq!(fetch(&mut *writer), Ok(()));
 }
 
 #[test]

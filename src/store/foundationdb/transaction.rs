@@ -429,12 +429,14 @@ impl Transaction for FdbTransaction {
 
     fn poll_fetch(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReadError>> {
         if !matches!(self.step, Step::Fetching) {
-            match self.ask(true) {
-                // There will be no commit to find out.
-                Ok(false) if self.is_borrowed => {
-                    self.borrows = false;
+            if self.wanted.get_mut().reads.is_empty() {
+                // What was read so far is to stand, with no commit to check it.
+                self.borrows = false;
+                if self.is_borrowed {
                     return Poll::Ready(Err(ReadError::Retry));
                 }
+            }
+            match self.ask(true) {
                 Ok(false) => return Poll::Ready(Ok(())),
                 Ok(true) => self.step = Step::Fetching,
                 Err(error) => return Poll::Ready(Err(self.read_failed(error))),
@@ -455,6 +457,10 @@ impl Transaction for FdbTransaction {
         if matches!(self.step, Step::Idle | Step::Fetching) {
             if self.is_closed() {
                 return Poll::Ready(Err(CommitError::Refused("the store is closed".to_owned())));
+            }
+            if mutations.is_empty() && self.is_borrowed {
+                self.borrows = false;
+                return Poll::Ready(Err(CommitError::Retry));
             }
             // What was wanted and never fetched does not matter any more.
             self.wanted.get_mut().reads.clear();
