@@ -225,8 +225,9 @@ pub const SWEEP_AGAIN_MS: u64 = 60_000;
 pub const AUDIT_STEP: usize = 64;
 /// How long opening a FoundationDB store may take.
 pub const FDB_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest pause of FoundationDB's own before a transaction is tried again.
-pub const FDB_RETRY_PAUSE_MAX: Duration = Duration::from_millis(100);
+/// Longest pause of the client library before a transaction is tried again. Those who compete for a key are
+/// processes, few and each with one group: who pauses longer than a few attempts take just loses more.
+pub const FDB_RETRY_PAUSE_MAX: Duration = Duration::from_millis(8);
 /// Where these pauses begin, in seconds: about a transaction's duration.
 pub const FDB_PAUSE_MIN_S: f64 = 0.001;
 /// A transaction whose deadline is so close to [`COMMAND_DEADLINE`] gets that from the database's
@@ -249,7 +250,7 @@ pub const ASSUMED_AGE_MAX: Duration = Duration::from_secs(2);
 pub const ASSUMED_RENEWAL: Duration = Duration::from_millis(500);
 /// After a conflict, groups that write obtain a read version of their own for so long, instead of reading
 /// at the newest one that is known.
-pub const BORROWING_PAUSE: Duration = Duration::from_millis(100);
+pub const BORROWING_PAUSE: Duration = Duration::from_secs(1);
 /// Records that can be assumed at the same time; more are read like others.
 pub const ASSUMED_RECORDS_MAX: usize = 4096;
 
