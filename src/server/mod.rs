@@ -56,6 +56,7 @@ struct Running {
 }
 
 fn start(config: Config) -> Result<Running, String> {
+    open::skew_clock()?;
     raise_descriptor_limit(config.maxclients);
     let (stop, stopped) = channel();
     stop_on_signals(stop.clone()).map_err(|error| format!("cannot handle signals: {error}"))?;
