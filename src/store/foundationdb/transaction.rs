@@ -359,9 +359,10 @@ impl FdbTransaction {
         let Some(version) = raw.committed_version().ok().filter(|version| *version > 0) else {
             return;
         };
-        // The commit has proved what it assumed, up to its own version; what it wrote comes after.
+        // The commit has proved what it assumed, up to the version before its own: that one it shares
+        // with other transactions, and some of them may have come after it.
         for used in &self.wanted.get_mut().used {
-            self.store.assumed.confirm(&used.known, version, self.asked);
+            self.store.assumed.confirm(&used.known, version - 1, self.asked);
         }
         self.store.assumed.committed(mutations, version, self.asked);
     }
