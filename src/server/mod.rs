@@ -33,13 +33,15 @@ pub use doctor::run as doctor;
 
 /// Serves until SIGTERM, SIGINT or `SHUTDOWN`.
 pub fn run(config: Config) -> ExitCode {
-    match start(config) {
+    let code = match start(config) {
         Ok(running) => running.wait(),
         Err(problem) => {
             eprintln!("ringstone: {problem}");
             ExitCode::FAILURE
         }
-    }
+    };
+    open::end();
+    code
 }
 
 /// A running server.
@@ -138,11 +140,19 @@ impl Running {
             // Nobody listens any more if it took too long.
             let _ = done.send(server.store.close());
         });
-        if let Err(error) = closing {
-            tracing::error!(%error, "cannot close the store");
-            return ExitCode::FAILURE;
+        let closing = match closing {
+            Ok(closing) => closing,
+            Err(error) => {
+                tracing::error!(%error, "cannot close the store");
+                return ExitCode::FAILURE;
+            }
+        };
+        let closed = closed.recv_timeout(grace);
+        if closed.is_ok() {
+            // What is left to it is to drop what it used.
+            let _ = closing.join();
         }
-        match closed.recv_timeout(grace) {
+        match closed {
             Ok(Ok(())) => {
                 tracing::info!("stopped");
                 ExitCode::SUCCESS

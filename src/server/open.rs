@@ -54,6 +54,12 @@ fn foundationdb(config: &Config) -> Result<Arc<dyn Store>, String> {
     Ok(Arc::new(FdbStore::open(options)?))
 }
 
+/// Ends what stores leave running; nothing can be opened after it.
+pub fn end() {
+    #[cfg(feature = "fdb")]
+    crate::store::foundationdb::stop_network();
+}
+
 #[cfg(not(feature = "fdb"))]
 fn foundationdb(_: &Config) -> Result<Arc<dyn Store>, String> {
     Err("this build of ringstone has no FoundationDB support".to_owned())

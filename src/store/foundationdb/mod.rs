@@ -35,6 +35,7 @@ mod status;
 mod tests;
 mod transaction;
 
+pub use network::stop as stop_network;
 pub use open::FdbOptions;
 
 /// See the module.

@@ -1,8 +1,8 @@
 //! The client library's network thread: one for the process, from the first store to the exit.
 //!
-//! The library cannot start it twice, so closing a store does not end it: a handler that runs when the
-//! process exits does, however it exits (all but a crash). Without it the library's static
-//! destructors would run under the feet of its own thread.
+//! The library cannot start it twice, so closing a store does not end it: the program does at its end
+//! ([`stop`]), before the library's static destructors would run under the feet of its own thread. For
+//! programs that forget it, tests above all, there is a handler that runs when the process exits.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -72,7 +72,9 @@ fn boot() -> Result<(NetworkStop, JoinHandle<()>), String> {
     Ok((stop, thread))
 }
 
-extern "C" fn stop_at_exit() {
+/// Ends the network thread for good, if it was ever started. The program calls this at its end: the
+/// handler at exit comes after destructors of what the library made since it was started.
+pub fn stop() {
     let Network::Running(stop, thread) = std::mem::replace(&mut *network(), Network::Stopped)
     else {
         return;
@@ -89,4 +91,8 @@ extern "C" fn stop_at_exit() {
         std::thread::sleep(STOP_CHECK);
     }
     let _ = thread.join();
+}
+
+extern "C" fn stop_at_exit() {
+    stop();
 }
