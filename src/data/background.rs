@@ -141,12 +141,17 @@ impl Sweep {
         pending.map(|()| due)
     }
 
+    /// Looks through everything again: what was passed over may be this process's share by now.
+    pub fn restart(&mut self) {
+        self.marks.clear();
+    }
+
     /// Moves on, given what [`Sweep::due`] found at `now_ms` and that it has been dealt with.
     pub fn done(&mut self, due: &Due, keyspaces: &[KeyspaceId], now_ms: u64) {
         self.turn = self.turn.wrapping_add(1);
         if now_ms.saturating_sub(self.began_ms) > SWEEP_AGAIN_MS {
             self.began_ms = now_ms;
-            self.marks.clear();
+            return self.restart();
         }
         if due.marks.is_empty() {
             // Everything has been seen, but commits under way may add entries from just before now.
@@ -367,4 +372,24 @@ fn audit(
         view.set(&keys::orphan(keyspace, incarnation), &[]);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_is_looked_through_again_now_and_then() {
+        let (mut sweep, keyspaces) = (Sweep::default(), [1]);
+        let start_ms = 1_000_000;
+        let mut begins_at_front = |after_ms| {
+            sweep.done(&Due::default(), &keyspaces, start_ms + after_ms);
+            sweep.marks.is_empty()
+        };
+        assert!(begins_at_front(0));
+        assert!(!begins_at_front(500));
+        assert!(!begins_at_front(SWEEP_AGAIN_MS));
+        assert!(begins_at_front(SWEEP_AGAIN_MS + 1));
+        assert!(!begins_at_front(SWEEP_AGAIN_MS + 500));
+    }
 }

@@ -43,6 +43,7 @@ impl Background {
         let work = Work {
             store,
             members: Members::new(server.process),
+            last_share: Share::ALL,
             interval,
             limit,
             writer,
@@ -76,6 +77,8 @@ struct Work {
     store: Arc<dyn Store>,
     /// Who else works on it.
     members: Members,
+    /// The share at the last look.
+    last_share: Share,
     /// How often to look while there is nothing to do.
     interval: Duration,
     /// Records in one batch at most.
@@ -114,6 +117,9 @@ impl Work {
             return None;
         }
         let share = self.share()?;
+        if std::mem::replace(&mut self.last_share, share) != share {
+            self.sweep.restart();
+        }
         let keyspaces = self.search(&mut |snapshot| keyspaces(snapshot, 0))?;
         let (now_ms, limit) = (clock::unix_ms(), self.limit);
         let due =

@@ -55,6 +55,7 @@ pub fn run(config: Config) -> ExitCode {
         }
         Err(problem) => report("store", Broken(problem)),
     }
+    open::end();
     if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 

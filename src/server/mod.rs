@@ -40,8 +40,7 @@ pub fn run(config: Config) -> ExitCode {
             ExitCode::FAILURE
         }
     };
-    #[cfg(feature = "fdb")]
-    crate::store::foundationdb::stop_network();
+    open::end();
     code
 }
 
@@ -59,6 +58,7 @@ struct Running {
 }
 
 fn start(config: Config) -> Result<Running, String> {
+    open::skew_clock()?;
     raise_descriptor_limit(config.maxclients);
     let (stop, stopped) = channel();
     stop_on_signals(stop.clone()).map_err(|error| format!("cannot handle signals: {error}"))?;
@@ -140,11 +140,19 @@ impl Running {
             // Nobody listens any more if it took too long.
             let _ = done.send(server.store.close());
         });
-        if let Err(error) = closing {
-            tracing::error!(%error, "cannot close the store");
-            return ExitCode::FAILURE;
+        let closing = match closing {
+            Ok(closing) => closing,
+            Err(error) => {
+                tracing::error!(%error, "cannot close the store");
+                return ExitCode::FAILURE;
+            }
+        };
+        let closed = closed.recv_timeout(grace);
+        if closed.is_ok() {
+            // What is left to it is to drop what it used.
+            let _ = closing.join();
         }
-        match closed.recv_timeout(grace) {
+        match closed {
             Ok(Ok(())) => {
                 tracing::info!("stopped");
                 ExitCode::SUCCESS

@@ -1,7 +1,8 @@
-//! Opens the store that the configuration names.
+//! Opens the store that the configuration names, and heeds what tests ask for in the environment.
 
 use std::sync::Arc;
 
+use crate::clock;
 use crate::config::{self, Config, StoreKind};
 use crate::store::Store;
 use crate::store::embedded::{Durability, EmbeddedOptions, EmbeddedStore};
@@ -10,6 +11,16 @@ use crate::store::memory::MemoryStore;
 
 /// Makes the server's own tests run on a store that fails now and then; see [`fault_plan`].
 const FAULTS_VARIABLE: &str = "RINGSTONE_TEST_FAULTS";
+/// Makes the process's wall clock wrong by so many milliseconds, for the same reason.
+const SKEW_VARIABLE: &str = "RINGSTONE_TEST_CLOCK_SKEW_MS";
+
+/// Sets the clock as a test wants it; to be called before anything asks for the time of day.
+pub fn skew_clock() -> Result<(), String> {
+    let Ok(text) = std::env::var(SKEW_VARIABLE) else { return Ok(()) };
+    let ms = text.parse().map_err(|_| format!("{SKEW_VARIABLE}: '{text}' is not a number"))?;
+    clock::skew(ms);
+    Ok(())
+}
 
 /// Opens the configured store; the error is a sentence that says what to do.
 pub fn open(config: &Config) -> Result<Arc<dyn Store>, String> {
@@ -41,6 +52,12 @@ fn foundationdb(config: &Config) -> Result<Arc<dyn Store>, String> {
     let mut options = FdbOptions::new(config.fdb_root.clone());
     options.cluster_file = config.cluster_file.clone();
     Ok(Arc::new(FdbStore::open(options)?))
+}
+
+/// Ends what stores leave running; nothing can be opened after it.
+pub fn end() {
+    #[cfg(feature = "fdb")]
+    crate::store::foundationdb::stop_network();
 }
 
 #[cfg(not(feature = "fdb"))]

@@ -8,6 +8,7 @@
 
 mod conn;
 pub mod fdb;
+pub mod history;
 mod reply;
 mod rng;
 pub mod script;

@@ -60,6 +60,8 @@ pub struct Options {
     pub unix: bool,
     /// What RINGSTONE_TEST_FAULTS says for the fault-injecting subjects.
     pub faults: String,
+    /// How far the server's clock is ahead, in milliseconds.
+    pub clock_skew_ms: i64,
     /// redis-server: log every write and sync it, as the embedded store does.
     pub redis_durable: bool,
     /// redis-server: also listen on a TCP port, for clients that cannot use a Unix socket.
@@ -80,6 +82,7 @@ impl Default for Options {
             durability: "sync",
             unix: false,
             faults: "seed=1,pending=3,conflict=5,unknown-applied=7,unknown-lost=7".into(),
+            clock_skew_ms: 0,
             redis_durable: false,
             redis_tcp: false,
             flags: Vec::new(),
@@ -203,7 +206,6 @@ fn ringstone_command(subject: Subject, socket: &Path, data: &Path, options: &Opt
         command.arg("--cluster-file").arg(file);
         command.arg("--fdb-root").arg(options.fdb_root.clone().unwrap_or_else(fdb::new_root));
     }
-    command.env_remove("RINGSTONE_TEST_FAULTS");
     // What steers the tests is no setting of the server, which refuses settings it does not know.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("RINGSTONE_") {
@@ -212,6 +214,9 @@ fn ringstone_command(subject: Subject, socket: &Path, data: &Path, options: &Opt
     }
     if subject.has_faults() {
         command.env("RINGSTONE_TEST_FAULTS", &options.faults);
+    }
+    if options.clock_skew_ms != 0 {
+        command.env("RINGSTONE_TEST_CLOCK_SKEW_MS", options.clock_skew_ms.to_string());
     }
     command
 }
