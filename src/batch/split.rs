@@ -55,21 +55,20 @@ mod tests {
         Waiting { item, since, footprint: footprint.to_vec(), company_max: 9 }
     }
 
-    fn halves(footprints: &[&[u64]]) -> Option<(Vec<Vec<u64>>, Vec<Vec<u64>>)> {
+    fn halves(footprints: &[&[u64]]) -> Option<[Vec<Vec<u64>>; 2]> {
         let mut members: Vec<_> = footprints.iter().map(|keys| member(keys)).collect();
         let cut = halve(&mut members)?;
         let second = members.split_off(cut);
-        let keys = |half: Vec<Waiting>| half.into_iter().map(|one| one.footprint).collect();
-        Some((keys(members), keys(second)))
+        Some([members, second].map(|half| half.into_iter().map(|one| one.footprint).collect()))
     }
 
     #[test]
     fn what_shares_a_key_stays_together() {
         assert_eq!(halves(&[&[1], &[1], &[1]]), None);
         assert_eq!(halves(&[&[1], &[2, 3], &[3, 1]]), None);
-        let (one, other) = halves(&[&[1], &[2], &[1], &[2]]).unwrap();
-        assert_eq!((one, other), (vec![vec![1], vec![1]], vec![vec![2], vec![2]]));
-        let (one, other) = halves(&[&[1], &[], &[1, 2], &[2], &[5]]).unwrap();
+        let halved = halves(&[&[1], &[2], &[1], &[2]]).unwrap();
+        assert_eq!(halved, [vec![vec![1], vec![1]], vec![vec![2], vec![2]]]);
+        let [one, other] = halves(&[&[1], &[], &[1, 2], &[2], &[5]]).unwrap();
         assert_eq!((one.len(), other), (3, vec![vec![], vec![5]]));
     }
 }
