@@ -63,8 +63,8 @@ pub struct Config {
     /// Bytes of mutations at which a group is full. A command that is larger by itself makes a
     /// group of its own, so this may be less than `request_bytes_max`.
     pub group_bytes_max: usize,
-    /// Write groups between execution and commit at once, at most, on stores whose commits overlap;
-    /// the memory and embedded stores commit one group at a time, whatever this says.
+    /// Groups in flight at once, at most, on stores across a network: so many that write, and so many of
+    /// each worker that only read. The memory and embedded stores commit one group at a time.
     pub groups_in_flight_max: usize,
     /// Connections served at once, at most.
     pub maxclients: usize,

@@ -90,11 +90,17 @@
 //! | `FLUSHDB`, `SWAPDB` | the database's keyspace | flush or swap it too |
 //!
 //! Within a process nobody conflicts: two groups in flight have no key in common, and what is wanted
-//! by a batch while another group has it waits for that group, in order of arrival. Removing a key
+//! by a batch while another group has it waits for that group, in order of arrival. The clients of a
+//! contended key send their next commands when the replies have reached them; the next group on that key
+//! waits a moment for them, or each would carry half of them. Removing a key
 //! leaves its stamp in one of 1024 traces, for `WATCH`; these are written blindly.
 //!
-//! A conflict executes the group again; after a few it is tried in halves, so that one contended key
-//! does not hold up its neighbours. A commit that ends unknown is looked up: each group writes a marker
+//! A group that writes reads at the newest version this process knows, without asking for one: its
+//! commit finds out whether that was recent enough. If nothing is committed in the end, or after a
+//! conflict, it is executed again at a version of its own.
+//!
+//! A conflict executes the group again; after a few it is tried in halves that have no key in common, so
+//! that one contended key does not hold up its neighbours. A commit that ends unknown is looked up: each group writes a marker
 //! of its own with its changes. What takes longer than the deadline is answered with `-TIMEOUT`.
 //!
 //! Processes know of each other by a record each of them keeps changing ([`data::members`]), and share

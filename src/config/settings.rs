@@ -257,8 +257,8 @@ pub static SETTINGS: &[Setting] = &[
         name: "groups-in-flight-max",
         group: Group::Grouping,
         value: "N",
-        help: "Transactions that write at once, at most, for stores whose commits overlap; the memory \
-               and embedded stores commit one group at a time, whatever this says",
+        help: "Groups in flight at once, at most, on FoundationDB: so many that write, and so many of \
+               each worker that read; the memory and embedded stores commit one at a time",
         read: |config, text| {
             put(&mut config.groups_in_flight_max, whole(text, 1..=limits::GROUPS_IN_FLIGHT_MAX))
         },
