@@ -234,6 +234,8 @@ fn a_writer_that_reads_compares_what_it_assumed() {
     });
     assert_eq!(fetch(&mut *writer), Err(ReadError::Retry));
     wait::wait(|cx| writer.poll_retry(cx));
+    assert_eq!(assume(&other, b"a"), Some(b"2".to_vec()));
+    let mut writer = begin(&other, Mode::Write);
     // Right this time; but then somebody changes it before the commit.
     writer.read(&mut |snapshot| {
         assert_eq!(snapshot.get_assumed(b"a").unwrap().as_deref(), Some(&b"2"[..]));
