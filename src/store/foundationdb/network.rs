@@ -1,9 +1,10 @@
 //! The client library's network thread: one for the process, from the first store to the exit.
 //!
 //! The library cannot start it twice, so closing a store does not end it: the program does at its end
-//! ([`stop`]), before the library's static destructors would run under the feet of its own thread. For
-//! programs that forget it, tests above all, there is a handler that runs when the process exits.
+//! ([`stop`]), before the library's static destructors would run under the feet of its own thread. A
+//! program that does not, as tests cannot, exits without any destructors.
 
+use std::ffi::{c_int, c_void};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -68,12 +69,24 @@ fn boot() -> Result<(NetworkStop, JoinHandle<()>), String> {
         })
         .map_err(|error| format!("cannot start FoundationDB's network thread: {error}"))?;
     let stop = started.wait();
-    raw::at_exit(stop_at_exit);
+    skip_destructors();
     Ok((stop, thread))
 }
 
-/// Ends the network thread for good, if it was ever started. The program calls this at its end: the
-/// handler at exit comes after destructors of what the library made since it was started.
+/// Has an exit without [`stop`] end the process before anything is destroyed that the library has made
+/// so far. It makes most of it when it is first used, so this is called again then.
+pub fn skip_destructors() {
+    raw::at_exit(exit_if_running);
+}
+
+extern "C" fn exit_if_running(status: c_int, _: *mut c_void) {
+    if let Network::Running(..) = *network() {
+        raw::exit_at_once(status);
+    }
+}
+
+/// Ends the network thread for good, if it was ever started. Not for a handler at exit: what the
+/// library needs for it may have been destroyed by then.
 pub fn stop() {
     let Network::Running(stop, thread) = std::mem::replace(&mut *network(), Network::Stopped)
     else {
@@ -91,8 +104,4 @@ pub fn stop() {
         std::thread::sleep(STOP_CHECK);
     }
     let _ = thread.join();
-}
-
-extern "C" fn stop_at_exit() {
-    stop();
 }

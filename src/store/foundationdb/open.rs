@@ -71,6 +71,7 @@ impl FdbStore {
         let never = AtomicBool::new(false);
         let first_block = fetch_block(&database, &sequence_key, opening.left_ms(), &never)
             .map_err(|cause| format!("cannot take sequence numbers from the cluster: {cause}"))?;
+        network::skip_destructors();
         let shared = Arc::new(Shared::new(database, sequence_key, first_block));
         let thread = Arc::clone(&shared)
             .start()

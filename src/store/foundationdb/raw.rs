@@ -44,18 +44,28 @@ pub fn client_version() -> String {
 
 /// Runs the network until it is stopped; it must be, before the process's static destructors run.
 pub fn run_network(runner: NetworkRunner) -> Outcome<()> {
-    // SAFETY: the caller stops it at exit, as `network` does in a handler of `at_exit`.
+    // SAFETY: whoever starts it stops it, or has no destructors run: see `network`.
     unsafe { runner.run() }
 }
 
-/// Has `hook` called when the process exits, before what the client library registered for itself.
-pub fn at_exit(hook: extern "C" fn()) {
+/// Has `hook` called with the exit status when the process exits, before the destructors of what there
+/// is by now.
+pub fn at_exit(hook: extern "C" fn(c_int, *mut c_void)) {
     unsafe extern "C" {
-        fn atexit(hook: extern "C" fn()) -> c_int;
+        fn on_exit(hook: extern "C" fn(c_int, *mut c_void), argument: *mut c_void) -> c_int;
     }
     // SAFETY: the function of the C library, with its declaration. It fails only for want of memory;
-    // then the network ends with the process.
-    let _ = unsafe { atexit(hook) };
+    // then the exit may crash.
+    let _ = unsafe { on_exit(hook, ptr::null_mut()) };
+}
+
+/// Ends the process without destructors.
+pub fn exit_at_once(status: c_int) -> ! {
+    unsafe extern "C" {
+        fn _exit(status: c_int) -> !;
+    }
+    // SAFETY: the function of the C library, with its declaration.
+    unsafe { _exit(status) }
 }
 
 /// A connection to a cluster.
