@@ -105,7 +105,8 @@
 //!
 //! Processes know of each other by a record each of them keeps changing ([`data::members`]), and share
 //! out background work by that. Expiry is judged by the clock of the process that executes a command;
-//! no clocks are compared otherwise.
+//! no clocks are compared otherwise. So a key expires first for the process whose clock is ahead, which
+//! may remove it for all.
 //!
 //! # The embedded store
 //!

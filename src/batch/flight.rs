@@ -40,6 +40,8 @@ pub(super) struct Flight {
     pub footprint: Vec<u64>,
     /// Tells this flight's commit markers from those of others of this process.
     slot: u16,
+    /// A commit was given up that may still take place, and would then write the marker of its slot.
+    pub leaves_slot: bool,
     /// Tells this process's commit markers from those of other processes.
     process: u64,
     step: Step,
@@ -91,6 +93,7 @@ impl Flight {
             commands: 0,
             footprint: Vec::new(),
             slot,
+            leaves_slot: false,
             process: server.process,
             step: Step::Execute,
             moment: None,
@@ -100,6 +103,17 @@ impl Flight {
             step_began: now,
             times: GroupTimes::default(),
         }
+    }
+
+    /// Goes on with another slot, which no commit that is still under way writes to.
+    pub(super) fn change_slot(&mut self, slot: u16) {
+        self.slot = slot;
+        self.leaves_slot = false;
+    }
+
+    #[cfg(test)]
+    pub(super) fn slot(&self) -> u16 {
+        self.slot
     }
 
     /// Begins with the items it has been given.
@@ -261,7 +275,10 @@ impl Flight {
                 return Err(Landed::TooLarge);
             }
             CommitError::TooLarge => Unanswered::too_large(),
-            CommitError::TimedOut => Unanswered::unconfirmed(),
+            CommitError::TimedOut => {
+                self.leaves_slot = true;
+                Unanswered::unconfirmed()
+            }
             CommitError::Refused(cause) => Unanswered::refused(&cause),
         };
         self.answer(frame, &reply);

@@ -158,6 +158,8 @@ struct Flights<'g> {
     gather: Gather,
     flying: Vec<Flight>,
     idle: Vec<Flight>,
+    /// For the next flight that needs another.
+    next_slot: u16,
     finished: Vec<Vec<Box<Batch>>>,
 }
 
@@ -171,6 +173,7 @@ impl Flights<'_> {
             gather: Gather::default(),
             flying: Vec::new(),
             idle: slots.map(|slot| Flight::new(&groups.server, groups.mode, slot)).collect(),
+            next_slot: groups.in_flight_max as u16,
             finished: groups.homes.iter().map(|_| Vec::new()).collect(),
         }
     }
@@ -290,6 +293,11 @@ impl Flights<'_> {
             self.gather.hold(keys, &self.waiting, members, now, now - flight.launched);
         } else {
             self.waiting.release(&keys, left.into_iter());
+        }
+        if flight.leaves_slot {
+            // Used again after so many that no commit from before can still take place.
+            flight.change_slot(self.next_slot);
+            self.next_slot = self.next_slot.wrapping_add(1);
         }
         flight.items = items;
         flight.since.clear();

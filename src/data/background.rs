@@ -16,9 +16,7 @@ use super::members::{ProcessId, Share};
 use super::meta::{Header, Kind, Long};
 use super::view::{Tenant, View};
 use crate::error::Stop;
-use crate::limits::{
-    DATABASES, GROUPS_IN_FLIGHT_MAX, SWEEP_AGAIN_MS, SWEEP_OVERLAP_MS, SWEEP_PASSED_OVER,
-};
+use crate::limits::{CHORES_MAX, DATABASES, SWEEP_AGAIN_MS, SWEEP_OVERLAP_MS, SWEEP_PASSED_OVER};
 use crate::store::{ReadError, Scan, Snapshot};
 
 /// A record that background work should look at.
@@ -317,9 +315,16 @@ pub fn step(view: &mut View<'_>, chore: &Chore) -> Result<bool, Stop> {
             Ok(false)
         }
         Chore::Forget { process } => {
-            view.clear(&keys::process(*process));
-            for slot in 0..GROUPS_IN_FLIGHT_MAX as u16 {
-                view.clear(&keys::commit_marker(*process, slot));
+            let (begin, end) = keys::commit_markers(*process);
+            let scan = Scan { begin: &begin, end: &end, limit: CHORES_MAX, reverse: false };
+            let mut markers = Vec::new();
+            view.scan(scan, &mut |marker, _| {
+                markers.push(RecordKey::from_slice(marker));
+                ControlFlow::Continue(())
+            })?;
+            markers.iter().for_each(|marker| view.clear(marker));
+            if markers.len() < CHORES_MAX {
+                view.clear(&keys::process(*process));
             }
             Ok(false)
         }

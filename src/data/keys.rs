@@ -219,6 +219,14 @@ pub fn commit_marker(process: u64, slot: u16) -> RecordKey {
     record
 }
 
+/// Range of all markers of a process.
+pub fn commit_markers(process: u64) -> (RecordKey, RecordKey) {
+    let mut record = begin(SYSTEM, b'c');
+    record.extend_from_slice(&process.to_be_bytes());
+    let end = prefix_end(&record);
+    (record, end)
+}
+
 /// Key of the record that says a process is there.
 pub fn process(process: u64) -> RecordKey {
     let mut record = begin(SYSTEM, b'p');

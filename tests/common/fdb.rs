@@ -78,6 +78,22 @@ impl Cluster {
         self.run("restart", &[&number.to_string()]);
     }
 
+    /// Stops process `number` as it is, until [`Cluster::resume`].
+    pub fn pause(&self, number: usize) {
+        self.signal(number, rustix::process::Signal::STOP);
+    }
+
+    /// Lets process `number` go on.
+    pub fn resume(&self, number: usize) {
+        self.signal(number, rustix::process::Signal::CONT);
+    }
+
+    fn signal(&self, number: usize, signal: rustix::process::Signal) {
+        let pid = std::fs::read_to_string(self.directory.join(format!("{number}/pid"))).unwrap();
+        let pid = rustix::process::Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
     fn run(&self, command: &str, options: &[&str]) -> String {
         let mut script = Command::new(SCRIPT);
         script.arg(command).arg("--dir").arg(&self.directory).args(options);

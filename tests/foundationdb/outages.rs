@@ -56,6 +56,25 @@ fn a_cluster_that_was_down_for_long_is_used_again() {
     assert!(heard.iter().any(|one| one.timeouts > 0));
 }
 
+/// Commits under way when the time is up may still happen when the cluster goes on.
+#[test]
+fn a_cluster_that_was_stopped_for_long_is_used_again() {
+    if !fdb::is_here() {
+        return;
+    }
+    let cluster = Cluster::start(&[]);
+    let heard = under_load(&servers_of(&cluster), "stopped for long", |progress, _| {
+        for _ in 0..2 {
+            progress.wait_for_all(20);
+            cluster.pause(1);
+            progress.wait_for_timeouts();
+            cluster.resume(1);
+        }
+        progress.wait_for_all(20);
+    });
+    assert!(heard.iter().any(|one| one.timeouts > 0));
+}
+
 /// So many writes through two processes, each with a wrapper that injects `faults`.
 fn write_with(faults: &str) -> Tally {
     let root = fdb::new_root();

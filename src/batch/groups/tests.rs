@@ -178,3 +178,20 @@ fn groups_in_flight_have_no_key_in_common() {
     assert_eq!(slots(&flights.take_group().unwrap()), [1, 4], "the one behind 2 waits with it");
     assert!(flights.take_group().is_none());
 }
+
+#[test]
+fn a_commit_that_was_given_up_keeps_its_marker_to_itself() {
+    let plan = FaultPlan { timeout_1_in: 1, ..FaultPlan::default() };
+    let world = World::new(plan, Config { groups_in_flight_max: 1, ..crowded() });
+    let homes = vec![Arc::clone(&world.desk) as Arc<dyn Home>];
+    let groups = Groups::new(&world.server, homes, Mode::Write);
+    let mut flights = Flights::new(&groups);
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    for slot in 1..4 {
+        let item = Item::Batch(world.batch(0, "SET k v\r\n"));
+        flights.waiting.push(groups.waiting(item, clock::monotonic(), usize::MAX));
+        assert!(flights.poll(&mut cx).is_pending());
+        assert_eq!(flights.idle[0].slot(), slot);
+    }
+    assert_eq!(world.desk.0.lock().len(), 3);
+}

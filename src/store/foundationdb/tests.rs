@@ -242,6 +242,8 @@ fn a_writer_that_reads_compares_what_it_assumed() {
     assert_eq!(commit(&mut *writer, &set(b"b", b"x")), Err(CommitError::Conflict));
     assert_eq!(assume(&other, b"a"), Some(b"2".to_vec()));
     wait::wait(|cx| writer.poll_retry(cx));
+    assert_eq!(assume(&other, b"a"), Some(b"2".to_vec()));
+    let mut writer = begin(&other, Mode::Write);
     // Right this time; but then somebody changes it before the commit.
     writer.read(&mut |snapshot| {
         assert_eq!(snapshot.get_assumed(b"a").unwrap().as_deref(), Some(&b"2"[..]));
