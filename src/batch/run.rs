@@ -309,6 +309,8 @@ impl Run<'_, '_> {
             let begin = reply.mark();
             match self.command(spec, args, reply, client, true) {
                 Err(Stop::Pending) => pending = true,
+                // See below.
+                Err(_) if pending => return Err(Stop::Pending),
                 outcome => outcome?,
             }
             // It may have been `CLIENT REPLY`, which decides on its own reply and what follows.
@@ -320,13 +322,14 @@ impl Run<'_, '_> {
             if self.quiet {
                 reply.rollback(begin);
             }
-            if reply.len() > self.server.config.output_buffer_limit {
-                return Err(Stop::Unread);
-            }
             let bytes = self.view.written_bytes().saturating_sub(written);
-            if bytes > TRANSACTION_BYTES_MAX {
-                return Err(Stop::TooLarge);
-            }
+            let end = match () {
+                () if reply.len() > self.server.config.output_buffer_limit => Stop::Unread,
+                () if bytes > TRANSACTION_BYTES_MAX => Stop::TooLarge,
+                () => continue,
+            };
+            // Behind a command that is pending the others may do what they never really will.
+            return Err(if pending { Stop::Pending } else { end });
         }
         if pending { Err(Stop::Pending) } else { Ok(()) }
     }

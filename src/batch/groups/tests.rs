@@ -136,6 +136,22 @@ fn effects_wait_for_the_execution_that_counts() {
 }
 
 #[test]
+fn what_comes_behind_a_pending_command_is_not_too_much_yet() {
+    let config = Config { output_buffer_limit: 16 * 1024, ..crowded() };
+    for seed in 0..20 {
+        let plan = FaultPlan { seed, pending_1_in: 2, ..FaultPlan::default() };
+        let world = World::new(plan, config.clone());
+        world.ask(Mode::Write, &format!("MSET short 1 k {}\r\n", "x".repeat(4000)));
+        let reads = "GET k\r\n".repeat(5);
+        let exec = world.batch(0, &format!("MULTI\r\nRENAME short k\r\n{reads}EXEC\r\n"));
+        let finished = world.serve(Mode::Write, vec![exec]);
+        assert!(!finished[0].client.closing, "seed {seed}");
+        let expected = format!("*6\r\n+OK\r\n{}", "$1\r\n1\r\n".repeat(5));
+        assert!(reply(&finished[0]).ends_with(&expected), "seed {seed}");
+    }
+}
+
+#[test]
 fn what_the_store_does_not_answer_in_time_is_an_error_reply() {
     let world = World::new(FaultPlan { timeout_1_in: 1, ..FaultPlan::default() }, crowded());
     let unconfirmed = format!("-{}\r\n", crate::error::UNCONFIRMED);
