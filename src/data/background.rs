@@ -33,7 +33,7 @@ pub enum Chore {
     },
     /// An element, or another record that nothing refers to any more.
     Clear(RecordKey),
-    /// The process's own record is to change.
+    /// The process's own record, if it is there, is to change.
     Beat {
         /// Whose it is.
         process: ProcessId,
@@ -311,7 +311,12 @@ pub fn step(view: &mut View<'_>, chore: &Chore) -> Result<bool, Stop> {
             Ok(false)
         }
         Chore::Beat { process, beat } => {
-            view.set(&keys::process(*process), &[&beat.to_be_bytes()]);
+            // One that was forgotten stays so: its commit markers are gone, and were its record there
+            // again, a commit would seem not to have happened.
+            let record = keys::process(*process);
+            if view.get(&record)?.is_some() {
+                view.set(&record, &[&beat.to_be_bytes()]);
+            }
             Ok(false)
         }
         Chore::Forget { process } => {

@@ -81,6 +81,12 @@ impl Members {
             let known = before.get(&process).filter(|heard| heard.beat == beat);
             self.heard.insert(process, known.copied().unwrap_or(Heard { beat, at: now }));
         }
+        if before.contains_key(&self.own) && !self.heard.contains_key(&self.own) {
+            tracing::warn!(
+                "other processes took this one for gone: commits whose outcome is unknown cannot be \
+                 looked up any more and are answered with -TIMEOUT until it is restarted"
+            );
+        }
         self.beats += 1;
         self.last_beat = Some(now);
         let mut chores = vec![Chore::Beat { process: self.own, beat: self.beats }];

@@ -233,6 +233,27 @@ fn large(chunks: usize) -> Vec<u8> {
 }
 
 #[test]
+fn a_process_that_was_forgotten_stays_so() {
+    let mut world = World::new();
+    let mut step = |chore: Chore| world.group(|view| background::step(view, &chore));
+    let beat = |beat| Chore::Beat { process: 7, beat };
+    step(beat(1));
+    let found = |world: &World| world.records().get(&keys::process(7)[..]).cloned();
+    assert_eq!(found(&world), None);
+    world.group(|view| {
+        view.set(&keys::process(7), &[&[0; 8]]);
+        Ok(())
+    });
+    let mut step = |chore: Chore| world.group(|view| background::step(view, &chore));
+    step(beat(2));
+    assert_eq!(found(&world), Some(2_u64.to_be_bytes().to_vec()));
+    let mut step = |chore: Chore| world.group(|view| background::step(view, &chore));
+    step(Chore::Forget { process: 7 });
+    step(beat(3));
+    assert_eq!(found(&world), None);
+}
+
+#[test]
 fn deleted_and_overwritten_keys_leave_nothing() {
     let mut world = World::new();
     for (index, value) in [SMALL, &large(2), &large(9)].into_iter().enumerate() {
