@@ -185,7 +185,10 @@ pub const BACKGROUND_INTERVAL: Duration = Duration::from_millis(100);
 pub const BACKGROUND_INTERVAL_REMOTE: Duration = Duration::from_millis(500);
 /// Records that background work changes in one write group: what a group is held up by.
 pub const CHORES_MAX: usize = 256;
-/// The same on stores whose commits do not block: there the work is what a group's time goes into,
+/// Bytes of keys after which it holds no more expired ones: removing one writes and checks records
+/// with about ten times its key, and all of it has to fit into a transaction.
+pub const CHORES_KEY_BYTES_MAX: usize = 512 * 1024;
+/// [`CHORES_MAX`] on stores whose commits do not block: there the work is what a group's time goes into,
 /// while elsewhere it is the disk, and fewer, larger groups mean fewer syncs.
 pub const CHORES_INLINE_MAX: usize = 64;
 /// After a step, background work rests this many times as long as the step took, which is the share
@@ -207,6 +210,11 @@ pub const MEMBER_SILENT: Duration = Duration::from_secs(10);
 pub const MEMBER_FORGOTTEN: Duration = Duration::from_secs(600);
 
 const _: () = {
+    assert!(10 * (CHORES_KEY_BYTES_MAX + RECORD_KEY_BYTES_MAX) < TRANSACTION_BYTES_MAX * 3 / 4);
+    // Removing a record of the garbage costs its key four times.
+    assert!(
+        CHORES_MAX * (4 * RECORD_KEY_BYTES_MAX + MUTATION_OVERHEAD_BYTES) < TRANSACTION_BYTES_MAX
+    );
     assert!(MEMBER_BEAT.as_millis() * 3 < MEMBER_SILENT.as_millis());
     assert!(COMMAND_DEADLINE.as_millis() * 10 < MEMBER_FORGOTTEN.as_millis());
 };

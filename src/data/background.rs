@@ -16,7 +16,10 @@ use super::members::{ProcessId, Share};
 use super::meta::{Header, Kind, Long};
 use super::view::{Tenant, View};
 use crate::error::Stop;
-use crate::limits::{CHORES_MAX, DATABASES, SWEEP_AGAIN_MS, SWEEP_OVERLAP_MS, SWEEP_PASSED_OVER};
+use crate::limits::{
+    CHORES_KEY_BYTES_MAX, CHORES_MAX, DATABASES, SWEEP_AGAIN_MS, SWEEP_OVERLAP_MS,
+    SWEEP_PASSED_OVER,
+};
 use crate::store::{ReadError, Scan, Snapshot};
 
 /// A record that background work should look at.
@@ -107,6 +110,7 @@ impl Sweep {
         let mut pending = Ok(());
         // Those of others are passed over, but not without end.
         let mut left = limit.saturating_mul(SWEEP_PASSED_OVER);
+        let mut bytes = 0;
         for index in 0..keyspaces.len() {
             let keyspace = keyspaces[(index + self.turn) % keyspaces.len()];
             let first = keys::expiry_at(keyspace, 0);
@@ -118,9 +122,10 @@ impl Sweep {
                 left -= 1;
                 let (at_ms, key) = keys::split_expiry(record);
                 if share.has(key) {
+                    bytes += key.len();
                     chores.push(Chore::Expire { keyspace, at_ms, key: key.into() });
                 }
-                if chores.len() < limit && left > 0 {
+                if chores.len() < limit && left > 0 && bytes < CHORES_KEY_BYTES_MAX {
                     return ControlFlow::Continue(());
                 }
                 let mut behind = RecordKey::from_slice(record);
@@ -132,7 +137,7 @@ impl Sweep {
                 Err(ReadError::Pending) => pending = Err(ReadError::Pending),
                 outcome => outcome?,
             }
-            if due.chores.len() == limit || left == 0 {
+            if due.chores.len() == limit || left == 0 || bytes >= CHORES_KEY_BYTES_MAX {
                 break;
             }
         }
@@ -387,6 +392,33 @@ fn audit(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::KEY_BYTES_MAX;
+    use crate::store::memory::MemoryStore;
+    use crate::store::{Local as _, Mutations};
+
+    #[test]
+    fn a_sweep_ends_before_long_keys_are_too_much_for_a_transaction() {
+        let store = MemoryStore::new();
+        let mut entries = Mutations::default();
+        let count: usize = 200;
+        for number in 0..count {
+            let key = [&number.to_be_bytes()[..], &[7; KEY_BYTES_MAX - 8]].concat();
+            entries.set(&keys::expiry(1, 5, &key), &[]);
+        }
+        store.commit(1, &entries).unwrap();
+        let (mut sweep, mut found) = (Sweep::default(), Vec::new());
+        while found.len() < count {
+            let mut due = Err(ReadError::Pending);
+            store.read(&mut |snapshot| due = sweep.due(snapshot, &[1], 9, CHORES_MAX, Share::ALL));
+            let due = due.unwrap();
+            assert!(due.chores.len() * KEY_BYTES_MAX <= CHORES_KEY_BYTES_MAX + KEY_BYTES_MAX);
+            assert!(!due.chores.is_empty());
+            sweep.began_ms = 9;
+            sweep.done(&due, &[1], 9);
+            found.extend(due.chores);
+        }
+        assert_eq!(found.len(), count);
+    }
 
     #[test]
     fn everything_is_looked_through_again_now_and_then() {
