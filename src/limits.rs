@@ -112,6 +112,11 @@ pub const BATCH_REPLY_BYTES: usize = 256 * 1024;
 /// A group takes no more batches once the replies of those it has exceed this: they all wait for
 /// the commit.
 pub const GROUP_REPLY_BYTES: usize = 32 * 1024 * 1024;
+/// Records that a group has fetched together at most: the next execution says what it needs beside
+/// them...
+pub const FETCHED_READS_MAX: usize = 16 * 1024;
+/// ... and bytes of elements among them.
+pub const FETCHED_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Commands queued by one `MULTI`, at most.
 pub const TRANSACTION_COMMANDS_MAX: usize = 1024 * 1024;
 /// A command that the store does not answer in this time is answered with `-TIMEOUT`. It may take twice

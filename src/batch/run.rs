@@ -96,6 +96,9 @@ impl Run<'_, '_> {
 
     fn ops(&mut self, batch: &mut Batch, input: &[u8]) -> Ended {
         let mut pending = false;
+        // Of large values no more is fetched than there may be replies before they are sent.
+        let ahead_max = if batch.writes { usize::MAX } else { BATCH_REPLY_BYTES };
+        let missing = self.view.missing_bytes();
         while batch.next < batch.ops.len() {
             if self.budget.commands == 0 {
                 return if pending { Ended::Pending } else { Ended::GroupFull };
@@ -104,7 +107,8 @@ impl Run<'_, '_> {
                 Ended::Done => {}
                 // The others say what they need too, so that all of it is fetched together. What they
                 // do now is undone and done again.
-                Ended::Pending => pending = true,
+                Ended::Pending if self.view.missing_bytes() - missing < ahead_max => pending = true,
+                Ended::Pending => return Ended::Pending,
                 ended => return if pending { Ended::Pending } else { ended },
             }
             let commands = match &batch.ops[batch.next] {

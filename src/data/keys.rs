@@ -85,6 +85,11 @@ pub fn elements(keyspace: KeyspaceId, incarnation: Incarnation) -> RecordKey {
     record
 }
 
+/// Whether a record is an element.
+pub fn is_element(record: &[u8]) -> bool {
+    record.get(4) == Some(&b'e')
+}
+
 /// Key of the expiry-index entry of a user's key.
 pub fn expiry(keyspace: KeyspaceId, at_ms: u64, key: &[u8]) -> RecordKey {
     let mut record = begin(keyspace, b'x');

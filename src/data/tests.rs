@@ -2,6 +2,7 @@
 //! no record that nothing refers to, whatever happened to the keys before.
 
 mod count;
+mod fetch;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -11,8 +11,8 @@ use super::keys::{self, Incarnation, KeyspaceId};
 use super::meta::Stamp;
 use super::overlay::{self, Overlay, Own};
 use crate::error::Stop;
-use crate::limits::DATABASES;
-use crate::store::{Scan, Snapshot, Visitor};
+use crate::limits::{CHUNK_BYTES, DATABASES, FETCHED_BYTES_MAX, FETCHED_READS_MAX};
+use crate::store::{ReadError, Scan, Snapshot, Visitor};
 
 /// Identifies an isolated keyspace with its own databases.
 pub type Tenant = u32;
@@ -62,6 +62,21 @@ pub struct View<'a> {
     counting: bool,
     /// Keys looked up that were there, and that were not.
     lookups: Cell<(u64, u64)>,
+    missing: Cell<Missing>,
+}
+
+/// What the store has to fetch before the group can be executed.
+#[derive(Debug, Clone, Copy, Default)]
+struct Missing {
+    reads: usize,
+    /// At most, of elements.
+    bytes: usize,
+}
+
+impl Missing {
+    fn is_enough(self) -> bool {
+        self.reads >= FETCHED_READS_MAX || self.bytes >= FETCHED_BYTES_MAX
+    }
 }
 
 impl<'a> View<'a> {
@@ -79,7 +94,13 @@ impl<'a> View<'a> {
             databases,
             counting: false,
             lookups: Cell::default(),
+            missing: Cell::default(),
         }
+    }
+
+    /// Bytes of elements, at most, that the store has to fetch for what was executed so far.
+    pub fn missing_bytes(&self) -> usize {
+        self.missing.get().bytes
     }
 
     /// Whether the keys that the next command looks up count as found or not found.
@@ -189,10 +210,21 @@ impl<'a> View<'a> {
 
     /// The record's value.
     pub fn get(&self, key: &[u8]) -> Result<Option<Cow<'_, [u8]>>, Stop> {
-        match self.overlay.get(key) {
-            Some(own) => Ok(own.map(Cow::Borrowed)),
-            None => Ok(self.snapshot.get(key)?),
+        if let Some(own) = self.overlay.get(key) {
+            return Ok(own.map(Cow::Borrowed));
         }
+        let mut missing = self.missing.get();
+        if missing.is_enough() {
+            // The rest is fetched when this has come.
+            return Err(Stop::Pending);
+        }
+        let found = self.snapshot.get(key);
+        if found == Err(ReadError::Pending) {
+            missing.reads += 1;
+            missing.bytes += if keys::is_element(key) { CHUNK_BYTES } else { 0 };
+            self.missing.set(missing);
+        }
+        Ok(found?)
     }
 
     /// Has the store fetch the metas of these keys with whatever else is fetched next.

@@ -1,12 +1,14 @@
 //! Groups in flight neither lose nor repeat anything, whatever the store does to them.
 
 use super::*;
+use crate::batch::group::Execution;
 use crate::command::Client;
 use crate::command::state::{ClientShared, Killer};
 use crate::config::Config;
 use crate::session::Session;
 use crate::store::fault::{FaultPlan, FaultStore};
 use crate::store::memory::MemoryStore;
+use crate::store::{ReadError, Scan, Snapshot, Value, Visitor};
 
 #[derive(Debug)]
 struct Nobody;
@@ -149,6 +151,55 @@ fn what_comes_behind_a_pending_command_is_not_too_much_yet() {
         let expected = format!("*6\r\n+OK\r\n{}", "$1\r\n1\r\n".repeat(5));
         assert!(reply(&finished[0]).ends_with(&expected), "seed {seed}");
     }
+}
+
+/// Has the metas of long strings, and counts how many chunks it is asked for.
+struct Metas<'a> {
+    inner: &'a dyn Snapshot,
+    chunks: std::cell::Cell<usize>,
+}
+
+impl Snapshot for Metas<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Value<'_>>, ReadError> {
+        if !keys::is_element(key) {
+            return self.inner.get(key);
+        }
+        self.chunks.set(self.chunks.get() + 1);
+        Err(ReadError::Pending)
+    }
+
+    fn scan(&self, scan: Scan<'_>, visit: &mut Visitor<'_>) -> Result<(), ReadError> {
+        self.inner.scan(scan, visit)
+    }
+
+    fn answers_at_once(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn no_more_large_values_are_fetched_than_are_sent_together() {
+    let world = World::new(FaultPlan::default(), Config::default());
+    let strings: String = (0..40).map(|n| format!("SETRANGE k{n} 99999 x\r\n")).collect();
+    world.ask(Mode::Write, &strings);
+    let run = |input: &str| {
+        let mut items = [Item::Batch(world.batch(0, input))];
+        let mut transaction = Arc::clone(&world.server.store).transaction();
+        let (mut asked, mut overlay) = (0, crate::data::Overlay::default());
+        let mut frame = Frame::new(Arc::clone(&world.server));
+        let moment = frame.moment(1);
+        transaction.read(&mut |inner| {
+            let metas = Metas { inner, chunks: std::cell::Cell::default() };
+            let (overlay, items) = (&mut overlay, &mut items);
+            let mut execution = Execution { moment, overlay, items, refusal: None };
+            assert!(frame.execute(&metas, &mut execution).is_err());
+            asked = metas.chunks.get();
+        });
+        asked
+    };
+    let reads: String = (0..40).map(|n| format!("GET k{n}\r\n")).collect();
+    assert_eq!(run(&reads), BATCH_REPLY_BYTES / crate::limits::CHUNK_BYTES);
+    assert_eq!(run(&format!("{reads}SET a b\r\n")), 80, "that is not sent before it is committed");
 }
 
 #[test]
