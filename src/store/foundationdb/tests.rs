@@ -287,6 +287,24 @@ fn what_a_writer_read_at_a_lent_version_does_not_stand_without_a_commit() {
 }
 
 #[test]
+fn a_lent_version_that_is_too_old_is_lent_once() {
+    let Some(store) = open(&new_root()) else { return };
+    // As after a recovery, when the cluster's versions have leapt.
+    store.assumed.saw(1, clock::monotonic());
+    let mut writer = begin(&store, Mode::Write);
+    let _ = look(&mut *writer, |s| owned(s.get(b"a")));
+    assert_eq!(fetch(&mut *writer), Err(ReadError::Retry));
+    assert_eq!(figure(&store, "retries_too_old"), 1);
+    wait::wait(|cx| writer.poll_retry(cx));
+    let _ = look(&mut *writer, |s| owned(s.get(b"a")));
+    assert_eq!(fetch(&mut *writer), Ok(()));
+    let mut other = begin(&store, Mode::Write);
+    let _ = look(&mut *other, |s| owned(s.get(b"a")));
+    assert_eq!(fetch(&mut *other), Ok(()));
+    assert_eq!(figure(&store, "retries_too_old"), 1);
+}
+
+#[test]
 fn blind_commits_need_no_read_version_for_a_while() {
     let Some(store) = open(&new_root()) else { return };
     for round in 0..10_u8 {

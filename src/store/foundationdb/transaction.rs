@@ -298,6 +298,8 @@ impl FdbTransaction {
         }
         if is_wrong {
             self.store.figures.wrong_assumptions.fetch_add(1, Ordering::Relaxed);
+            // A lent version may be older than what is known; then it would be wrong once more.
+            self.borrows = false;
             return Err(ReadError::Retry);
         }
         Ok(())
@@ -307,6 +309,11 @@ impl FdbTransaction {
         self.under_way.clear();
         self.version = None;
         self.fetched.clear();
+        if error::kind(failure.code()) == Kind::TooOld && self.is_borrowed {
+            // As for a commit: what was seen before a recovery is too old to read at, too.
+            self.borrows = false;
+            self.store.assumed.forget_versions();
+        }
         self.note(failure);
         error::read_error(failure)
     }
