@@ -18,7 +18,7 @@ use std::time::Instant;
 
 use crate::clock;
 use crate::command::Server;
-use crate::data::{Moment, Overlay, keys};
+use crate::data::{Moment, Overlay, keys, members};
 use crate::error::{self, Stop};
 use crate::limits::CONFLICTS_BEFORE_SPLIT;
 use crate::metrics::GroupTimes;
@@ -294,7 +294,8 @@ impl Flight {
             let here = snapshot.get(&process);
             found = snapshot.get(&marker).and_then(|marker| {
                 let newest = marker.map(|sequence| keys::be_u64(&sequence));
-                Ok((newest, here?.is_some()))
+                let is_here = here?.is_some_and(|beat| keys::be_u64(&beat) != members::GONE);
+                Ok((newest, is_here))
             });
         });
         match found? {

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use super::keys::{self, Incarnation, KeyspaceId, RecordKey};
-use super::members::{ProcessId, Share};
+use super::members::{self, ProcessId, Share};
 use super::meta::{Header, Kind, Long};
 use super::view::{Tenant, View};
 use crate::error::Stop;
@@ -319,7 +319,7 @@ pub fn step(view: &mut View<'_>, chore: &Chore) -> Result<bool, Stop> {
             // One that was forgotten stays so: its commit markers are gone, and were its record there
             // again, a commit would seem not to have happened.
             let record = keys::process(*process);
-            if view.get(&record)?.is_some() {
+            if view.get(&record)?.is_some_and(|beat| keys::be_u64(&beat) != members::GONE) {
                 view.set(&record, &[&beat.to_be_bytes()]);
             }
             Ok(false)
@@ -333,8 +333,10 @@ pub fn step(view: &mut View<'_>, chore: &Chore) -> Result<bool, Stop> {
                 ControlFlow::Continue(())
             })?;
             markers.iter().for_each(|marker| view.clear(marker));
-            if markers.len() < CHORES_MAX {
-                view.clear(&keys::process(*process));
+            // A marker that is not there must not be taken for a commit that did not happen.
+            match markers.len() < CHORES_MAX {
+                true => view.clear(&keys::process(*process)),
+                false => view.set(&keys::process(*process), &[&members::GONE.to_be_bytes()]),
             }
             Ok(false)
         }

@@ -18,6 +18,9 @@ use crate::store::{ReadError, Scan, Snapshot};
 /// Tells a process from all others that ever used the store.
 pub type ProcessId = u64;
 
+/// What the record of a forgotten process says while some of its commit markers are still there.
+pub const GONE: u64 = u64::MAX;
+
 /// The part of background work that is one process's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
@@ -77,7 +80,7 @@ impl Members {
     /// Takes in what the records are `now`; what is to be written in consequence.
     pub fn update(&mut self, records: &[(ProcessId, u64)], now: Instant) -> Vec<Chore> {
         let before = std::mem::take(&mut self.heard);
-        for &(process, beat) in records {
+        for &(process, beat) in records.iter().filter(|(_, beat)| *beat != GONE) {
             let known = before.get(&process).filter(|heard| heard.beat == beat);
             self.heard.insert(process, known.copied().unwrap_or(Heard { beat, at: now }));
         }
@@ -91,12 +94,12 @@ impl Members {
         self.last_beat = Some(now);
         let mut chores = vec![Chore::Beat { process: self.own, beat: self.beats }];
         let share = self.share(now);
-        for (&process, heard) in &self.heard {
-            let gone = now.duration_since(heard.at) >= MEMBER_FORGOTTEN && process != self.own;
-            if gone && share.has(&process.to_be_bytes()) {
-                chores.push(Chore::Forget { process });
-            }
-        }
+        let is_over = |heard: &Heard| now.duration_since(heard.at) >= MEMBER_FORGOTTEN;
+        let silent = self.heard.iter().filter(|(_, heard)| is_over(heard)).map(|(id, _)| *id);
+        let gone = records.iter().filter(|(_, beat)| *beat == GONE).map(|(id, _)| *id);
+        let forgotten = silent.chain(gone);
+        let mine = forgotten.filter(|id| *id != self.own && share.has(&id.to_be_bytes()));
+        chores.extend(mine.map(|process| Chore::Forget { process }));
         chores
     }
 
@@ -155,5 +158,11 @@ mod tests {
             }
         }
         assert_eq!(forgotten, 1);
+        // What is left of it goes at once, and it has no share.
+        let now = start + MEMBER_FORGOTTEN;
+        let records = [(1, 3), (2, 3), (3, GONE)];
+        let each = members.each_mut().map(|one| forgets(one.update(&records, now)));
+        assert!(each[0] != each[1]);
+        assert!(members.iter().all(|one| one.count(now) == 2));
     }
 }

@@ -10,11 +10,11 @@ use std::ops::ControlFlow;
 
 use super::background::{self, Audit, Chore, Collector, Sweep};
 use super::entry::Prior;
-use super::members::Share;
+use super::members::{self, Share};
 use super::meta::{HEAD, Header, Kind, Long};
 use super::{KeyspaceId, Moment, Overlay, View, keys, string};
 use crate::error::Stop;
-use crate::limits::CHUNK_BYTES;
+use crate::limits::{CHORES_MAX, CHUNK_BYTES};
 use crate::store::memory::MemoryStore;
 use crate::store::{Local as _, Scan, Snapshot};
 
@@ -252,6 +252,26 @@ fn a_process_that_was_forgotten_stays_so() {
     step(Chore::Forget { process: 7 });
     step(beat(3));
     assert_eq!(found(&world), None);
+}
+
+#[test]
+fn a_process_with_many_markers_is_forgotten_before_them() {
+    let mut world = World::new();
+    let process = keys::process(7);
+    world.group(|view| {
+        view.set(&process, &[&[0; 8]]);
+        for slot in 0..CHORES_MAX as u16 + 5 {
+            view.set(&keys::commit_marker(7, slot), &[b"marker"]);
+        }
+        Ok(())
+    });
+    for left in [6, 0] {
+        world.group(|view| background::step(view, &Chore::Forget { process: 7 }));
+        assert_eq!(world.records().len(), left);
+        world.group(|view| background::step(view, &Chore::Beat { process: 7, beat: 1 }));
+        let record = world.records().get(&process[..]).cloned();
+        assert_eq!(record, (left > 0).then(|| members::GONE.to_be_bytes().to_vec()));
+    }
 }
 
 #[test]
