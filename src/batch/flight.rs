@@ -111,7 +111,7 @@ impl Flight {
         self.leaves_slot = false;
     }
 
-    #[cfg(test)]
+    /// Tells its commit markers apart.
     pub(super) fn slot(&self) -> u16 {
         self.slot
     }

@@ -296,12 +296,22 @@ impl Flights<'_> {
         }
         if flight.leaves_slot {
             // Used again after so many that no commit from before can still take place.
-            flight.change_slot(self.next_slot);
-            self.next_slot = self.next_slot.wrapping_add(1);
+            flight.change_slot(self.free_slot());
         }
         flight.items = items;
         flight.since.clear();
         self.idle.push(flight);
+    }
+
+    /// A slot that no flight has: those who never gave up a commit have theirs from the beginning.
+    fn free_slot(&mut self) -> u16 {
+        loop {
+            let slot = self.next_slot;
+            self.next_slot = slot.wrapping_add(1);
+            if self.flying.iter().chain(&self.idle).all(|flight| flight.slot() != slot) {
+                return slot;
+            }
+        }
     }
 
     /// Hands over what an item has to say; what is left of it to do.

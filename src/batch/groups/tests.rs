@@ -261,4 +261,9 @@ fn a_commit_that_was_given_up_keeps_its_marker_to_itself() {
         assert_eq!(flights.idle[0].slot(), slot);
     }
     assert_eq!(world.desk.0.lock().len(), 3);
+    // When all have been used it begins again, without those in use.
+    flights.idle.push(Flight::new(&world.server, Mode::Write, 0));
+    flights.next_slot = u16::MAX;
+    let slots: Vec<u16> = (0..4).map(|_| flights.free_slot()).collect();
+    assert_eq!(slots, [u16::MAX, 1, 2, 4], "3 and 0 are in use");
 }
