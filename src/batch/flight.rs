@@ -48,7 +48,7 @@ pub(super) struct Flight {
     /// Of the present attempt.
     moment: Option<Moment>,
     pub launched: Instant,
-    deadline: Instant,
+    pub deadline: Instant,
     conflicts: u32,
     /// When the present step began, for the metrics.
     step_began: Instant,

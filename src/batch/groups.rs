@@ -232,28 +232,38 @@ impl Flights<'_> {
     fn take_group(&mut self) -> Option<Flight> {
         let mut flight = self.idle.pop()?;
         let commands_max = self.frame.caps.commands_max;
+        let now = clock::monotonic();
+        let is_late = |since: Instant| now.duration_since(since) >= COMMAND_DEADLINE;
         let (mut commands, mut company_max) = (0, usize::MAX);
-        let mut latest: Option<Instant> = None;
+        // When the first and the last of its members arrived. Those that waited long keep to themselves:
+        // with each that joined them they would have longer to go.
+        let mut arrived: Option<(Instant, Instant)> = None;
         while commands < commands_max
             && flight.items.len() < company_max
-            && let Some(next) = self
-                .waiting
-                .pop_if(|next| flight.items.is_empty() || flight.items.len() < next.company_max)
+            && let Some(next) = self.waiting.pop_if(|next| {
+                arrived.is_none_or(|(first, _)| is_late(first) == is_late(next.since))
+                    && (flight.items.is_empty() || flight.items.len() < next.company_max)
+            })
         {
             commands += next.item.commands();
             company_max = company_max.min(next.company_max);
-            latest = latest.max(Some(next.since));
+            let (first, last) = arrived.unwrap_or((next.since, next.since));
+            arrived = Some((first.min(next.since), last.max(next.since)));
             flight.footprint.extend(&next.footprint);
             flight.since.push(next.since);
             flight.items.push(next.item);
         }
-        let Some(latest) = latest else {
+        let Some((first, last)) = arrived else {
             self.idle.push(flight);
             return None;
         };
+        let deadline = match is_late(first) {
+            true => first + 2 * COMMAND_DEADLINE,
+            false => last + COMMAND_DEADLINE,
+        };
         self.waiting.take(&flight.footprint);
         flight.commands = commands;
-        flight.launch(latest + COMMAND_DEADLINE);
+        flight.launch(deadline);
         Some(flight)
     }
 

@@ -247,6 +247,25 @@ fn groups_in_flight_have_no_key_in_common() {
 }
 
 #[test]
+fn who_waited_long_does_not_wait_on_with_those_who_arrive() {
+    let world = World::new(FaultPlan::default(), crowded());
+    let homes = vec![Arc::clone(&world.desk) as Arc<dyn Home>];
+    let groups = Groups::new(&world.server, homes, Mode::Write);
+    let mut flights = Flights::new(&groups);
+    let now = clock::monotonic();
+    let ago = |number| now - COMMAND_DEADLINE * number / 10;
+    for (number, since) in (0..).zip([ago(19), ago(12), ago(9), ago(0)]) {
+        let item = Item::Batch(world.batch(number, "INCR a\r\n"));
+        flights.waiting.push(groups.waiting(item, since, usize::MAX));
+    }
+    let late = flights.take_group().unwrap();
+    assert_eq!((late.items.len(), late.deadline), (2, ago(19) + 2 * COMMAND_DEADLINE));
+    flights.waiting.release(&late.footprint, std::iter::empty());
+    let others = flights.take_group().unwrap();
+    assert_eq!((others.items.len(), others.deadline), (2, now + COMMAND_DEADLINE));
+}
+
+#[test]
 fn a_commit_that_was_given_up_keeps_its_marker_to_itself() {
     let plan = FaultPlan { timeout_1_in: 1, ..FaultPlan::default() };
     let world = World::new(plan, Config { groups_in_flight_max: 1, ..crowded() });
