@@ -125,6 +125,8 @@ pub const COMMAND_DEADLINE: Duration = Duration::from_secs(5);
 /// The clients of a contended key are waited for, after their replies have left, for one part in so many
 /// of the time their group took...
 pub const GATHER_PART: u32 = 3;
+/// ... and no longer than this, whatever held the group up...
+pub const GATHER_MAX: Duration = Duration::from_millis(2);
 /// ... and when that brought fewer than half of them, not at all so many times.
 pub const GATHER_SKIPPED: u32 = 16;
 /// Conflicts after which a group is executed in halves.

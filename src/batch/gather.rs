@@ -19,7 +19,7 @@ use rustix::time::{
 use tokio::io::unix::AsyncFd;
 
 use super::waitlist::Waitlist;
-use crate::limits::{GATHER_PART, GATHER_SKIPPED};
+use crate::limits::{GATHER_MAX, GATHER_PART, GATHER_SKIPPED};
 
 /// The keys of a group that has landed, not yet released.
 struct Held {
@@ -58,7 +58,7 @@ impl Gather {
         took: Duration,
     ) {
         let waited = waiting.len();
-        let until = now + took / GATHER_PART;
+        let until = now + (took / GATHER_PART).min(GATHER_MAX);
         self.held.push(Held { keys, expected: waited + members, waited, until });
     }
 
@@ -139,4 +139,71 @@ impl Alarm {
 
 fn clock_is_past(until: Instant) -> bool {
     crate::clock::monotonic() >= until
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+    use crate::batch::Chores;
+    use crate::batch::group::Item;
+    use crate::batch::waitlist::Waiting;
+    use crate::clock;
+
+    /// A list with one item on key 1 in flight, and `number` more that wait for it.
+    fn contended(number: usize) -> Waitlist {
+        let mut list = Waitlist::default();
+        list.take(&[1]);
+        (0..number).for_each(|_| arrive(&mut list));
+        list
+    }
+
+    fn arrive(list: &mut Waitlist) {
+        let chores = Chores { chores: Vec::new(), done: channel().0 };
+        let (item, since) = (Item::Chores(chores, None), clock::monotonic());
+        list.push(Waiting { item, since, footprint: vec![1], company_max: usize::MAX });
+    }
+
+    fn is_released(list: &mut Waitlist) -> bool {
+        list.pop_if(|_| true).is_some()
+    }
+
+    const TOOK: Duration = Duration::from_millis(3);
+
+    #[test]
+    fn keys_are_held_until_all_are_back() {
+        let (mut gather, mut list, now) = (Gather::default(), contended(3), clock::monotonic());
+        assert!(list.is_wanted(&[1]) && gather.is_worth_it());
+        gather.hold(vec![1], &list, 2, now, TOOK);
+        gather.release(&mut list, now);
+        arrive(&mut list);
+        gather.release(&mut list, now);
+        assert!(!is_released(&mut list), "one is missing");
+        arrive(&mut list);
+        gather.release(&mut list, now);
+        assert!(is_released(&mut list) && gather.is_worth_it());
+    }
+
+    #[test]
+    fn who_does_not_come_back_is_not_waited_for() {
+        let (mut gather, mut list, now) = (Gather::default(), contended(1), clock::monotonic());
+        gather.hold(vec![1], &list, 4, now, TOOK);
+        gather.release(&mut list, now + TOOK / GATHER_PART - Duration::from_nanos(1));
+        assert!(!is_released(&mut list));
+        gather.release(&mut list, now + TOOK / GATHER_PART);
+        assert!(is_released(&mut list));
+        for _ in 0..GATHER_SKIPPED {
+            assert!(!gather.is_worth_it(), "nobody came");
+        }
+        assert!(gather.is_worth_it());
+    }
+
+    #[test]
+    fn a_group_that_took_long_is_not_waited_for_as_long() {
+        let (mut gather, mut list, now) = (Gather::default(), contended(1), clock::monotonic());
+        gather.hold(vec![1], &list, 4, now, Duration::from_secs(5));
+        gather.release(&mut list, now + GATHER_MAX);
+        assert!(is_released(&mut list));
+    }
 }

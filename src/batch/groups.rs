@@ -343,8 +343,11 @@ impl Flights<'_> {
         }
     }
 
+    /// The metrics of groups are those of groups that write.
     fn count(&self, flight: &Flight, items: &[Item]) {
-        if let Some(metrics) = self.frame.server.stats.metrics() {
+        if self.groups.mode == Mode::Write
+            && let Some(metrics) = self.frame.server.stats.metrics()
+        {
             let left: usize = items
                 .iter()
                 .map(|item| match item {
