@@ -139,7 +139,8 @@
 //!
 //! 1. Acknowledged means durable (unless `--durability` says otherwise).
 //! 2. Strictly serializable: reads see only what is durable; commands of one connection take effect in
-//!    order; a pipeline without writes is one consistent snapshot.
+//!    order; a pipeline without writes is one consistent snapshot, as far as it arrives in one receive and its
+//!    replies leave in one send ([`limits::BATCH_COMMANDS_MAX`], [`limits::BATCH_REPLY_BYTES`]).
 //! 3. Exactly once: an unknown commit is resolved, never blindly retried.
 //! 4. Nothing unbounded: every queue, buffer, frame and reply has a limit in [`limits`].
 

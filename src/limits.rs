@@ -173,6 +173,10 @@ pub const SCAN_COUNT_MAX: usize = 65_536;
 pub const SCAN_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Records asked of a store at once where all of a range is wanted.
 pub const SCAN_STEP: usize = 1024;
+/// Where that takes many steps they grow up to this many records...
+pub const SCAN_STEP_MAX: usize = 64 * 1024;
+/// ... while the records of a step have no more bytes than this.
+pub const SCAN_STEP_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Where nobody keeps the number of keys, `DBSIZE` looks at [`SCAN_STEP`] keys in each of so many
 /// ranges of hashes, and estimates the rest of a range that has more...
 pub const COUNT_RANGES_MAX: u64 = 128;

@@ -50,6 +50,8 @@ pub(super) struct Flight {
     pub launched: Instant,
     pub deadline: Instant,
     conflicts: u32,
+    /// It is empty and has read nothing.
+    rests: bool,
     /// When the present step began, for the metrics.
     step_began: Instant,
     pub times: GroupTimes,
@@ -100,6 +102,7 @@ impl Flight {
             launched: now,
             deadline: now,
             conflicts: 0,
+            rests: true,
             step_began: now,
             times: GroupTimes::default(),
         }
@@ -121,12 +124,20 @@ impl Flight {
         self.items.iter_mut().for_each(Item::save);
         self.transaction.begin(self.mode, deadline);
         self.deadline = deadline;
+        self.rests = false;
         self.step = Step::Execute;
         self.conflicts = 0;
         self.moment = None;
         self.launched = clock::monotonic();
         self.step_began = self.launched;
         self.times = GroupTimes::default();
+    }
+
+    /// Lets go of what it has read, once nobody waits for it any more: it may be long until the next group.
+    pub(super) fn rest(&mut self) {
+        if !std::mem::replace(&mut self.rests, true) {
+            self.transaction.begin(self.mode, self.deadline);
+        }
     }
 
     /// Goes on as far as it can.

@@ -198,6 +198,7 @@ impl Flights<'_> {
                 }
             }
             self.deliver();
+            self.idle.iter_mut().for_each(Flight::rest);
             if launched {
                 continue;
             }

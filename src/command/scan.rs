@@ -12,7 +12,9 @@ use crate::data::keys::{self, RecordKey};
 use crate::data::meta::Header;
 use crate::data::{KeyspaceId, View};
 use crate::error::{self, Stop};
-use crate::limits::{SCAN_BYTES_MAX, SCAN_COUNT_MAX, SCAN_STEP};
+use crate::limits::{
+    SCAN_BYTES_MAX, SCAN_COUNT_MAX, SCAN_STEP, SCAN_STEP_BYTES_MAX, SCAN_STEP_MAX,
+};
 use crate::store::{Scan, Visitor};
 use crate::{glob, num};
 
@@ -65,23 +67,30 @@ impl<'a> Wanted<'a> {
 }
 
 /// Visits the metas in `begin..end` in steps that no store finds too large.
+///
+/// They grow: across a network each is a fetch, after which the command begins anew.
 fn walk(view: &View<'_>, begin: &[u8], end: &[u8], visit: &mut Visitor<'_>) -> Result<(), Stop> {
     let mut begin = RecordKey::from_slice(begin);
+    let mut limit = SCAN_STEP;
     loop {
-        let (mut seen, mut ended) = (0, false);
+        let (mut seen, mut bytes, mut ended) = (0, 0, false);
         let mut last = RecordKey::new();
-        let step = Scan { begin: &begin, end, limit: SCAN_STEP, reverse: false };
+        let step = Scan { begin: &begin, end, limit, reverse: false };
         view.scan(step, &mut |key, record| {
             seen += 1;
-            if seen == SCAN_STEP {
+            bytes += key.len() + record.len();
+            if seen == limit {
                 last = RecordKey::from_slice(key);
             }
             let flow = visit(key, record);
             ended = flow.is_break();
             flow
         })?;
-        if ended || seen < SCAN_STEP {
+        if ended || seen < limit {
             return Ok(());
+        }
+        if 2 * bytes <= SCAN_STEP_BYTES_MAX {
+            limit = (2 * limit).min(SCAN_STEP_MAX);
         }
         // The smallest key behind the last one.
         last.push(0);
@@ -341,5 +350,68 @@ mod tests {
         assert_eq!(calls(&metas, 3, 1), ones);
         assert_eq!(calls(&metas, 100, 2), [vec!["a", "b", "c", "d"], vec!["e", "f"]]);
         assert_eq!(calls(&metas, 100, 6).len(), 1);
+    }
+}
+
+#[cfg(test)]
+mod walk_tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::data::{Moment, Overlay};
+    use crate::store::memory::MemoryStore;
+    use crate::store::{Local as _, Mutations, ReadError, Snapshot, Value};
+
+    /// Notes the limits of scans.
+    struct Counting<'a> {
+        inner: &'a dyn Snapshot,
+        limits: RefCell<Vec<usize>>,
+    }
+
+    impl Snapshot for Counting<'_> {
+        fn get(&self, key: &[u8]) -> Result<Option<Value<'_>>, ReadError> {
+            self.inner.get(key)
+        }
+
+        fn scan(&self, scan: Scan<'_>, visit: &mut Visitor<'_>) -> Result<(), ReadError> {
+            self.limits.borrow_mut().push(scan.limit);
+            self.inner.scan(scan, visit)
+        }
+
+        fn answers_at_once(&self) -> bool {
+            false
+        }
+    }
+
+    fn limits(records: u32, value: &[u8]) -> Vec<usize> {
+        let store = MemoryStore::new();
+        let mut mutations = Mutations::default();
+        for number in 0..records {
+            mutations.set(&keys::meta(1, &number.to_be_bytes()), &[value]);
+        }
+        store.commit(1, &mutations).unwrap();
+        let (mut limits, mut overlay) = (Vec::new(), Overlay::default());
+        let moment = Moment { now_ms: 1, sequence: 1, seed: 1, value_bytes_max: 9, order: 0 };
+        store.read(&mut |inner| {
+            let counting = Counting { inner, limits: RefCell::default() };
+            let view = View::new(&counting, &mut overlay, moment);
+            let (begin, end) = (keys::meta_at(1, 0), keys::meta_end(1));
+            let mut seen = 0;
+            let visit = &mut |_: &[u8], _: &[u8]| {
+                seen += 1;
+                ControlFlow::Continue(())
+            };
+            walk(&view, &begin, &end, visit).unwrap();
+            assert_eq!(seen, records);
+            limits = counting.limits.take();
+        });
+        limits
+    }
+
+    #[test]
+    fn steps_grow_while_records_are_small() {
+        assert_eq!(limits(10, b"v"), [1024]);
+        assert_eq!(limits(20_000, b"v"), [1024, 2048, 4096, 8192, 16_384]);
+        assert_eq!(limits(8000, &[7; 4000]), [1024, 2048, 2048, 2048, 2048]);
     }
 }

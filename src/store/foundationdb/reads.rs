@@ -5,6 +5,9 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::store::Scan;
 
+/// Bytes of keys that there is room for afterwards.
+const KEPT_BYTES_MAX: usize = 1024 * 1024;
+
 /// Something to be read.
 #[derive(Debug, Clone, Copy)]
 pub enum Want<'a> {
@@ -127,8 +130,12 @@ impl<T> Reads<T> {
         self.entries.is_empty()
     }
 
-    /// Forgets everything and keeps the memory.
+    /// Forgets everything and keeps the memory, unless that was very much.
     pub fn clear(&mut self) {
+        if self.arena.capacity() > KEPT_BYTES_MAX {
+            *self = Self::default();
+            return;
+        }
         self.arena.clear();
         self.entries.clear();
         self.table.clear();
