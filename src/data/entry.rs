@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::keys::{self, KeyspaceId};
-use super::meta::{HEAD, Header, Kind, Long};
+use super::meta::{HEAD, Header, Kind, Long, Stamp};
 use super::string;
 use super::view::View;
 use crate::error::{self, Stop};
@@ -156,14 +156,17 @@ impl View<'_> {
     /// An expiry that is put off keeps its entry, which is filed anew when it comes due. An entry that
     /// is of no more use goes at once if it is where the expiry says, otherwise when it comes due.
     fn index_expiry(&mut self, keyspace: KeyspaceId, key: &[u8], expires_ms: u64, prior: Prior) {
-        let old_ms = match prior {
-            Prior::Present { header, .. } => header.expires_ms,
-            Prior::Unknown | Prior::Absent => 0,
+        let (old_ms, stamp) = match prior {
+            Prior::Present { header, .. } => (header.expires_ms, header.stamp),
+            Prior::Unknown | Prior::Absent => (0, Stamp::default()),
         };
         if old_ms != 0 && old_ms <= expires_ms {
             return;
         }
-        if old_ms != 0 {
+        if old_ms != 0 && stamp[..8] == self.stamp()[..8] {
+            // The group gave it this expiry itself, with an entry or, as with one put off, without.
+            self.withdraw(&keys::expiry(keyspace, old_ms, key));
+        } else if old_ms != 0 {
             self.clear(&keys::expiry(keyspace, old_ms, key));
         }
         if expires_ms != 0 {

@@ -36,6 +36,8 @@ struct Note {
     previous: u32,
     /// What this write does to the keyspace's number of keys.
     size_delta: i8,
+    /// It only takes an earlier write back: it is not committed, and never live.
+    withdraws: bool,
 }
 
 /// A point to roll back to.
@@ -72,6 +74,24 @@ impl Overlay {
         self.enter(key, number, size_delta);
     }
 
+    /// Takes back what the group wrote to `key`, if it is a value. A record that was there before the
+    /// group is not removed; the group does not see it.
+    pub fn withdraw(&mut self, key: &[u8]) {
+        if let Some(Some(_)) = self.get(key) {
+            let number = self.mutations.clear(key);
+            self.enter(key, number, 0);
+            self.mutations.supersede(number);
+            if let Some(note) = self.notes.last_mut() {
+                note.withdraws = true;
+            }
+        }
+    }
+
+    /// Whether mutation `number` would be committed if no later one touched its key.
+    fn is_write(&self, number: u32) -> bool {
+        number != NONE && !self.notes[number as usize].withdraws
+    }
+
     /// Removes a record.
     pub fn clear(&mut self, key: &[u8], size_delta: i8) {
         let number = self.mutations.clear(key);
@@ -90,13 +110,13 @@ impl Overlay {
                 NONE
             }
         };
-        if previous != NONE {
+        if self.is_write(previous) {
             self.mutations.supersede(previous);
         }
         if let Some(ordered) = self.ordered.get_mut() {
             ordered.insert(key.into(), number);
         }
-        self.notes.push(Note { previous, size_delta });
+        self.notes.push(Note { previous, size_delta, withdraws: false });
         self.resize(number, size_delta.into());
     }
 
@@ -126,7 +146,7 @@ impl Overlay {
                 }
             }
             self.resize(number, -i64::from(note.size_delta));
-            if note.previous != NONE {
+            if self.is_write(note.previous) {
                 self.mutations.reinstate(note.previous);
             }
             self.mutations.pop();
@@ -250,6 +270,36 @@ mod tests {
         assert_eq!(text(&overlay, "a", "z"), "");
         overlay.set(b"e", &[b"6"], 0);
         assert_eq!(text(&overlay, "a", "z"), "e=6 ");
+    }
+
+    #[test]
+    fn what_is_withdrawn_is_not_committed() {
+        let mut overlay = Overlay::default();
+        let committed = |overlay: &Overlay| -> Vec<Vec<u8>> {
+            overlay.mutations().iter().map(|mutation| key_of(mutation).to_vec()).collect()
+        };
+        overlay.withdraw(b"a");
+        assert!(overlay.is_empty(), "there was nothing to take back");
+        overlay.set(b"a", &[b"1"], 0);
+        overlay.set(b"b", &[b"1"], 0);
+        let bytes = overlay.mutations().bytes();
+        let mark = overlay.mark();
+        overlay.withdraw(b"a");
+        overlay.withdraw(b"a");
+        assert_eq!((committed(&overlay), overlay.get(b"a")), (vec![b"b".to_vec()], Some(None)));
+        overlay.set(b"a", &[b"2"], 0);
+        overlay.withdraw(b"a");
+        assert_eq!(
+            (committed(&overlay), text(&overlay, "a", "z")),
+            (vec![b"b".to_vec()], "a- b=1 ".into())
+        );
+        overlay.set(b"a", &[b"3"], 0);
+        overlay.rollback(mark);
+        assert_eq!(
+            (overlay.get(b"a"), overlay.mutations().bytes()),
+            (Some(Some(&b"1"[..])), bytes)
+        );
+        assert_eq!(committed(&overlay), [b"a", b"b"]);
     }
 
     #[test]

@@ -246,6 +246,11 @@ impl<'a> View<'a> {
         self.overlay.clear(key, 0);
     }
 
+    /// Takes back a record that the group itself wrote, if it did.
+    pub(super) fn withdraw(&mut self, key: &[u8]) {
+        self.overlay.withdraw(key);
+    }
+
     /// Writes a meta record that changes the number of keys by `size_delta`.
     pub(super) fn set_sized(&mut self, key: &[u8], value: &[&[u8]], size_delta: i8) {
         self.overlay.set(key, value, size_delta);
