@@ -1,15 +1,27 @@
-//! Which keys a batch concerns, as far as its commands' rows tell.
+//! Which keys a member of a group concerns, as far as its commands' rows tell.
 
 use std::hash::Hasher;
 
 use crate::command::Args;
+use crate::data::background::Chore;
 use crate::data::keys;
 
+use super::group::Item;
 use super::{Batch, Op};
 
-/// Appends the hash of every key that the rest of the batch names. Databases are not told apart, so
-/// the same key in two of them counts as one; commands without key positions have no footprint.
-pub(super) fn footprint(batch: &Batch, hashes: &mut Vec<u64>) {
+/// Appends the hash of every key that the item names, of a batch what is left of it. Databases are not
+/// told apart, so the same key in two of them counts as one; commands without key positions have no
+/// footprint.
+pub(super) fn footprint(item: &Item, hashes: &mut Vec<u64>) {
+    match item {
+        Item::Batch(batch) => of_batch(batch, hashes),
+        Item::Chores(chores, _) => {
+            hashes.extend(chores.chores.iter().filter_map(Chore::key).map(keys::hash64));
+        }
+    }
+}
+
+fn of_batch(batch: &Batch, hashes: &mut Vec<u64>) {
     for op in &batch.ops[batch.next..] {
         match op {
             Op::Run { spec, request } => {

@@ -97,11 +97,14 @@ impl Groups {
 
     fn waiting(&self, item: Item, since: Instant, company_max: usize) -> Waiting {
         let mut keys = Vec::new();
-        if let (Item::Batch(batch), Mode::Write) = (&item, self.mode)
-            && self.groups()
-        {
-            footprint(batch, &mut keys);
+        if self.mode == Mode::Write && self.groups() {
+            footprint(&item, &mut keys);
         }
+        // Background work looks before it writes: a batch that need not should not wait for that.
+        let company_max = match item {
+            Item::Batch(_) => company_max,
+            Item::Chores(..) => 1,
+        };
         Waiting { item, since, footprint: keys, company_max }
     }
 

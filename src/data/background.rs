@@ -59,6 +59,16 @@ pub enum Chore {
     },
 }
 
+impl Chore {
+    /// The user's key that it is about, if there is one.
+    pub fn key(&self) -> Option<&[u8]> {
+        match self {
+            Chore::Expire { key, .. } | Chore::Audit { key, .. } => Some(key),
+            Chore::Clear(_) | Chore::Beat { .. } | Chore::Forget { .. } => None,
+        }
+    }
+}
+
 /// The keyspaces that databases of the tenant show.
 pub fn keyspaces(snapshot: &dyn Snapshot, tenant: Tenant) -> Result<Vec<KeyspaceId>, ReadError> {
     let mut found = Vec::new();

@@ -148,7 +148,8 @@ impl Work {
         if self.members.is_due(now) {
             let records = self.search(&mut Members::records)?;
             let chores = self.members.update(&records, now);
-            self.submit(&chores)?;
+            // Should it fail, the next beat is as good; other work does not wait for it.
+            let _ = self.submit(&chores);
         }
         Some(self.members.share(now))
     }

@@ -5,6 +5,7 @@ use crate::batch::group::Execution;
 use crate::command::Client;
 use crate::command::state::{ClientShared, Killer};
 use crate::config::Config;
+use crate::data::background::Chore;
 use crate::session::Session;
 use crate::store::fault::{FaultPlan, FaultStore};
 use crate::store::memory::MemoryStore;
@@ -285,4 +286,25 @@ fn a_commit_that_was_given_up_keeps_its_marker_to_itself() {
     flights.next_slot = u16::MAX;
     let slots: Vec<u16> = (0..4).map(|_| flights.free_slot()).collect();
     assert_eq!(slots, [u16::MAX, 1, 2, 4], "3 and 0 are in use");
+}
+
+#[test]
+fn background_work_keeps_to_itself_and_off_keys_in_use() {
+    let world = World::new(FaultPlan::default(), crowded());
+    let homes = vec![Arc::clone(&world.desk) as Arc<dyn Home>];
+    let groups = Groups::new(&world.server, homes, Mode::Write);
+    let mut flights = Flights::new(&groups);
+    let expire = |key: &[u8]| {
+        let chore = Chore::Expire { keyspace: 1, at_ms: 1, key: key.into() };
+        Item::Chores(Chores { chores: vec![chore], done: std::sync::mpsc::channel().0 }, None)
+    };
+    let incr = Item::Batch(world.batch(0, "INCR a\r\n"));
+    let set = Item::Batch(world.batch(1, "SET c v\r\n"));
+    for item in [incr, expire(b"a"), expire(b"b"), set] {
+        flights.waiting.push(groups.waiting(item, clock::monotonic(), usize::MAX));
+    }
+    let groups: Vec<_> = std::iter::from_fn(|| flights.take_group()).collect();
+    let is_batch = |flight: &Flight| matches!(flight.items[..], [Item::Batch(_)]);
+    assert_eq!(groups.iter().map(is_batch).collect::<Vec<_>>(), [true, false, true]);
+    assert_eq!(flights.waiting.len(), 1, "the one about a waits for the first");
 }
