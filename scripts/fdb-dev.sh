@@ -244,6 +244,7 @@ if [ -z "$dir" ]; then
   [ ! -d "$repository/target" ] || dir=$repository/target/fdb-dev
 fi
 dir=$(realpath -m "$dir")
+[ -z "${target:-}" ] || [[ $command =~ ^(kill|restart)$ ]] || fail "$command concerns all processes"
 
 case $command in
   start | status)

@@ -254,26 +254,40 @@ impl Run<'_, '_> {
             Err(stop @ (Stop::TooLarge | Stop::Unread)) => Err(stop),
             Err(Stop::Error(text)) => {
                 client.tally.failures.push((spec, error_kind(&text)));
-                self.fail(mark, reply, reply_mark, &text);
+                self.fail(spec, client, (mark, reply_mark), reply, &text);
                 Ok(())
             }
             Err(Stop::Failed(cause)) => {
                 client.tally.failures.push((spec, error_kind(b"ERR")));
-                self.fail(mark, reply, reply_mark, unread(&cause).as_bytes());
+                let text = unread(&cause);
+                self.fail(spec, client, (mark, reply_mark), reply, text.as_bytes());
                 Ok(())
             }
         }
     }
 
     /// Undoes a failed command and answers with its error.
-    fn fail(&mut self, mark: Mark, reply: &mut Reply, reply_mark: crate::resp::Mark, text: &[u8]) {
+    fn fail(
+        &mut self,
+        spec: &'static Spec,
+        client: &mut Client,
+        (mark, reply_mark): (Mark, crate::resp::Mark),
+        reply: &mut Reply,
+        text: &[u8],
+    ) {
         self.view.rollback(mark);
         reply.rollback(reply_mark);
         reply.error_bytes(text);
+        if spec.name == "watch" {
+            client.watches.fail();
+        }
     }
 
     /// Whether no watched key has been modified. Those that have to be fetched are, together.
     fn is_as_watched(&self, client: &Client) -> Result<bool, Stop> {
+        if client.watches.is_incomplete() {
+            return Ok(false);
+        }
         let mut pending = false;
         for watch in client.watches.iter() {
             let database = watch.database;

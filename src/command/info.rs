@@ -299,6 +299,8 @@ fn keyspace(page: &mut Page<'_, '_, '_>) -> Outcome {
             Ok(keys) => sizes.push((database, keys)),
             // Go on: the other databases are wanted too, all in one fetch.
             Err(Stop::Pending) => pending = Err(Stop::Pending),
+            // The rest of the page is wanted all the more when the store does not answer.
+            Err(Stop::Error(_) | Stop::Failed(_)) => return Ok(()),
             Err(other) => return Err(other),
         }
     }

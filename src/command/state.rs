@@ -35,9 +35,21 @@ pub struct Watch {
 pub struct Watches {
     keys: Arc<Vec<Watch>>,
     bytes: usize,
+    /// A key that should be watched is not.
+    incomplete: bool,
 }
 
 impl Watches {
+    /// A `WATCH` has failed: whoever overlooks its reply must not be let through.
+    pub fn fail(&mut self) {
+        self.incomplete = true;
+    }
+
+    /// Whether there was a `WATCH` that failed.
+    pub fn is_incomplete(&self) -> bool {
+        self.incomplete
+    }
+
     /// The watched keys, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Watch> {
         self.keys.iter()
@@ -56,7 +68,7 @@ impl Watches {
 
     /// Forgets all.
     pub fn clear(&mut self) {
-        if !self.keys.is_empty() {
+        if !self.keys.is_empty() || self.incomplete {
             *self = Watches::default();
         }
     }

@@ -308,3 +308,18 @@ fn background_work_keeps_to_itself_and_off_keys_in_use() {
     assert_eq!(groups.iter().map(is_batch).collect::<Vec<_>>(), [true, false, true]);
     assert_eq!(flights.waiting.len(), 1, "the one about a waits for the first");
 }
+
+#[test]
+fn a_watch_that_failed_lets_no_transaction_through() {
+    let plan = FaultPlan { timeout_1_in: 1, pending_1_in: 1, ..FaultPlan::default() };
+    let mut world = World::new(plan, crowded());
+    let watching = world.serve(Mode::Read, vec![world.batch(0, "WATCH k\r\n")]).remove(0);
+    assert!(reply(&watching).starts_with("-TIMEOUT"));
+    let client = watching.client.clone();
+    let store = Arc::new(FaultStore::new(Arc::new(MemoryStore::new()), FaultPlan::default()));
+    world.server = Arc::new(Server::new(crowded(), store));
+    let mut exec = world.batch(0, "MULTI\r\nSET k v\r\nEXEC\r\nMULTI\r\nSET k w\r\nEXEC\r\n");
+    exec.client = client;
+    let replies = reply(&world.serve(Mode::Write, vec![exec]).remove(0));
+    assert_eq!(replies, "+OK\r\n+QUEUED\r\n*-1\r\n+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n");
+}

@@ -54,19 +54,18 @@ pub fn kind(code: i32) -> Kind {
 
 /// The cause in words.
 pub fn cause(error: FdbError) -> String {
-    format!("{} (FoundationDB error {})", error.message(), error.code())
+    let help = match kind(error.code()) {
+        Kind::Locked => "; an operator can unlock it with fdbcli",
+        _ => "",
+    };
+    format!("{} (FoundationDB error {}){help}", error.message(), error.code())
 }
 
 /// Whether the transaction always waits with `on_error` before it is tried again.
 pub fn backs_off(kind: Kind) -> bool {
     matches!(
         kind,
-        Kind::TooOld
-            | Kind::FutureVersion
-            | Kind::ProcessBehind
-            | Kind::Throttled
-            | Kind::Locked
-            | Kind::Unknown
+        Kind::TooOld | Kind::FutureVersion | Kind::ProcessBehind | Kind::Throttled | Kind::Unknown
     )
 }
 
@@ -74,6 +73,8 @@ pub fn backs_off(kind: Kind) -> bool {
 pub fn read_error(error: FdbError) -> ReadError {
     match kind(error.code()) {
         Kind::TimedOut => ReadError::TimedOut,
+        // That lasts until somebody ends it.
+        Kind::Locked => ReadError::Failed(cause(error)),
         Kind::TooLarge | Kind::Other if !error.is_retryable() => ReadError::Failed(cause(error)),
         // Nothing was committed, so even an unknown outcome is none.
         _ => ReadError::Retry,
@@ -84,11 +85,10 @@ pub fn read_error(error: FdbError) -> ReadError {
 pub fn commit_error(error: FdbError) -> CommitError {
     match kind(error.code()) {
         Kind::Conflict => CommitError::Conflict,
-        Kind::TooOld
-        | Kind::FutureVersion
-        | Kind::ProcessBehind
-        | Kind::Throttled
-        | Kind::Locked => CommitError::Retry,
+        Kind::TooOld | Kind::FutureVersion | Kind::ProcessBehind | Kind::Throttled => {
+            CommitError::Retry
+        }
+        Kind::Locked => CommitError::Refused(cause(error)),
         // The client library has made sure that it is not under way any more: it does so unless
         // CAUSAL_WRITE_RISKY is set, which it never is.
         Kind::Unknown => CommitError::Unknown(cause(error)),
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn what_passes_is_retried() {
-        for code in [1007, 1009, 1037, 1038, 1042, 1051, 1078, 1213, 1223] {
+        for code in [1007, 1009, 1037, 1042, 1051, 1078, 1213, 1223] {
             assert_eq!(read(code), ReadError::Retry, "{code}");
             assert_eq!(commit(code), CommitError::Retry, "{code}");
             assert!(backs_off(kind(code)), "{code}");
@@ -132,7 +132,8 @@ mod tests {
 
     #[test]
     fn our_kinds_agree_with_the_library() {
-        for code in 1000..2300 {
+        // All but one: a locked database stays so until somebody unlocks it.
+        for code in (1000..2300).filter(|code| *code != 1038) {
             let error = FdbError::from_code(code);
             let retried = matches!(commit_error(error), CommitError::Retry | CommitError::Conflict);
             assert_eq!(retried, error.is_retryable_not_committed(), "{code}");
@@ -149,6 +150,10 @@ mod tests {
         assert_eq!(read(1031), ReadError::TimedOut);
         assert_eq!(commit(2101), CommitError::TooLarge);
         assert!(matches!(commit(2103), CommitError::Refused(_)));
+        assert!(matches!(
+            (read(1038), commit(1038)),
+            (ReadError::Failed(_), CommitError::Refused(_))
+        ));
         let ReadError::Failed(text) = read(1501) else { panic!("not a failure") };
         assert!(text.ends_with("(FoundationDB error 1501)"), "{text}");
     }

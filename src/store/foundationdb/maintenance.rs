@@ -120,9 +120,19 @@ impl Shared {
                 next_refill = self.refill(now);
             } else {
                 let report = self.ask().unwrap_or_else(|cause| Report::failed(now, cause));
+                self.announce(&report);
                 *self.report.lock() = Arc::new(report);
                 next_report = now + FDB_STATUS_INTERVAL;
             }
+        }
+    }
+
+    /// Logs what has become of the cluster, if that has changed.
+    fn announce(&self, report: &Report) {
+        match (self.report.lock().failure().is_some(), report.failure()) {
+            (false, Some(cause)) => tracing::warn!(cause, "the store refuses; commands time out"),
+            (true, None) => tracing::info!("the FoundationDB cluster answers again"),
+            _ => {}
         }
     }
 
