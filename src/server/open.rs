@@ -24,6 +24,9 @@ pub fn skew_clock() -> Result<(), String> {
 
 /// Opens the configured store; the error is a sentence that says what to do.
 pub fn open(config: &Config) -> Result<Arc<dyn Store>, String> {
+    if config.cluster_file.is_some() && config.store != StoreKind::FoundationDb {
+        tracing::warn!("cluster-file is set but not used; --store foundationdb would use it");
+    }
     let store: Arc<dyn Store> = match config.store {
         StoreKind::Memory => Arc::new(MemoryStore::new()),
         StoreKind::Embedded => {
