@@ -114,11 +114,6 @@ impl Members {
         }
         Share { index: before, of: all }
     }
-
-    /// How many processes are there.
-    pub fn count(&self, now: Instant) -> u64 {
-        self.share(now).of
-    }
 }
 
 #[cfg(test)]
@@ -163,6 +158,6 @@ mod tests {
         let records = [(1, 3), (2, 3), (3, GONE)];
         let each = members.each_mut().map(|one| forgets(one.update(&records, now)));
         assert!(each[0] != each[1]);
-        assert!(members.iter().all(|one| one.count(now) == 2));
+        assert!(members.iter().all(|one| one.share(now).of == 2));
     }
 }

@@ -51,12 +51,6 @@ pub struct FdbStore {
 }
 
 impl FdbStore {
-    /// The first number that [`Store::next_sequence`] gave or will give here: as unique as they all
-    /// are, and the more than a million after it are this process's too.
-    pub fn first_sequence(&self) -> u64 {
-        self.shared.sequences.first()
-    }
-
     fn stop(&self) {
         self.shared.stop();
         if let Some(thread) = self.thread.lock().take() {

@@ -37,7 +37,6 @@ pub struct Sequences {
     tickets: AtomicU64,
     slots: [AtomicU64; 2],
     filling: Mutex<()>,
-    first: u64,
 }
 
 /// A slot's content: which turn it is for, from 1 so that 0 is an empty slot, and the block.
@@ -52,13 +51,7 @@ impl Sequences {
             tickets: AtomicU64::new(0),
             slots: [AtomicU64::new(slot(0, block)), AtomicU64::new(0)],
             filling: Mutex::new(()),
-            first: block << BLOCK_BITS,
         }
-    }
-
-    /// The first number of the first block.
-    pub fn first(&self) -> u64 {
-        self.first
     }
 
     /// The next number.
@@ -156,7 +149,6 @@ mod tests {
     #[test]
     fn blocks_follow_each_other() {
         let sequences = Sequences::new(5);
-        assert_eq!(sequences.first(), 5 << BLOCK_BITS);
         for number in 0..PER_BLOCK {
             let expected = (5 << BLOCK_BITS) | number;
             let taken = sequences.take();

@@ -95,8 +95,6 @@ fn it_does_what_every_store_does() {
 fn sequences_differ_between_stores() {
     let root = new_root();
     let (Some(one), Some(other)) = (open(&root), open(&root)) else { return };
-    assert_ne!(one.first_sequence(), other.first_sequence());
-    assert_eq!(one.next_sequence(), one.first_sequence());
     // Past the end of the first block and of the second.
     let mut numbers: Vec<u64> = (0..3 << 20).map(|_| one.next_sequence()).collect();
     numbers.extend((0..1000).map(|_| other.next_sequence()));
