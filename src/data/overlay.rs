@@ -191,6 +191,12 @@ impl Overlay {
         &self.mutations
     }
 
+    /// How many keys the group has written, also those it has withdrawn again: a scan sees no other
+    /// record in their place.
+    pub fn keys_len(&self) -> usize {
+        self.index.len()
+    }
+
     /// Whether the group has written nothing.
     pub fn is_empty(&self) -> bool {
         self.notes.is_empty()
@@ -287,6 +293,7 @@ mod tests {
         overlay.withdraw(b"a");
         overlay.withdraw(b"a");
         assert_eq!((committed(&overlay), overlay.get(b"a")), (vec![b"b".to_vec()], Some(None)));
+        assert_eq!(overlay.keys_len(), 2, "it still hides a record of the store");
         overlay.set(b"a", &[b"2"], 0);
         overlay.withdraw(b"a");
         assert_eq!(

@@ -271,7 +271,7 @@ impl<'a> View<'a> {
         }
         let own = self.overlay.range(scan.begin, scan.end);
         // Own removals hide at most this many of the snapshot's records.
-        let hidden_max = self.overlay.mutations().len();
+        let hidden_max = self.overlay.keys_len();
         if scan.reverse {
             Merge::new(own.rev(), scan, hidden_max).run(self.snapshot, visit)
         } else {
