@@ -12,8 +12,8 @@ use std::future::Future;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use clap::{Arg, ArgMatches, Command, value_parser};
-use common::{Report, now};
+use clap::{Arg, ArgMatches, Command};
+use common::{Report, now, whole_number};
 use foundationdb::api::FdbApiBuilder;
 use foundationdb::{Database, FdbResult, Transaction};
 use tokio::task::{JoinHandle, LocalSet};
@@ -26,15 +26,6 @@ const FILL_KEYS: u64 = 1000;
 const WARM_UP: usize = 50;
 
 fn arguments() -> ArgMatches {
-    let number = |name: &'static str, default: &'static str, help: &'static str| {
-        let parser = value_parser!(u64).range(1..);
-        Arg::new(name)
-            .long(name)
-            .value_name("N")
-            .default_value(default)
-            .value_parser(parser)
-            .help(help)
-    };
     Command::new("bare_fdb")
         .about("Measures a bare FoundationDB client")
         .arg(Arg::new("cluster-file").long("cluster-file").value_name("PATH").required(true))
@@ -46,12 +37,12 @@ fn arguments() -> ArgMatches {
                 .help("What to measure"),
         )
         .arg(Arg::new("prefix").long("prefix").default_value("bare:").help("Of all keys"))
-        .arg(number("seconds", "5", "How long to measure throughput"))
-        .arg(number("samples", "1000", "How many latencies to measure"))
-        .arg(number("range", "100000", "How many different keys"))
-        .arg(number("keys", "200", "Keys per transaction"))
-        .arg(number("in-flight", "4", "Transactions in flight"))
-        .arg(number("tasks", "50", "Tasks that increment"))
+        .arg(whole_number("seconds", "5", "How long to measure throughput"))
+        .arg(whole_number("samples", "1000", "How many latencies to measure"))
+        .arg(whole_number("range", "100000", "How many different keys"))
+        .arg(whole_number("keys", "200", "Keys per transaction"))
+        .arg(whole_number("in-flight", "4", "Transactions in flight"))
+        .arg(whole_number("tasks", "50", "Tasks that increment"))
         .get_matches()
 }
 

@@ -1,6 +1,18 @@
-//! What the measuring programs share: latencies, and one line of JSON for each measurement.
+//! What the measuring programs share: options, latencies, and one line of JSON for each measurement.
 
 use std::time::{Duration, Instant};
+
+use clap::{Arg, value_parser};
+
+/// An option that is a whole number of at least one.
+pub fn whole_number(name: &'static str, default: &'static str, help: &'static str) -> Arg {
+    Arg::new(name)
+        .long(name)
+        .value_name("N")
+        .default_value(default)
+        .value_parser(value_parser!(u64).range(1..))
+        .help(help)
+}
 
 /// What was measured: named figures, printed as one JSON object on a line of its own.
 pub struct Report(Vec<(&'static str, String)>);

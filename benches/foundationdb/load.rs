@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use common::{Report, now};
+use common::{Report, now, whole_number};
 use tokio::net::TcpStream;
 use tokio::task::LocalSet;
 use xxhash_rust::xxh3::xxh3_64;
@@ -28,15 +28,6 @@ const LIFETIME_MIN: u64 = 3600;
 const LIFETIMES: u64 = 1_000_000;
 
 fn arguments() -> ArgMatches {
-    let number = |name: &'static str, default: &'static str, help: &'static str| {
-        let parser = value_parser!(u64).range(1..);
-        Arg::new(name)
-            .long(name)
-            .value_name("N")
-            .default_value(default)
-            .value_parser(parser)
-            .help(help)
-    };
     Command::new("load")
         .about("Times commands sent one at a time")
         .arg(
@@ -55,9 +46,9 @@ fn arguments() -> ArgMatches {
                 .value_parser(["incr", "expire", "get", "set"])
                 .help("One counter, the lifetime of one key, or strings"),
         )
-        .arg(number("clients", "50", "Connections"))
-        .arg(number("seconds", "5", "How long"))
-        .arg(number("range", "100000", "How many different keys for get and set"))
+        .arg(whole_number("clients", "50", "Connections"))
+        .arg(whole_number("seconds", "5", "How long"))
+        .arg(whole_number("range", "100000", "How many different keys for get and set"))
         .get_matches()
 }
 
