@@ -72,6 +72,15 @@ fn get(store: &Arc<FdbStore>, key: &[u8]) -> Option<Vec<u8>> {
     wait::read(&mut *begin(store, Mode::Read), &mut find).unwrap()
 }
 
+/// Asks again and again until it is so.
+fn wait_until(is_so: impl Fn() -> bool) {
+    let patience = clock::monotonic() + Duration::from_secs(10);
+    while !is_so() {
+        assert!(clock::monotonic() < patience, "it never is");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 fn figure(store: &FdbStore, name: &str) -> u64 {
     let figures = store.figures();
     figures.iter().find(|(other, _)| *other == name).expect("a figure").1
@@ -310,7 +319,7 @@ fn blind_commits_need_no_read_version_for_a_while() {
     }
     assert_eq!(figure(&store, "read_versions"), 1);
     assert_eq!(figure(&store, "commits"), 10);
-    std::thread::sleep(crate::limits::ASSUMED_AGE_MAX);
+    wait_until(|| store.assumed.newest(clock::monotonic()).is_none());
     commit(&mut *begin(&store, Mode::Write), &set(b"a", b"last")).unwrap();
     assert_eq!(figure(&store, "read_versions"), 2);
     assert_eq!(get(&store, b"a"), Some(b"last".to_vec()));
@@ -369,10 +378,11 @@ fn a_deadline_that_has_passed_ends_everything() {
     assert_eq!(commit(&mut *transaction, &set(b"a", b"2")), Ok(()));
     assert_eq!(get(&store, b"a"), Some(b"2".to_vec()));
     // It passes between a read and the commit.
-    transaction.begin(Mode::Write, clock::monotonic() + Duration::from_millis(300));
+    let deadline = clock::monotonic() + Duration::from_secs(1);
+    transaction.begin(Mode::Write, deadline);
     let _ = look(&mut *transaction, |s| owned(s.get(b"a")));
     fetch(&mut *transaction).unwrap();
-    std::thread::sleep(Duration::from_millis(400));
+    wait_until(|| clock::monotonic() > deadline);
     assert_eq!(commit(&mut *transaction, &set(b"a", b"3")), Err(CommitError::TimedOut));
 }
 
@@ -397,12 +407,8 @@ fn what_is_abandoned_leaves_nothing_behind() {
 #[test]
 fn the_state_is_reported() {
     let Some(store) = open(&new_root()) else { return };
-    let deadline = clock::monotonic() + Duration::from_secs(10);
     let text = |name: &str| store.status().into_iter().find(|(other, _)| *other == name);
-    while text("recovery_state").is_none() {
-        assert!(clock::monotonic() < deadline, "no report: {:?}", store.status());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_until(|| text("recovery_state").is_some());
     assert_eq!(text("available").unwrap().1, "yes");
     assert!(text("client_version").unwrap().1.starts_with("7."));
     assert_eq!(store.write_failure(), None);
