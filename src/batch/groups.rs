@@ -126,9 +126,7 @@ impl Groups {
         })
         .await;
     }
-}
 
-impl Groups {
     /// Writes this process's record, without which commit markers tell nothing; see
     /// [`crate::data::members`].
     async fn join(&self) {
