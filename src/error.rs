@@ -20,6 +20,32 @@ pub enum Stop {
     Unread,
 }
 
+/// Reads that are wanted together: a pending one does not keep those behind it from being asked for,
+/// so that one fetch serves all.
+#[derive(Debug, Default)]
+pub struct Together {
+    pending: bool,
+}
+
+impl Together {
+    /// What was read; `None` if it is pending.
+    pub fn take<T>(&mut self, read: Result<T, Stop>) -> Result<Option<T>, Stop> {
+        match read {
+            Ok(value) => Ok(Some(value)),
+            Err(Stop::Pending) => {
+                self.pending = true;
+                Ok(None)
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    /// [`Stop::Pending`] if anything was.
+    pub fn end(self) -> Result<(), Stop> {
+        if self.pending { Err(Stop::Pending) } else { Ok(()) }
+    }
+}
+
 impl From<&'static str> for Stop {
     fn from(text: &'static str) -> Stop {
         Stop::Error(Cow::Borrowed(text.as_bytes()))
@@ -56,6 +82,9 @@ pub const STRING_TOO_LONG: &str = "ERR string exceeds maximum allowed size (prot
 pub const BIT_OFFSET: &str = "ERR bit offset is not an integer or out of range";
 /// A key is longer than the store can hold.
 pub const KEY_TOO_LONG: &str = "ERR key is longer than 8192 bytes, the limit for keys";
+/// A field of a hash, or a member of a set, is longer than the store can hold.
+pub const FIELD_TOO_LONG: &str =
+    "ERR field or member is longer than 8192 bytes, the limit for fields and members";
 /// One command writes more than a transaction can hold.
 pub const TRANSACTION_TOO_LARGE: &str =
     "ERR transaction is larger than 10000000 bytes; split it into smaller ones";

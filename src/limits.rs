@@ -37,6 +37,8 @@ pub const RECORD_VALUE_BYTES_MAX: usize = 100_000;
 pub const INLINE_VALUE_BYTES_MAX: usize = 4 * 1024;
 /// Longer strings are split into chunks of this length.
 pub const CHUNK_BYTES: usize = 64 * 1024;
+/// Elements up to this many are removed with their key; more are left to the collector.
+pub const ELEMENTS_CLEARED_AT_ONCE: u64 = 32;
 /// The embedded store moves its write buffer to the LSM tree when it is this large; there are at
 /// most two, the second being moved while the first fills again.
 pub const MEMTABLE_BYTES_MAX: usize = 64 * 1024 * 1024;

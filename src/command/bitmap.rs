@@ -11,20 +11,18 @@ use crate::error::{self, Stop};
 use crate::num;
 
 const READ: Flags = Flags::READONLY;
-const READ_FAST: Flags = READ.and(Flags::FAST);
-const GROWS: Flags = Flags::WRITE.and(Flags::DENYOOM);
 /// A target, then sources, behind the name of an operation.
-const AFTER_OPERATION: Keys = Keys { first: 2, last: -1, step: 1 };
+const AFTER_OPERATION: Keys = Keys::range(2, -1, 1);
 
 /// The rows of the bitmap commands.
 pub const TABLE: &[Spec] = &[
-    Spec::new("setbit", 4, GROWS, Keys::ONE, setbit).doc(
+    Spec::new("setbit", 4, Flags::GROWS, Keys::ONE, setbit).doc(
         Group::Bitmap,
         "2.2.0",
         "O(1)",
         "Sets or clears one bit of a string and returns what it was.",
     ),
-    Spec::new("getbit", 3, READ_FAST, Keys::ONE, getbit).doc(
+    Spec::new("getbit", 3, Flags::READ_FAST, Keys::ONE, getbit).doc(
         Group::Bitmap,
         "2.2.0",
         "O(1)",
@@ -42,19 +40,19 @@ pub const TABLE: &[Spec] = &[
         "O(N)",
         "Finds the first bit that is set, or not set, in a string or a part of it.",
     ),
-    Spec::new("bitop", -4, GROWS, AFTER_OPERATION, op::bitop).doc(
+    Spec::new("bitop", -4, Flags::GROWS, AFTER_OPERATION, op::bitop).doc(
         Group::Bitmap,
         "2.6.0",
         "O(N)",
         "Combines the bits of strings and makes the result the value of a key.",
     ),
-    Spec::new("bitfield", -2, GROWS, Keys::ONE, field::bitfield).doc(
+    Spec::new("bitfield", -2, Flags::GROWS, Keys::ONE, field::bitfield).doc(
         Group::Bitmap,
         "3.2.0",
         "O(1) for each operation",
         "Reads, sets and adds to integers of any width inside a string.",
     ),
-    Spec::new("bitfield_ro", -2, READ_FAST, Keys::ONE, field::bitfield_ro).doc(
+    Spec::new("bitfield_ro", -2, Flags::READ_FAST, Keys::ONE, field::bitfield_ro).doc(
         Group::Bitmap,
         "6.0.0",
         "O(1) for each operation",

@@ -155,6 +155,10 @@ fn categories(spec: &Spec) -> Vec<&'static str> {
     let by_group = match spec.group {
         Group::String => "string",
         Group::Bitmap => "bitmap",
+        Group::Hash => "hash",
+        Group::List => "list",
+        Group::Set => "set",
+        Group::SortedSet => "sortedset",
         Group::Generic => "keyspace",
         Group::Transactions => "transaction",
         Group::Connection => "connection",
@@ -184,7 +188,7 @@ fn access(spec: &Spec) -> &'static [&'static str] {
 }
 
 fn key_specs(reply: &mut Reply, spec: &Spec) {
-    let Keys { first, last, step } = spec.keys;
+    let Keys { first, last, step, .. } = spec.keys;
     if first == 0 {
         return reply.set(0);
     }
@@ -229,6 +233,10 @@ fn document(reply: &mut Reply, spec: &'static Spec) {
     let group = match spec.group {
         Group::String => "string",
         Group::Bitmap => "bitmap",
+        Group::Hash => "hash",
+        Group::List => "list",
+        Group::Set => "set",
+        Group::SortedSet => "sorted-set",
         Group::Generic => "generic",
         Group::Transactions => "transactions",
         Group::Connection => "connection",
@@ -304,13 +312,17 @@ fn keys_of(args: Args<'_>) -> Result<(&'static Spec, Vec<&[u8]>), Stop> {
     let Found::Command(spec) = table::lookup(args) else {
         return Err("ERR Invalid command specified".into());
     };
-    if spec.keys.first == 0 {
+    if !spec.keys.are_there() {
         return Err("ERR The command has no key arguments".into());
     }
     if !spec.accepts(args.len()) {
         return Err("ERR Invalid number of arguments specified for command".into());
     }
-    Ok((spec, spec.keys.of(args).collect()))
+    let keys: Vec<_> = spec.keys.of(args).collect();
+    if keys.is_empty() {
+        return Err("ERR Invalid arguments specified for command".into());
+    }
+    Ok((spec, keys))
 }
 
 #[cfg(test)]

@@ -4,60 +4,57 @@ use super::{Ctx, Flags, Group, Keys, Outcome, Spec};
 use crate::error::{self, Stop};
 use crate::num;
 
-const READ_FAST: Flags = Flags::READONLY.and(Flags::FAST);
-const WRITE_FAST: Flags = Flags::WRITE.and(Flags::FAST);
-
 /// The rows of the commands on expiry.
 pub const TABLE: &[Spec] = &[
-    Spec::new("expire", -3, WRITE_FAST, Keys::ONE, expire).doc(
+    Spec::new("expire", -3, Flags::WRITE_FAST, Keys::ONE, expire).doc(
         Group::Generic,
         "1.0.0",
         "O(1)",
         "Lets a key expire after a number of seconds.",
     ),
-    Spec::new("pexpire", -3, WRITE_FAST, Keys::ONE, pexpire).doc(
+    Spec::new("pexpire", -3, Flags::WRITE_FAST, Keys::ONE, pexpire).doc(
         Group::Generic,
         "2.6.0",
         "O(1)",
         "Lets a key expire after a number of milliseconds.",
     ),
-    Spec::new("expireat", -3, WRITE_FAST, Keys::ONE, expireat).doc(
+    Spec::new("expireat", -3, Flags::WRITE_FAST, Keys::ONE, expireat).doc(
         Group::Generic,
         "1.2.0",
         "O(1)",
         "Lets a key expire at a Unix time in seconds.",
     ),
-    Spec::new("pexpireat", -3, WRITE_FAST, Keys::ONE, pexpireat).doc(
+    Spec::new("pexpireat", -3, Flags::WRITE_FAST, Keys::ONE, pexpireat).doc(
         Group::Generic,
         "2.6.0",
         "O(1)",
         "Lets a key expire at a Unix time in milliseconds.",
     ),
-    Spec::new("expiretime", 2, READ_FAST, Keys::ONE, expiretime).doc(
+    Spec::new("expiretime", 2, Flags::READ_FAST, Keys::ONE, expiretime).doc(
         Group::Generic,
         "7.0.0",
         "O(1)",
         "Gives the Unix time in seconds at which a key expires.",
     ),
-    Spec::new("pexpiretime", 2, READ_FAST, Keys::ONE, pexpiretime).doc(
+    Spec::new("pexpiretime", 2, Flags::READ_FAST, Keys::ONE, pexpiretime).doc(
         Group::Generic,
         "7.0.0",
         "O(1)",
         "Gives the Unix time in milliseconds at which a key expires.",
     ),
-    Spec::new("ttl", 2, READ_FAST, Keys::ONE, ttl).doc(
+    Spec::new("ttl", 2, Flags::READ_FAST, Keys::ONE, ttl).doc(
         Group::Generic,
         "1.0.0",
         "O(1)",
         "Gives the seconds a key has left.",
     ),
-    Spec::new("pttl", 2, READ_FAST, Keys::ONE, pttl).doc(
+    Spec::new("pttl", 2, Flags::READ_FAST, Keys::ONE, pttl).doc(
         Group::Generic,
         "2.6.0",
         "O(1)",
         "Gives the milliseconds a key has left.",
     ),
-    Spec::new("persist", 2, WRITE_FAST, Keys::ONE, persist).doc(
+    Spec::new("persist", 2, Flags::WRITE_FAST, Keys::ONE, persist).doc(
         Group::Generic,
         "2.2.0",
         "O(1)",

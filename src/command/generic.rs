@@ -8,12 +8,10 @@ use crate::limits::DATABASES;
 use crate::num;
 
 const READ: Flags = Flags::READONLY;
-const READ_FAST: Flags = Flags::READONLY.and(Flags::FAST);
 const WRITE: Flags = Flags::WRITE;
-const WRITE_FAST: Flags = Flags::WRITE.and(Flags::FAST);
 const HELP: Flags = Flags::LOADING.and(Flags::STALE);
 /// The key behind a container's and a subcommand's name.
-const SECOND: Keys = Keys { first: 2, last: 2, step: 1 };
+const SECOND: Keys = Keys::range(2, 2, 1);
 /// Redis keeps strings up to this length beside their header and calls them `embstr`.
 const EMBEDDED_BYTES_MAX: usize = 44;
 
@@ -28,25 +26,25 @@ pub const TABLE: &[Spec] = &[
         "O(N) where N is the number of keys",
         "Removes keys and says how many were there.",
     ),
-    Spec::new("unlink", -2, WRITE_FAST, Keys::ALL, del).doc(
+    Spec::new("unlink", -2, Flags::WRITE_FAST, Keys::ALL, del).doc(
         Group::Generic,
         "4.0.0",
         "O(N) where N is the number of keys",
         "Removes keys; what a large value took is reclaimed later.",
     ),
-    Spec::new("exists", -2, READ_FAST, Keys::ALL, exists).doc(
+    Spec::new("exists", -2, Flags::READ_FAST, Keys::ALL, exists).doc(
         Group::Generic,
         "1.0.0",
         "O(N) where N is the number of keys",
         "Counts how many of the named keys are there; a key named twice counts twice.",
     ),
-    Spec::new("touch", -2, READ_FAST, Keys::ALL, exists).doc(
+    Spec::new("touch", -2, Flags::READ_FAST, Keys::ALL, exists).doc(
         Group::Generic,
         "3.2.1",
         "O(N) where N is the number of keys",
         "Counts how many of the named keys are there, as a use of them.",
     ),
-    Spec::new("type", 2, READ_FAST, Keys::ONE, type_name).doc(
+    Spec::new("type", 2, Flags::READ_FAST, Keys::ONE, type_name).doc(
         Group::Generic,
         "1.0.0",
         "O(1)",
@@ -58,7 +56,7 @@ pub const TABLE: &[Spec] = &[
         "O(1)",
         "Gives a value another key, whatever that key held.",
     ),
-    Spec::new("renamenx", 3, WRITE_FAST, Keys::TWO, renamenx).doc(
+    Spec::new("renamenx", 3, Flags::WRITE_FAST, Keys::TWO, renamenx).doc(
         Group::Generic,
         "1.0.0",
         "O(1)",
@@ -70,7 +68,7 @@ pub const TABLE: &[Spec] = &[
         "O(N) where N is the size of the value",
         "Copies a value and its expiry to another key or database.",
     ),
-    Spec::new("move", 3, WRITE_FAST, Keys::ONE, move_key).doc(
+    Spec::new("move", 3, Flags::WRITE_FAST, Keys::ONE, move_key).doc(
         Group::Generic,
         "1.0.0",
         "O(1) for short values",
@@ -92,13 +90,13 @@ pub const TABLE: &[Spec] = &[
             "Holds the commands about the space that data takes.",
         )
         .with(MEMORY),
-    Spec::new("swapdb", 3, WRITE_FAST, Keys::NONE, swapdb).doc(
+    Spec::new("swapdb", 3, Flags::WRITE_FAST, Keys::NONE, swapdb).doc(
         Group::Server,
         "4.0.0",
         "O(1)",
         "Exchanges the contents of two databases.",
     ),
-    Spec::new("dbsize", 1, READ_FAST, Keys::NONE, dbsize).doc(
+    Spec::new("dbsize", 1, Flags::READ_FAST, Keys::NONE, dbsize).doc(
         Group::Server,
         "1.0.0",
         "O(1), or O(N) on stores that keep no count",

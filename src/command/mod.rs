@@ -13,6 +13,7 @@ mod config;
 mod connection;
 mod expiry;
 mod generic;
+mod hash;
 mod help;
 mod info;
 mod latency;
@@ -30,6 +31,7 @@ mod transaction;
 
 use crate::data::{KeyspaceId, View};
 use crate::error::Stop;
+use crate::num;
 use crate::resp::{Reply, Span};
 
 pub use state::{Client, Server};
@@ -127,6 +129,15 @@ impl Flags {
         Flags(self.0 | other.0)
     }
 
+    /// Reads, in constant or logarithmic time.
+    pub const READ_FAST: Flags = Flags::READONLY.and(Flags::FAST);
+    /// Writes, in constant or logarithmic time.
+    pub const WRITE_FAST: Flags = Flags::WRITE.and(Flags::FAST);
+    /// Writes and may need more space.
+    pub const GROWS: Flags = Flags::WRITE.and(Flags::DENYOOM);
+    /// Writes and may need more space, in constant or logarithmic time.
+    pub const GROWS_FAST: Flags = Flags::GROWS.and(Flags::FAST);
+
     /// Whether all of `other` are in this set.
     pub const fn has(self, other: Flags) -> bool {
         self.0 & other.0 == other.0
@@ -197,17 +208,71 @@ pub struct Keys {
     pub last: i16,
     /// Distance from one key to the next.
     pub step: i16,
+    /// Others, where positions alone do not tell.
+    pub more: MoreKeys,
+}
+
+/// Keys that only a look at the arguments finds. Such a command has [`Flags::MOVABLE_KEYS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MoreKeys {
+    /// None.
+    None,
+    /// As many as the argument at this position says, right behind it.
+    Counted(usize),
+    /// Behind the last option `STORE`.
+    Store,
+}
+
+impl MoreKeys {
+    /// The first of them and the one behind the last; empty if the arguments make no sense.
+    fn range(self, args: Args<'_>) -> std::ops::Range<usize> {
+        match self {
+            MoreKeys::None => 0..0,
+            MoreKeys::Counted(at) if at < args.len() => {
+                let count = num::parse_i64(args.get(at)).unwrap_or(0);
+                let left = args.len() - at - 1;
+                at + 1..at + 1 + usize::try_from(count).unwrap_or(0).min(left)
+            }
+            MoreKeys::Counted(_) => 0..0,
+            MoreKeys::Store => {
+                let is_store = |arg: &[u8]| arg.eq_ignore_ascii_case(b"store");
+                let options = args.from(2);
+                let found = options.iter().rposition(is_store).map(|at| at + 3);
+                found.filter(|at| *at < args.len()).map_or(0..0, |at| at..at + 1)
+            }
+        }
+    }
 }
 
 impl Keys {
     /// No keys.
-    pub const NONE: Keys = Keys { first: 0, last: 0, step: 0 };
+    pub const NONE: Keys = Keys::range(0, 0, 0);
     /// The first argument.
-    pub const ONE: Keys = Keys { first: 1, last: 1, step: 1 };
+    pub const ONE: Keys = Keys::range(1, 1, 1);
     /// The first two arguments.
-    pub const TWO: Keys = Keys { first: 1, last: 2, step: 1 };
+    pub const TWO: Keys = Keys::range(1, 2, 1);
     /// All arguments.
-    pub const ALL: Keys = Keys { first: 1, last: -1, step: 1 };
+    pub const ALL: Keys = Keys::range(1, -1, 1);
+
+    /// Keys at these positions and no others.
+    pub const fn range(first: i16, last: i16, step: i16) -> Keys {
+        Keys { first, last, step, more: MoreKeys::None }
+    }
+
+    /// As many keys as the argument at position `at` says, right behind it.
+    pub const fn counted(at: usize) -> Keys {
+        Keys::NONE.with(MoreKeys::Counted(at))
+    }
+
+    /// These keys and more.
+    pub const fn with(self, more: MoreKeys) -> Keys {
+        Keys { more, ..self }
+    }
+
+    /// Whether there may be any.
+    pub fn are_there(&self) -> bool {
+        self.first != 0 || self.more != MoreKeys::None
+    }
 
     /// The keys among a command's arguments.
     pub fn of<'a>(&self, args: Args<'a>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
@@ -219,7 +284,8 @@ impl Keys {
             (self.last as usize).min(len.saturating_sub(1))
         };
         let end = if first == 0 { 0 } else { last + 1 };
-        (first..end).step_by(self.step.max(1) as usize).map(move |index| args.get(index))
+        let fixed = (first..end).step_by(self.step.max(1) as usize);
+        fixed.chain(self.more.range(args)).map(move |index| args.get(index))
     }
 }
 
@@ -230,6 +296,14 @@ pub enum Group {
     String,
     /// Bits of strings.
     Bitmap,
+    /// Hashes.
+    Hash,
+    /// Lists.
+    List,
+    /// Sets.
+    Set,
+    /// Sorted sets.
+    SortedSet,
     /// Keys of any type.
     Generic,
     /// `MULTI` and what belongs to it.

@@ -8,94 +8,90 @@ mod set;
 use super::options::GetexOption;
 use super::{Ctx, Flags, Group, Keys, Outcome, Spec};
 use crate::data::{KeyspaceId, View, string};
-use crate::error::Stop;
+use crate::error::{self, Stop, Together};
 use crate::resp::Reply;
 
 pub(super) use range::resolve;
 
 const READ: Flags = Flags::READONLY;
-const READ_FAST: Flags = READ.and(Flags::FAST);
-const WRITE_FAST: Flags = Flags::WRITE.and(Flags::FAST);
-const GROWS: Flags = Flags::WRITE.and(Flags::DENYOOM);
-const GROWS_FAST: Flags = GROWS.and(Flags::FAST);
 /// Keys and values in turn.
-const PAIRS: Keys = Keys { first: 1, last: -1, step: 2 };
+const PAIRS: Keys = Keys::range(1, -1, 2);
 
 /// The rows of the string commands.
 pub const TABLE: &[Spec] = &[
-    Spec::new("get", 2, READ_FAST, Keys::ONE, get).doc(
+    Spec::new("get", 2, Flags::READ_FAST, Keys::ONE, get).doc(
         Group::String,
         "1.0.0",
         "O(1)",
         "Returns the string at a key.",
     ),
-    Spec::new("getset", 3, GROWS_FAST, Keys::ONE, set::getset).doc(
+    Spec::new("getset", 3, Flags::GROWS_FAST, Keys::ONE, set::getset).doc(
         Group::String,
         "1.0.0",
         "O(1)",
         "Gives a key a new string and returns the one it replaces.",
     ),
-    Spec::new("getdel", 2, WRITE_FAST, Keys::ONE, getdel).doc(
+    Spec::new("getdel", 2, Flags::WRITE_FAST, Keys::ONE, getdel).doc(
         Group::String,
         "6.2.0",
         "O(1)",
         "Returns the string at a key and removes the key.",
     ),
-    Spec::new("getex", -2, WRITE_FAST, Keys::ONE, getex).doc(
+    Spec::new("getex", -2, Flags::WRITE_FAST, Keys::ONE, getex).doc(
         Group::String,
         "6.2.0",
         "O(1)",
         "Returns the string at a key and changes when the key expires.",
     ),
-    Spec::new("mget", -2, READ_FAST, Keys::ALL, mget).doc(
+    Spec::new("mget", -2, Flags::READ_FAST, Keys::ALL, mget).doc(
         Group::String,
         "1.0.0",
         "O(N) where N is the number of keys",
         "Returns the strings at several keys, all of one moment.",
     ),
-    Spec::new("set", -3, GROWS, Keys::ONE, set::set).doc(
+    Spec::new("set", -3, Flags::GROWS, Keys::ONE, set::set).doc(
         Group::String,
         "1.0.0",
         "O(1)",
         "Makes a string the value of a key, whatever was there before.",
     ),
-    Spec::new("setnx", 3, GROWS_FAST, Keys::ONE, set::setnx).doc(
+    Spec::new("setnx", 3, Flags::GROWS_FAST, Keys::ONE, set::setnx).doc(
         Group::String,
         "1.0.0",
         "O(1)",
         "Makes a string the value of a key that does not exist.",
     ),
-    Spec::new("setex", 4, GROWS, Keys::ONE, set::setex).doc(
+    Spec::new("setex", 4, Flags::GROWS, Keys::ONE, set::setex).doc(
         Group::String,
         "2.0.0",
         "O(1)",
         "Makes a string the value of a key for a number of seconds.",
     ),
-    Spec::new("psetex", 4, GROWS, Keys::ONE, set::psetex).doc(
+    Spec::new("psetex", 4, Flags::GROWS, Keys::ONE, set::psetex).doc(
         Group::String,
         "2.6.0",
         "O(1)",
         "Makes a string the value of a key for a number of milliseconds.",
     ),
-    Spec::new("mset", -3, GROWS, PAIRS, set::mset).doc(
+    Spec::new("mset", -3, Flags::GROWS, PAIRS, set::mset).doc(
         Group::String,
         "1.0.1",
         "O(N) where N is the number of keys",
         "Gives several keys their values in one step.",
     ),
-    Spec::new("msetnx", -3, GROWS, PAIRS, set::msetnx).doc(
+    Spec::new("msetnx", -3, Flags::GROWS, PAIRS, set::msetnx).doc(
         Group::String,
         "1.0.1",
         "O(N) where N is the number of keys",
         "Gives several keys their values in one step, if none of them exists.",
     ),
-    Spec::new("append", 3, GROWS_FAST, Keys::ONE, range::append).doc(
+    Spec::new("append", 3, Flags::GROWS_FAST, Keys::ONE, range::append).doc(
         Group::String,
         "2.0.0",
         "O(N) where N is the length of what is added",
         "Adds to the end of the string at a key, which is empty if there is none.",
     ),
-    Spec::new("strlen", 2, READ_FAST, Keys::ONE, range::strlen).doc(
+    Spec::new("strlen", 2, Flags::READ_FAST, Keys::ONE, range::strlen).doc(
         Group::String,
         "2.2.0",
         "O(1)",
@@ -113,37 +109,37 @@ pub const TABLE: &[Spec] = &[
         "O(N) where N is the length of the part",
         "Returns the bytes of a string between two positions, as GETRANGE does.",
     ),
-    Spec::new("setrange", 4, GROWS, Keys::ONE, range::setrange).doc(
+    Spec::new("setrange", 4, Flags::GROWS, Keys::ONE, range::setrange).doc(
         Group::String,
         "2.2.0",
         "O(N) where N is the length of what is written",
         "Overwrites the bytes of a string from a position on.",
     ),
-    Spec::new("incr", 2, GROWS_FAST, Keys::ONE, number::incr).doc(
+    Spec::new("incr", 2, Flags::GROWS_FAST, Keys::ONE, number::incr).doc(
         Group::String,
         "1.0.0",
         "O(1)",
         "Adds one to the integer at a key, which is 0 if there is none.",
     ),
-    Spec::new("decr", 2, GROWS_FAST, Keys::ONE, number::decr).doc(
+    Spec::new("decr", 2, Flags::GROWS_FAST, Keys::ONE, number::decr).doc(
         Group::String,
         "1.0.0",
         "O(1)",
         "Takes one from the integer at a key, which is 0 if there is none.",
     ),
-    Spec::new("incrby", 3, GROWS_FAST, Keys::ONE, number::incrby).doc(
+    Spec::new("incrby", 3, Flags::GROWS_FAST, Keys::ONE, number::incrby).doc(
         Group::String,
         "1.0.0",
         "O(1)",
         "Adds to the integer at a key, which is 0 if there is none.",
     ),
-    Spec::new("decrby", 3, GROWS_FAST, Keys::ONE, number::decrby).doc(
+    Spec::new("decrby", 3, Flags::GROWS_FAST, Keys::ONE, number::decrby).doc(
         Group::String,
         "1.0.0",
         "O(1)",
         "Subtracts from the integer at a key, which is 0 if there is none.",
     ),
-    Spec::new("incrbyfloat", 3, GROWS_FAST, Keys::ONE, number::incrbyfloat).doc(
+    Spec::new("incrbyfloat", 3, Flags::GROWS_FAST, Keys::ONE, number::incrbyfloat).doc(
         Group::String,
         "2.6.0",
         "O(1)",
@@ -181,17 +177,16 @@ fn get(ctx: &mut Ctx<'_, '_>) -> Outcome {
 fn mget(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let keyspace = ctx.keyspace()?;
     ctx.reply.array(ctx.args.len() - 1);
-    let mut pending = Ok(());
+    let mut together = Together::default();
     for key in ctx.args.from(1).iter() {
         ctx.check_replies()?;
         match reply_value(ctx.view, ctx.reply, keyspace, key) {
-            Ok(_) => {}
-            // Go on, so that all keys are fetched together.
-            Err(Stop::Pending) => pending = Err(Stop::Pending),
-            Err(other) => return Err(other),
+            // What is no string is as good as nothing.
+            Err(Stop::Error(text)) if *text == *error::WRONG_TYPE.as_bytes() => ctx.reply.null(),
+            replied => drop(together.take(replied)?),
         }
     }
-    pending
+    together.end()
 }
 
 fn getdel(ctx: &mut Ctx<'_, '_>) -> Outcome {

@@ -6,14 +6,15 @@ use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    Args, Spec, bitmap, client, cluster, command_info, connection, expiry, generic, observe, scan,
-    server, string, transaction,
+    Args, Spec, bitmap, client, cluster, command_info, connection, expiry, generic, hash, observe,
+    scan, server, string, transaction,
 };
 
 /// The tables of all data types, each a list of rows.
 static TABLES: &[&[Spec]] = &[
     string::TABLE,
     bitmap::TABLE,
+    hash::TABLE,
     generic::TABLE,
     scan::TABLE,
     expiry::TABLE,

@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 
 use super::keys::{self, Incarnation, KeyspaceId, RecordKey};
 use super::members::{self, ProcessId, Share};
-use super::meta::{Header, Kind, Long};
+use super::meta::{Elements, Header, Kind};
 use super::view::{Tenant, View};
 use crate::error::Stop;
 use crate::limits::{
@@ -198,10 +198,14 @@ impl Collector {
         let notes = first_keys(snapshot, &begin, &end, limit)?;
         for note in notes.into_iter().filter(|note| share.has(note)) {
             let (keyspace, incarnation) = keys::split_orphan(&note);
-            let begin = keys::elements(keyspace, incarnation);
-            let end = keys::prefix_end(&begin);
-            if !self.clear_range(snapshot, begin, &end, limit, &mut chores)? {
-                return Ok(chores);
+            let ranges: Vec<_> = keys::incarnation_ranges(keyspace, incarnation).collect();
+            let is_here = |(begin, end): &_| self.mark >= *begin && self.mark < *end;
+            // Those before it are empty by now, and looking through the marks they left takes time.
+            let first = ranges.iter().position(is_here).unwrap_or(0);
+            for (begin, end) in ranges.into_iter().skip(first) {
+                if !self.clear_range(snapshot, begin, &end, limit, &mut chores)? {
+                    return Ok(chores);
+                }
             }
             chores.push(Chore::Clear(note));
         }
@@ -314,7 +318,7 @@ fn incarnation_of(meta: &[u8]) -> Option<Incarnation> {
     let header = Header::decode(meta)?;
     match header.kind {
         Kind::String => None,
-        Kind::LongString => Long::decode(&meta[super::meta::HEAD..]).map(|long| long.incarnation),
+        _ => Elements::decode(&meta[super::meta::HEAD..]).map(|elements| elements.incarnation),
     }
 }
 
@@ -391,7 +395,9 @@ fn audit(
     // A rename may have given it another key since.
     let registered = view.get(&registry)?.is_some_and(|owner| *owner == *key);
     let used = match view.find(keyspace, key)? {
-        Some(entry) => entry.long()?.is_some_and(|long| long.incarnation == incarnation),
+        Some(entry) => {
+            entry.elements()?.is_some_and(|elements| elements.incarnation == incarnation)
+        }
         None => false,
     };
     if registered && !used {

@@ -86,10 +86,11 @@ impl View<'_> {
     /// Counts keys from hash `begin` on, up to hash `last` or until it has seen enough.
     fn count_range(&self, keyspace: KeyspaceId, begin: u64, last: u64) -> Result<Counted, Stop> {
         let mut counted = Counted { seen: 0, bytes: 0, at: begin, whole: true };
-        let first = keys::meta_at(keyspace, begin);
+        let metas = keys::metas(keyspace);
+        let first = keys::at_hash(&metas, begin);
         let end = match last.checked_add(1) {
-            Some(behind) => keys::meta_at(keyspace, behind),
-            None => keys::meta_end(keyspace),
+            Some(behind) => keys::at_hash(&metas, behind),
+            None => keys::prefix_end(&metas),
         };
         let scan = Scan { begin: &first, end: &end, limit: SCAN_STEP, reverse: false };
         self.scan(scan, &mut |key, value| {

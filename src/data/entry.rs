@@ -4,13 +4,14 @@
 //! number of keys, the elements of what was there before, and the trace of what is removed.
 
 use std::borrow::Cow;
+use std::ops::ControlFlow;
 
-use super::keys::{self, KeyspaceId};
-use super::meta::{HEAD, Header, Kind, Long, Stamp};
-use super::string;
+use super::keys::{self, Incarnation, KeyspaceId, RecordKey};
+use super::meta::{Elements, HEAD, Header, Kind, Stamp};
 use super::view::View;
-use crate::error::{self, Stop};
-use crate::limits::{CHUNK_BYTES, KEY_BYTES_MAX};
+use crate::error::{self, Stop, Together};
+use crate::limits::{CHUNK_BYTES, ELEMENTS_CLEARED_AT_ONCE, KEY_BYTES_MAX, TRANSACTION_BYTES_MAX};
+use crate::store::{Scan, counter_bytes};
 
 /// A key's meta record.
 pub struct Entry<'v> {
@@ -26,16 +27,16 @@ impl<'v> Entry<'v> {
     }
 
     /// Where the elements are, if the value lives in elements.
-    pub fn long(&self) -> Result<Option<Long>, Stop> {
+    pub fn elements(&self) -> Result<Option<Elements>, Stop> {
         match self.header.kind {
             Kind::String => Ok(None),
-            Kind::LongString => Long::decode(self.body()).map(Some).ok_or_else(unreadable),
+            _ => Elements::decode(self.body()).map(Some).ok_or_else(unreadable),
         }
     }
 
     /// What a write over this key must know of it.
     pub fn prior(&self) -> Result<Prior, Stop> {
-        Ok(Prior::Present { header: self.header, long: self.long()? })
+        Ok(Prior::Present { header: self.header, elements: self.elements()? })
     }
 }
 
@@ -51,7 +52,7 @@ pub enum Prior {
         /// Its header.
         header: Header,
         /// Its elements.
-        long: Option<Long>,
+        elements: Option<Elements>,
     },
 }
 
@@ -70,7 +71,8 @@ impl Prior {
     }
 }
 
-fn unreadable() -> Stop {
+/// The error for a record that a newer version wrote.
+pub fn unreadable() -> Stop {
     Stop::Failed("a record has a layout this version of ringstone does not know".to_owned())
 }
 
@@ -83,7 +85,7 @@ pub struct NewValue<'b> {
     /// The meta's body, in pieces.
     pub body: &'b [&'b [u8]],
     /// The elements the body refers to, which a write over the same ones does not retire.
-    pub long: Option<Long>,
+    pub elements: Option<Elements>,
 }
 
 /// The error for a key no store can hold.
@@ -148,7 +150,7 @@ impl View<'_> {
             pieces => self.set_sized(&meta_key, &[&head, &pieces.concat()], size_delta),
         }
         self.index_expiry(keyspace, key, expires_ms, prior);
-        self.retire_unless(keyspace, prior, value.long)
+        self.retire_unless(keyspace, prior, value.elements)
     }
 
     /// Keeps the index's promise: a key with an expiry has an entry at that time or earlier.
@@ -179,18 +181,48 @@ impl View<'_> {
         &mut self,
         keyspace: KeyspaceId,
         prior: Prior,
-        kept: Option<Long>,
+        kept: Option<Elements>,
     ) -> Result<(), Stop> {
-        let Prior::Present { long: Some(old), .. } = prior else { return Ok(()) };
+        let Prior::Present { header, elements: Some(old) } = prior else { return Ok(()) };
         if kept.is_some_and(|kept| kept.incarnation == old.incarnation) {
             return Ok(());
         }
         self.clear(&keys::registry(keyspace, old.incarnation));
-        if old.len <= string::CHUNKS_CLEARED_AT_ONCE * CHUNK_BYTES as u64 {
-            string::clear_chunks(self, keyspace, &old);
+        if self.are_few(keyspace, header.kind, &old)? {
+            self.clear_elements(keyspace, old.incarnation)
         } else {
             self.set(&keys::orphan(keyspace, old.incarnation), &[]);
+            Ok(())
         }
+    }
+
+    /// Whether it is quicker to remove the elements than to leave them to the collector.
+    fn are_few(&self, keyspace: KeyspaceId, kind: Kind, old: &Elements) -> Result<bool, Stop> {
+        if !self.answers_at_once() {
+            return Ok(false);
+        }
+        let len = match kind {
+            Kind::LongString => old.len.div_ceil(CHUNK_BYTES as u64),
+            kind if kind.is_counted() => self.count(keyspace, old.incarnation)?.elements,
+            _ => old.len,
+        };
+        Ok(len <= ELEMENTS_CLEARED_AT_ONCE)
+    }
+
+    /// Removes everything of an incarnation.
+    fn clear_elements(
+        &mut self,
+        keyspace: KeyspaceId,
+        incarnation: Incarnation,
+    ) -> Result<(), Stop> {
+        let mut found = Vec::new();
+        for (begin, end) in keys::incarnation_ranges(keyspace, incarnation) {
+            self.walk(Scan::all(&begin, &end), &mut |record, _| {
+                found.push(RecordKey::from_slice(record));
+                ControlFlow::Continue(())
+            })?;
+        }
+        found.iter().for_each(|record| self.clear(record));
         Ok(())
     }
 
@@ -224,8 +256,9 @@ impl View<'_> {
             return Ok(true);
         }
         let prior = entry.prior()?;
-        let (kind, long, body) = (entry.header.kind, entry.long()?, entry.body().to_vec());
-        self.put(keyspace, key, &NewValue { kind, expires_ms, body: &[&body], long }, prior)?;
+        let (kind, elements) = (entry.header.kind, entry.elements()?);
+        let body = entry.body().to_vec();
+        self.put(keyspace, key, &NewValue { kind, expires_ms, body: &[&body], elements }, prior)?;
         Ok(true)
     }
 
@@ -237,23 +270,24 @@ impl View<'_> {
     ) -> Result<bool, Stop> {
         check_key(to.1)?;
         let Some(entry) = self.lookup(from.0, from.1)? else { return Ok(false) };
-        let (header, long, body) = (entry.header, entry.long()?, entry.body().to_vec());
+        let (header, elements) = (entry.header, entry.elements()?);
+        let body = entry.body().to_vec();
         if from == to {
             return Ok(true);
         }
-        if from.0 != to.0 && long.is_some() {
+        if from.0 != to.0 && elements.is_some() {
             // Elements live beside their keyspace's metas, so another database needs its own.
             self.copy(from, to)?;
             return self.remove(from.0, from.1);
         }
         let target = self.prior(to.0, to.1)?;
         let (kind, expires_ms) = (header.kind, header.expires_ms);
-        self.put(to.0, to.1, &NewValue { kind, expires_ms, body: &[&body], long }, target)?;
-        if let Some(long) = long {
-            self.set(&keys::registry(to.0, long.incarnation), &[to.1]);
+        self.put(to.0, to.1, &NewValue { kind, expires_ms, body: &[&body], elements }, target)?;
+        if let Some(elements) = elements {
+            self.set(&keys::registry(to.0, elements.incarnation), &[to.1]);
         }
         // The elements have a new owner, so nothing of them is retired with the old one.
-        self.delete(from.0, from.1, Prior::Present { header, long: None })?;
+        self.delete(from.0, from.1, Prior::Present { header, elements: None })?;
         Ok(true)
     }
 
@@ -265,46 +299,50 @@ impl View<'_> {
     ) -> Result<bool, Stop> {
         check_key(to.1)?;
         let Some(entry) = self.lookup(from.0, from.1)? else { return Ok(false) };
-        let (header, long, body) = (entry.header, entry.long()?, entry.body().to_vec());
+        let (header, mut elements) = (entry.header, entry.elements()?);
+        let mut body = entry.body().to_vec();
         let target = self.prior(to.0, to.1)?;
-        let expires_ms = header.expires_ms;
-        match long {
-            None => {
-                let value = NewValue { kind: header.kind, expires_ms, body: &[&body], long };
-                self.put(to.0, to.1, &value, target)?;
-            }
-            Some(long) => {
-                let long = self.copy_chunks(from.0, &long, to)?;
-                let (kind, body) = (header.kind, long.encode());
-                let value = NewValue { kind, expires_ms, body: &[&body], long: Some(long) };
-                self.put(to.0, to.1, &value, target)?;
-            }
+        if let Some(elements) = &mut elements {
+            let old = elements.incarnation;
+            elements.incarnation = self.new_incarnation()?;
+            body[..8].copy_from_slice(&elements.incarnation.to_be_bytes());
+            self.copy_elements((from.0, old), (to.0, elements.incarnation))?;
+            self.set(&keys::registry(to.0, elements.incarnation), &[to.1]);
         }
+        let (kind, expires_ms) = (header.kind, header.expires_ms);
+        self.put(to.0, to.1, &NewValue { kind, expires_ms, body: &[&body], elements }, target)?;
         Ok(true)
     }
 
-    /// Gives `to` chunks of its own with the same bytes. Chunks that are not there stay away.
-    fn copy_chunks(
+    /// Gives an incarnation records of its own with the same values as another's.
+    fn copy_elements(
         &mut self,
-        from: KeyspaceId,
-        old: &Long,
-        to: (KeyspaceId, &[u8]),
-    ) -> Result<Long, Stop> {
-        let new = Long { incarnation: self.new_incarnation()?, len: old.len };
-        let mut pending = Ok(new);
-        for index in 0..old.len.div_ceil(CHUNK_BYTES as u64) as u32 {
-            match self.get(&keys::chunk(from, old.incarnation, index)) {
-                Ok(None) => {}
-                Ok(Some(chunk)) => {
-                    let chunk = chunk.into_owned();
-                    self.set(&keys::chunk(to.0, new.incarnation, index), &[&chunk]);
+        from: (KeyspaceId, Incarnation),
+        to: (KeyspaceId, Incarnation),
+    ) -> Result<(), Stop> {
+        let mut together = Together::default();
+        let mut found = Vec::new();
+        let mut bytes = 0;
+        for (begin, end) in keys::incarnation_ranges(from.0, from.1) {
+            let walked = self.walk(Scan::all(&begin, &end), &mut |record, value| {
+                found.push((keys::transplant(record, to.0, to.1), value.to_vec()));
+                bytes += record.len() + value.len();
+                // One transaction cannot hold more; it is refused when that has been written.
+                if bytes > TRANSACTION_BYTES_MAX {
+                    return ControlFlow::Break(());
                 }
-                // Go on: the chunks behind this one are wanted too, all in one fetch.
-                Err(Stop::Pending) => pending = Err(Stop::Pending),
-                Err(other) => return Err(other),
-            }
+                ControlFlow::Continue(())
+            });
+            together.take(walked)?;
         }
-        self.set(&keys::registry(to.0, new.incarnation), &[to.1]);
-        pending
+        // A counter that was only added to is no record of the group's own yet.
+        let counted = self.counter(&keys::counter(from.0, from.1));
+        let counted = together.take(counted)?;
+        together.end()?;
+        found.iter().for_each(|(record, value)| self.set(record, &[value]));
+        if let Some(counted) = counted.filter(|counted| *counted != 0) {
+            self.set(&keys::counter(to.0, to.1), &[&counter_bytes(counted)]);
+        }
+        Ok(())
     }
 }

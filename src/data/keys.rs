@@ -6,7 +6,12 @@
 //! | record | key |
 //! | --- | --- |
 //! | meta | `p 'm' hash64(key) key` |
-//! | element | `p 'e' incarnation suffix` |
+//! | chunk of a long string | `p 'e' incarnation u32` |
+//! | item of a list | `p 'e' incarnation position` |
+//! | field of a hash, member of a set or sorted set | `p 'e' incarnation hash64(field) field` |
+//! | member of a sorted set by score | `p 's' incarnation 0 score member` |
+//! | chunk of a long element | `p 'b'`, the rest of the element's key, `u32` |
+//! | number of elements, and of modifications | `p 'n' incarnation` |
 //! | expiry index | `p 'x' unix-ms hash64(key) key` |
 //! | incarnation registry | `p 'g' incarnation` |
 //! | number of keys | `p 'n'` |
@@ -31,6 +36,8 @@ pub type RecordKey = SmallVec<[u8; 96]>;
 
 /// Bytes of a meta key before the user's key.
 pub const META_HEAD: usize = 4 + 1 + 8;
+/// Bytes of an element's key before what tells it from the others of its incarnation.
+pub const ELEMENT_HEAD: usize = 4 + 1 + 8;
 const EXPIRY_HEAD: usize = 4 + 1 + 8 + 8;
 const SYSTEM: KeyspaceId = 0;
 
@@ -54,21 +61,31 @@ pub fn meta(keyspace: KeyspaceId, key: &[u8]) -> RecordKey {
     record
 }
 
-/// First possible meta key at or after a hash position.
-pub fn meta_at(keyspace: KeyspaceId, hash: u64) -> RecordKey {
-    let mut record = begin(keyspace, b'm');
+/// What the keys of all metas of a keyspace begin with.
+pub fn metas(keyspace: KeyspaceId) -> RecordKey {
+    begin(keyspace, b'm')
+}
+
+/// First possible key with this prefix at or after a hash position.
+pub fn at_hash(prefix: &[u8], hash: u64) -> RecordKey {
+    let mut record = RecordKey::from_slice(prefix);
     record.extend_from_slice(&hash.to_be_bytes());
     record
 }
 
-/// First key after all metas of a keyspace.
-pub fn meta_end(keyspace: KeyspaceId) -> RecordKey {
-    begin(keyspace, b'm' + 1)
+/// Hash position and name of a key that is a prefix, a hash and a name.
+pub fn split_hash(record: &[u8], prefix_len: usize) -> (u64, &[u8]) {
+    (be_u64(&record[prefix_len..prefix_len + 8]), &record[prefix_len + 8..])
+}
+
+/// Range of all keys that begin with `prefix`.
+pub fn range(prefix: &[u8]) -> (RecordKey, RecordKey) {
+    (RecordKey::from_slice(prefix), prefix_end(prefix))
 }
 
 /// Hash position and user's key of a meta record's key.
 pub fn split_meta(record: &[u8]) -> (u64, &[u8]) {
-    (be_u64(&record[5..META_HEAD]), &record[META_HEAD..])
+    split_hash(record, META_HEAD - 8)
 }
 
 /// Key of chunk `index` of a long string.
@@ -80,14 +97,61 @@ pub fn chunk(keyspace: KeyspaceId, incarnation: Incarnation, index: u32) -> Reco
 
 /// What the keys of all elements of an incarnation begin with.
 pub fn elements(keyspace: KeyspaceId, incarnation: Incarnation) -> RecordKey {
-    let mut record = begin(keyspace, b'e');
+    of_incarnation(keyspace, b'e', incarnation)
+}
+
+fn of_incarnation(keyspace: KeyspaceId, kind: u8, incarnation: Incarnation) -> RecordKey {
+    let mut record = begin(keyspace, kind);
     record.extend_from_slice(&incarnation.to_be_bytes());
     record
 }
 
-/// Whether a record is an element.
-pub fn is_element(record: &[u8]) -> bool {
-    record.get(4) == Some(&b'e')
+/// The ranges that hold everything of an incarnation, but for its entry in the registry.
+pub fn incarnation_ranges(
+    keyspace: KeyspaceId,
+    incarnation: Incarnation,
+) -> impl Iterator<Item = (RecordKey, RecordKey)> {
+    [b'e', b's', b'b', b'n']
+        .into_iter()
+        .map(move |kind| range(&of_incarnation(keyspace, kind, incarnation)))
+}
+
+/// The key of the record that is to another keyspace and incarnation what `record` is to its own.
+pub fn transplant(record: &[u8], keyspace: KeyspaceId, incarnation: Incarnation) -> RecordKey {
+    let mut other = of_incarnation(keyspace, record[4], incarnation);
+    other.extend_from_slice(&record[ELEMENT_HEAD..]);
+    other
+}
+
+/// Key of the element of a field or member.
+pub fn field(keyspace: KeyspaceId, incarnation: Incarnation, field: &[u8]) -> RecordKey {
+    let mut record = elements(keyspace, incarnation);
+    record.extend_from_slice(&hash64(field).to_be_bytes());
+    record.extend_from_slice(field);
+    record
+}
+
+/// The field or member of an element's key.
+pub fn split_field(record: &[u8]) -> &[u8] {
+    &record[ELEMENT_HEAD + 8..]
+}
+
+/// Key of one chunk of the element with the key `element`.
+pub fn element_chunk(element: &[u8], index: u32) -> RecordKey {
+    let mut record = RecordKey::from_slice(element);
+    record[4] = b'b';
+    record.extend_from_slice(&index.to_be_bytes());
+    record
+}
+
+/// Key of the counter of an incarnation's elements and modifications.
+pub fn counter(keyspace: KeyspaceId, incarnation: Incarnation) -> RecordKey {
+    of_incarnation(keyspace, b'n', incarnation)
+}
+
+/// Whether a record may hold as much as a chunk.
+pub fn is_large(record: &[u8]) -> bool {
+    matches!(record.get(4), Some(b'e' | b'b'))
 }
 
 /// Key of the expiry-index entry of a user's key.

@@ -6,7 +6,7 @@
 //! | 1 | kind, see [`Kind`] |
 //! | 2..10 | expiry, Unix milliseconds, big-endian; 0 = none |
 //! | 10..22 | modification stamp |
-//! | 22.. | a short string's value, or incarnation and length of a long one |
+//! | 22.. | a short string's value, otherwise [`Elements`] and what else the kind needs |
 
 use super::keys::{Incarnation, be_u64};
 
@@ -23,8 +23,16 @@ pub type Stamp = [u8; 12];
 pub enum Kind {
     /// A string whose value is the body of the meta.
     String = 1,
-    /// A string in chunks; the body is [`Long`].
+    /// A string in chunks.
     LongString = 2,
+    /// A list.
+    List = 3,
+    /// A set.
+    Set = 4,
+    /// A sorted set.
+    SortedSet = 5,
+    /// A hash.
+    Hash = 6,
 }
 
 impl Kind {
@@ -32,7 +40,23 @@ impl Kind {
     pub fn type_name(self) -> &'static str {
         match self {
             Kind::String | Kind::LongString => "string",
+            Kind::List => "list",
+            Kind::Set => "set",
+            Kind::SortedSet => "zset",
+            Kind::Hash => "hash",
         }
+    }
+
+    /// Whether elements and modifications are counted in a record of their own, so that changing an
+    /// element does not change the meta.
+    pub fn is_counted(self) -> bool {
+        matches!(self, Kind::Set | Kind::SortedSet | Kind::Hash)
+    }
+
+    fn from_byte(byte: u8) -> Option<Kind> {
+        use Kind::{Hash, List, LongString, Set, SortedSet, String};
+        let kinds = [String, LongString, List, Set, SortedSet, Hash];
+        kinds.into_iter().find(|kind| *kind as u8 == byte)
     }
 }
 
@@ -47,12 +71,12 @@ pub struct Header {
     pub stamp: Stamp,
 }
 
-/// The body of the meta of a value that lives in element records.
+/// What the body of a value that lives in element records begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Long {
+pub struct Elements {
     /// Where the elements live.
     pub incarnation: Incarnation,
-    /// Bytes of a string.
+    /// Bytes of a string, items of a list; kinds that are counted elsewhere have 0.
     pub len: u64,
 }
 
@@ -75,19 +99,15 @@ impl Header {
     /// Reads a record's head; `None` when its layout is not one this version knows.
     pub fn decode(record: &[u8]) -> Option<Header> {
         let head = record.first_chunk::<HEAD>()?;
-        let kind = match head[1] {
-            1 => Kind::String,
-            2 => Kind::LongString,
-            _ => return None,
-        };
+        let kind = Kind::from_byte(head[1])?;
         let mut stamp = [0; 12];
         stamp.copy_from_slice(&head[10..22]);
         (head[0] == VERSION).then(|| Header { kind, expires_ms: be_u64(&head[2..10]), stamp })
     }
 }
 
-impl Long {
-    /// The body of the meta record.
+impl Elements {
+    /// What the body of the meta record begins with.
     pub fn encode(&self) -> [u8; 16] {
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&self.incarnation.to_be_bytes());
@@ -96,9 +116,9 @@ impl Long {
     }
 
     /// Reads the body of a meta record.
-    pub fn decode(body: &[u8]) -> Option<Long> {
+    pub fn decode(body: &[u8]) -> Option<Elements> {
         let body = body.first_chunk::<16>()?;
-        Some(Long { incarnation: be_u64(&body[..8]), len: be_u64(&body[8..]) })
+        Some(Elements { incarnation: be_u64(&body[..8]), len: be_u64(&body[8..]) })
     }
 }
 

@@ -3,8 +3,11 @@
 //! Knows what a string, an expiry or a database is made of; knows nothing of commands or replies.
 
 pub mod background;
+pub mod collection;
 mod database;
+pub mod element;
 pub mod entry;
+pub mod hash;
 pub mod keys;
 pub mod members;
 pub mod meta;
@@ -13,6 +16,7 @@ pub mod string;
 #[cfg(test)]
 mod tests;
 mod view;
+mod walk;
 mod watch;
 
 pub use entry::{Entry, Prior};

@@ -7,7 +7,7 @@ use std::ops::Bound;
 use hashbrown::HashTable;
 
 use super::keys::{self, KeyspaceId};
-use crate::store::{Mutation, Mutations};
+use crate::store::{Mutation, Mutations, counter, counter_bytes};
 
 const NONE: u32 = u32::MAX;
 /// An index larger than this is given back after the group that needed it.
@@ -45,27 +45,28 @@ struct Note {
 pub struct Mark(u32);
 
 fn hash_of(mutations: &Mutations, number: u32) -> u64 {
-    keys::hash64(key_of(mutations.get(number)))
-}
-
-fn key_of(mutation: Mutation<'_>) -> &[u8] {
-    match mutation {
-        Mutation::Set { key, .. } | Mutation::Clear { key } => key,
-    }
+    keys::hash64(mutations.get(number).key())
 }
 
 impl Overlay {
-    /// What the group wrote to `key`: nothing (outer `None`), a removal, or a value.
+    /// What the group wrote to `key`: nothing (outer `None`), a removal, or a value. What it only
+    /// added to is for [`Overlay::find`].
     pub fn get(&self, key: &[u8]) -> Option<Option<&[u8]>> {
+        match self.find(key)? {
+            Mutation::Set { value, .. } => Some(Some(value)),
+            Mutation::Clear { .. } => Some(None),
+            Mutation::Add { .. } => None,
+        }
+    }
+
+    /// The live mutation of a key.
+    pub fn find(&self, key: &[u8]) -> Option<Mutation<'_>> {
         if self.index.is_empty() {
             return None;
         }
-        let same = |&number: &u32| key_of(self.mutations.get(number)) == key;
+        let same = |&number: &u32| self.mutations.get(number).key() == key;
         let number = *self.index.find(keys::hash64(key), same)?;
-        match self.mutations.get(number) {
-            Mutation::Set { value, .. } => Some(Some(value)),
-            Mutation::Clear { .. } => Some(None),
-        }
+        Some(self.mutations.get(number))
     }
 
     /// Writes a record, given its value in pieces.
@@ -98,10 +99,25 @@ impl Overlay {
         self.enter(key, number, size_delta);
     }
 
+    /// Adds to a counter that nobody reads, or that the group itself has written.
+    pub fn add(&mut self, key: &[u8], by: i128) {
+        let number = match self.find(key) {
+            None => self.mutations.add(key, by),
+            Some(Mutation::Add { by: before, .. }) => {
+                self.mutations.add(key, before.wrapping_add(by))
+            }
+            Some(own) => {
+                let sum = counter(own.change().1).wrapping_add(by);
+                self.mutations.set(key, &[&counter_bytes(sum)])
+            }
+        };
+        self.enter(key, number, 0);
+    }
+
     fn enter(&mut self, key: &[u8], number: u32, size_delta: i8) {
         use hashbrown::hash_table::Entry;
         let mutations = &self.mutations;
-        let same = |&other: &u32| key_of(mutations.get(other)) == key;
+        let same = |&other: &u32| mutations.get(other).key() == key;
         let rehash = |&other: &u32| hash_of(mutations, other);
         let previous = match self.index.entry(keys::hash64(key), same, rehash) {
             Entry::Occupied(mut entry) => std::mem::replace(entry.get_mut(), number),
@@ -139,7 +155,7 @@ impl Overlay {
                 }
             }
             if let Some(ordered) = self.ordered.get_mut() {
-                let key = key_of(self.mutations.get(number));
+                let key = self.mutations.get(number).key();
                 match ordered.get_mut(key) {
                     Some(live) if note.previous != NONE => *live = note.previous,
                     _ => drop(ordered.remove(key)),
@@ -153,14 +169,18 @@ impl Overlay {
         }
     }
 
-    /// Live writes with `begin <= key < end`, in key order. `begin` may not be behind `end`.
+    /// Live writes with `begin <= key < end`, in key order, but for counters that were only added to.
+    /// `begin` may not be behind `end`.
     pub fn range(&self, begin: &[u8], end: &[u8]) -> impl DoubleEndedIterator<Item = Own<'_>> {
         let numbers = self.index.iter().copied();
         let ordered = self.ordered.get_or_init(|| {
-            numbers.map(|number| (key_of(self.mutations.get(number)).into(), number)).collect()
+            numbers.map(|number| (self.mutations.get(number).key().into(), number)).collect()
         });
         let found = ordered.range::<[u8], _>((Bound::Included(begin), Bound::Excluded(end)));
-        found.map(|(_, &number)| self.mutations.get(number).change())
+        found.map(|(_, &number)| self.mutations.get(number)).filter_map(|own| match own {
+            Mutation::Add { .. } => None,
+            own => Some(own.change()),
+        })
     }
 
     /// By how much the group changed the number of keys of each keyspace it changed.
@@ -179,7 +199,7 @@ impl Overlay {
         if by == 0 {
             return;
         }
-        let keyspace = keys::be_u32(&key_of(self.mutations.get(number))[..4]);
+        let keyspace = keys::be_u32(&self.mutations.get(number).key()[..4]);
         match self.sizes.binary_search_by_key(&keyspace, |(other, _)| *other) {
             Ok(at) => self.sizes[at].1 += by,
             Err(at) => self.sizes.insert(at, (keyspace, by)),
@@ -189,12 +209,6 @@ impl Overlay {
     /// What is to be committed.
     pub fn mutations(&self) -> &Mutations {
         &self.mutations
-    }
-
-    /// How many keys the group has written, also those it has withdrawn again: a scan sees no other
-    /// record in their place.
-    pub fn keys_len(&self) -> usize {
-        self.index.len()
     }
 
     /// Whether the group has written nothing.
@@ -282,7 +296,7 @@ mod tests {
     fn what_is_withdrawn_is_not_committed() {
         let mut overlay = Overlay::default();
         let committed = |overlay: &Overlay| -> Vec<Vec<u8>> {
-            overlay.mutations().iter().map(|mutation| key_of(mutation).to_vec()).collect()
+            overlay.mutations().iter().map(|mutation| mutation.key().to_vec()).collect()
         };
         overlay.withdraw(b"a");
         assert!(overlay.is_empty(), "there was nothing to take back");
@@ -293,7 +307,6 @@ mod tests {
         overlay.withdraw(b"a");
         overlay.withdraw(b"a");
         assert_eq!((committed(&overlay), overlay.get(b"a")), (vec![b"b".to_vec()], Some(None)));
-        assert_eq!(overlay.keys_len(), 2, "it still hides a record of the store");
         overlay.set(b"a", &[b"2"], 0);
         overlay.withdraw(b"a");
         assert_eq!(

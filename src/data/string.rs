@@ -10,15 +10,13 @@ use std::ops::{ControlFlow, Range};
 
 use super::entry::{self, Entry, NewValue, Prior};
 use super::keys::{self, KeyspaceId};
-use super::meta::{HEAD, Kind, Long};
+use super::meta::{Elements, HEAD, Kind};
 use super::view::View;
 use crate::error::{self, Stop};
 use crate::limits::{CHUNK_BYTES, INLINE_VALUE_BYTES_MAX};
 
 pub use edit::Edit;
 
-/// Up to this many chunks are cleared with their key; more are left to the collector.
-pub const CHUNKS_CLEARED_AT_ONCE: u64 = 4;
 const CHUNK: u64 = CHUNK_BYTES as u64;
 /// What bytes that no chunk holds read as.
 static ZEROS: [u8; CHUNK_BYTES] = [0; CHUNK_BYTES];
@@ -27,7 +25,7 @@ static ZEROS: [u8; CHUNK_BYTES] = [0; CHUNK_BYTES];
 pub struct Found<'v> {
     /// Its meta.
     pub entry: Entry<'v>,
-    long: Option<Long>,
+    long: Option<Elements>,
 }
 
 impl Found<'_> {
@@ -116,9 +114,10 @@ pub fn get_to_replace<'v>(
 fn found(entry: Entry<'_>) -> Result<Found<'_>, Stop> {
     match entry.header.kind {
         Kind::String | Kind::LongString => {
-            let long = entry.long()?;
+            let long = entry.elements()?;
             Ok(Found { entry, long })
         }
+        _ => Err(error::WRONG_TYPE.into()),
     }
 }
 
@@ -134,7 +133,7 @@ pub fn check_len(view: &View<'_>, len: u64) -> Result<(), Stop> {
 pub fn read(
     view: &View<'_>,
     keyspace: KeyspaceId,
-    long: &Long,
+    long: &Elements,
     range: Range<u64>,
     out: &mut Vec<u8>,
 ) -> Result<(), Stop> {
@@ -148,7 +147,7 @@ pub fn read(
 fn visit(
     view: &View<'_>,
     keyspace: KeyspaceId,
-    long: &Long,
+    long: &Elements,
     range: Range<u64>,
     visit: &mut PieceVisitor<'_>,
 ) -> Result<(), Stop> {
@@ -196,11 +195,11 @@ pub fn put(
 ) -> Result<(), Stop> {
     let len: usize = value.iter().map(|piece| piece.len()).sum();
     if len <= INLINE_VALUE_BYTES_MAX {
-        let new = NewValue { kind: Kind::String, expires_ms, body: value, long: None };
+        let new = NewValue { kind: Kind::String, expires_ms, body: value, elements: None };
         return view.put(keyspace, key, &new, prior);
     }
     entry::check_key(key)?;
-    let long = Long { incarnation: view.new_incarnation()?, len: len as u64 };
+    let long = Elements { incarnation: view.new_incarnation()?, len: len as u64 };
     let joined;
     let value: &[u8] = match value {
         [value] => value,
@@ -220,20 +219,13 @@ fn put_long(
     view: &mut View<'_>,
     keyspace: KeyspaceId,
     key: &[u8],
-    long: Long,
+    long: Elements,
     expires_ms: u64,
     prior: Prior,
 ) -> Result<(), Stop> {
     let body = long.encode();
-    let new = NewValue { kind: Kind::LongString, expires_ms, body: &[&body], long: Some(long) };
+    let new = NewValue { kind: Kind::LongString, expires_ms, body: &[&body], elements: Some(long) };
     view.put(keyspace, key, &new, prior)
-}
-
-/// Removes all chunks of a long string.
-pub fn clear_chunks(view: &mut View<'_>, keyspace: KeyspaceId, long: &Long) {
-    for index in 0..long.len.div_ceil(CHUNK) {
-        view.clear(&keys::chunk(keyspace, long.incarnation, index as u32));
-    }
 }
 
 /// Bytes the records of a string take in the store, keys included: `MEMORY USAGE`.

@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 use super::background::{self, Audit, Chore, Collector, Sweep};
 use super::entry::Prior;
 use super::members::{self, Share};
-use super::meta::{HEAD, Header, Kind, Long};
+use super::meta::{Elements, HEAD, Header, Kind};
 use super::{KeyspaceId, Moment, Overlay, View, keys, string};
 use crate::error::Stop;
 use crate::limits::{CHORES_MAX, CHUNK_BYTES};
@@ -198,8 +198,16 @@ impl World {
             if header.expires_ms != 0 {
                 wanted.insert(keys::expiry(keyspace, header.expires_ms, key).to_vec());
             }
+            if header.kind != Kind::String && header.kind != Kind::LongString {
+                let elements = Elements::decode(&value[HEAD..]).unwrap();
+                wanted.insert(keys::registry(keyspace, elements.incarnation).to_vec());
+                for (begin, end) in keys::incarnation_ranges(keyspace, elements.incarnation) {
+                    let range = records.range(begin.to_vec()..end.to_vec());
+                    wanted.extend(range.map(|(record, _)| record.clone()));
+                }
+            }
             if header.kind == Kind::LongString {
-                let long = Long::decode(&value[HEAD..]).unwrap();
+                let long = Elements::decode(&value[HEAD..]).unwrap();
                 wanted.insert(keys::registry(keyspace, long.incarnation).to_vec());
                 for index in 0..long.len.div_ceil(CHUNK_BYTES as u64) {
                     let chunk = keys::chunk(keyspace, long.incarnation, index as u32);
@@ -277,7 +285,7 @@ fn a_process_with_many_markers_is_forgotten_before_them() {
 #[test]
 fn deleted_and_overwritten_keys_leave_nothing() {
     let mut world = World::new();
-    for (index, value) in [SMALL, &large(2), &large(9)].into_iter().enumerate() {
+    for (index, value) in [SMALL, &large(2), &large(40)].into_iter().enumerate() {
         world.set(0, &format!("deleted{index}"), value, 2_000_000);
         assert!(world.remove(&format!("deleted{index}")));
         world.set(0, &format!("over{index}"), value, 2_000_000);
@@ -343,10 +351,10 @@ fn overwriting_an_expired_key_is_like_writing_a_new_one() {
 #[test]
 fn renaming_moves_everything() {
     let mut world = World::new();
-    for value in [SMALL.to_vec(), large(2), large(9)] {
+    for value in [SMALL.to_vec(), large(2), large(40)] {
         for target in ["free", "taken", "taken large"] {
             world.set(0, "taken", SMALL, 1_500_000);
-            world.set(0, "taken large", &large(7), 0);
+            world.set(0, "taken large", &large(40), 0);
             world.set(0, "a", &value, 2_000_000);
             assert!(world.rename((0, "a"), (0, target)));
             assert_eq!(world.get(0, "a"), None);
@@ -372,7 +380,7 @@ fn renaming_moves_everything() {
 #[test]
 fn copies_have_elements_of_their_own() {
     let mut world = World::new();
-    for value in [SMALL.to_vec(), large(2), large(9)] {
+    for value in [SMALL.to_vec(), large(2), large(40)] {
         world.set(0, "a", &value, 2_000_000);
         assert!(world.copy((0, "a"), (0, "b")));
         assert!(world.copy((0, "a"), (5, "a")));

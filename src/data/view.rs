@@ -12,7 +12,7 @@ use super::meta::Stamp;
 use super::overlay::{self, Overlay, Own};
 use crate::error::Stop;
 use crate::limits::{CHUNK_BYTES, DATABASES, FETCHED_BYTES_MAX, FETCHED_READS_MAX};
-use crate::store::{ReadError, Scan, Snapshot, Visitor};
+use crate::store::{Mutation, ReadError, Scan, Snapshot, Visitor, counter, counter_bytes};
 
 /// Identifies an isolated keyspace with its own databases.
 pub type Tenant = u32;
@@ -139,6 +139,11 @@ impl<'a> View<'a> {
         z ^ (z >> 31)
     }
 
+    /// A pseudo-random number that is the same for all commands of the group.
+    pub fn group_random(&self, salt: u64) -> u64 {
+        keys::hash64(&(self.moment.seed ^ salt).to_be_bytes())
+    }
+
     /// Begins the next command: its modifications get a stamp of their own.
     pub fn next_command(&mut self) {
         self.order = self.order.saturating_add(1);
@@ -221,7 +226,7 @@ impl<'a> View<'a> {
         let found = self.snapshot.get(key);
         if found == Err(ReadError::Pending) {
             missing.reads += 1;
-            missing.bytes += if keys::is_element(key) { CHUNK_BYTES } else { 0 };
+            missing.bytes += if keys::is_large(key) { CHUNK_BYTES } else { 0 };
             self.missing.set(missing);
         }
         Ok(found?)
@@ -239,6 +244,26 @@ impl<'a> View<'a> {
     /// Writes a record, given its value in pieces.
     pub fn set(&mut self, key: &[u8], value: &[&[u8]]) {
         self.overlay.set(key, value, 0);
+    }
+
+    /// Adds to a counter. Where that costs a fetch it is not read.
+    pub fn add(&mut self, key: &[u8], by: i128) -> Result<(), Stop> {
+        if self.answers_at_once() {
+            let sum = self.counter(key)?.wrapping_add(by);
+            self.overlay.set(key, &[&counter_bytes(sum)], 0);
+        } else {
+            self.overlay.add(key, by);
+        }
+        Ok(())
+    }
+
+    /// The value of a counter, 0 if it is not there.
+    pub fn counter(&self, key: &[u8]) -> Result<i128, Stop> {
+        let added = match self.overlay.find(key) {
+            Some(Mutation::Add { by, .. }) => by,
+            _ => 0,
+        };
+        Ok(counter(self.get(key)?.as_deref()).wrapping_add(added))
     }
 
     /// Removes a record.
@@ -270,12 +295,28 @@ impl<'a> View<'a> {
             return Ok(self.snapshot.scan(scan, visit)?);
         }
         let own = self.overlay.range(scan.begin, scan.end);
-        // Own removals hide at most this many of the snapshot's records.
-        let hidden_max = self.overlay.keys_len();
+        let limit = self.limit_behind_own(scan);
         if scan.reverse {
-            Merge::new(own.rev(), scan, hidden_max).run(self.snapshot, visit)
+            Merge::new(own.rev(), scan, limit).run(self.snapshot, visit)
         } else {
-            Merge::new(own, scan, hidden_max).run(self.snapshot, visit)
+            Merge::new(own, scan, limit).run(self.snapshot, visit)
+        }
+    }
+
+    /// How many of the snapshot's records a scan needs, some being hidden by own removals.
+    fn limit_behind_own(&self, scan: Scan<'_>) -> usize {
+        if self.answers_at_once() {
+            // None is fetched before it is visited.
+            return usize::MAX;
+        }
+        let own = self.overlay.range(scan.begin, scan.end);
+        match own.filter(|(_, value)| value.is_none()).count() {
+            0 => scan.limit,
+            // Commands that each remove another record ask for the same range then.
+            hidden => {
+                let limit = scan.limit.saturating_add(hidden);
+                limit.checked_next_power_of_two().unwrap_or(limit)
+            }
         }
     }
 
@@ -329,17 +370,18 @@ impl<'a> View<'a> {
 struct Merge<'v, I: Iterator<Item = Own<'v>>> {
     own: std::iter::Peekable<I>,
     scan: Scan<'v>,
-    hidden_max: usize,
+    /// Records wanted of the snapshot at most.
+    limit: usize,
     left: usize,
 }
 
 impl<'v, I: Iterator<Item = Own<'v>>> Merge<'v, I> {
-    fn new(own: I, scan: Scan<'v>, hidden_max: usize) -> Merge<'v, I> {
-        Merge { own: own.peekable(), scan, hidden_max, left: scan.limit }
+    fn new(own: I, scan: Scan<'v>, limit: usize) -> Merge<'v, I> {
+        Merge { own: own.peekable(), scan, limit, left: scan.limit }
     }
 
     fn run(mut self, snapshot: &dyn Snapshot, visit: &mut Visitor<'_>) -> Result<(), Stop> {
-        let scan = Scan { limit: self.scan.limit.saturating_add(self.hidden_max), ..self.scan };
+        let scan = Scan { limit: self.limit, ..self.scan };
         let mut done = false;
         snapshot.scan(scan, &mut |key, value| {
             if self.own_before(key, visit).is_break() || self.left == 0 {

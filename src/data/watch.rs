@@ -6,9 +6,9 @@
 //! between. Only removals leave traces, and they read the record first anyway, so a blind write needs
 //! to know nothing of who watches, in this process or in another.
 
-use super::entry::Prior;
+use super::entry::{Entry, Prior};
 use super::keys::{self, KeyspaceId};
-use super::meta::Stamp;
+use super::meta::{Header, Stamp};
 use super::view::{Shown, Tenant, View};
 use crate::error::Stop;
 use crate::limits::DATABASES;
@@ -28,7 +28,7 @@ pub struct Watched {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// There, last modified then.
-    Present(Stamp),
+    Present(Modified),
     /// Not there.
     Absent {
         /// The trace it shares with others.
@@ -45,14 +45,33 @@ fn trace_of(stamp: Stamp, key: &[u8]) -> Trace {
     trace
 }
 
+/// Tells one state of a key that is there from every other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Modified {
+    stamp: Stamp,
+    /// How often its elements were modified, if that leaves the meta as it is.
+    modifications: u64,
+}
+
 impl View<'_> {
+    fn modified(&self, keyspace: KeyspaceId, entry: &Entry<'_>) -> Result<Modified, Stop> {
+        let Header { kind, stamp, .. } = entry.header;
+        let elements = entry.elements()?.filter(|_| kind.is_counted());
+        let modifications = match elements {
+            Some(elements) => self.count(keyspace, elements.incarnation)?.modifications,
+            None => 0,
+        };
+        Ok(Modified { stamp, modifications })
+    }
+
     /// What `WATCH` remembers of the key.
     pub fn watch(&self, tenant: Tenant, database: u8, key: &[u8]) -> Result<Watched, Stop> {
         let shown = self.shown(tenant, database)?;
         let keyspace = shown.keyspace;
         let expired = match self.find(keyspace, key) {
             Ok(Some(entry)) if entry.header.is_live(self.now_ms()) => {
-                return Ok(Watched { shown, state: State::Present(entry.header.stamp) });
+                let modified = self.modified(keyspace, &entry)?;
+                return Ok(Watched { shown, state: State::Present(modified) });
             }
             Ok(entry) => entry.map(|entry| entry.header.stamp),
             Err(stop) => {
@@ -79,10 +98,14 @@ impl View<'_> {
     ) -> Result<bool, Stop> {
         let (now, before) = (self.shown(tenant, database)?, watched.shown);
         match watched.state {
-            State::Present(stamp) => Ok(now == before
-                && self.find(now.keyspace, key)?.is_some_and(|entry| {
-                    entry.header.stamp == stamp && entry.header.is_live(self.now_ms())
-                })),
+            State::Present(modified) => {
+                let entry = self.find(now.keyspace, key)?.filter(|_| now == before);
+                let live = entry.filter(|entry| entry.header.is_live(self.now_ms()));
+                match live {
+                    Some(entry) => Ok(self.modified(now.keyspace, &entry)? == modified),
+                    None => Ok(false),
+                }
+            }
             State::Absent { trace, expired } if now == before => {
                 self.is_absent_since(now.keyspace, key, trace, expired)
             }

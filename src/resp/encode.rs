@@ -229,8 +229,23 @@ impl Reply {
 
     /// Makes what was encoded since `mark` the elements of an array of `count`.
     pub fn array_header_at(&mut self, mark: Mark, count: usize) {
+        self.header_at(mark, |reply| reply.array(count));
+    }
+
+    /// As [`Reply::array_header_at`], for a map of `pairs` keys and values.
+    pub fn map_header_at(&mut self, mark: Mark, pairs: usize) {
+        self.header_at(mark, |reply| reply.map(pairs));
+    }
+
+    /// As [`Reply::array_header_at`], for a set.
+    pub fn set_header_at(&mut self, mark: Mark, count: usize) {
+        self.header_at(mark, |reply| reply.set(count));
+    }
+
+    /// Moves the header that `encode` adds to where what it heads begins.
+    fn header_at(&mut self, mark: Mark, encode: impl FnOnce(&mut Reply)) {
         let end = self.bytes.len();
-        self.header(b'*', count);
+        encode(self);
         let header_len = self.bytes.len() - end;
         self.bytes[mark.0..].rotate_right(header_len);
     }

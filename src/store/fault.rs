@@ -16,8 +16,8 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use super::{
-    CommitError, Local, Mode, Mutations, ReadError, Scan, Snapshot, Store, Transaction, Value,
-    Visitor,
+    CommitError, Local, Mode, Mutation, Mutations, ReadError, Scan, Snapshot, Store, Transaction,
+    Value, Visitor, counter, counter_bytes,
 };
 
 /// What to inject, and how often: each field is `n` for one call in `n` on average, 0 for never.
@@ -91,16 +91,38 @@ impl FaultStore {
         if history.commits.iter().rev().take(since).any(|written| reads.meet(written)) {
             return Err(CommitError::Conflict);
         }
+        let summed = summed(local, mutations);
         // Not the group's own: groups may overtake each other, and this store numbers its commits.
-        local.commit(self.inner.next_sequence(), mutations)?;
+        local.commit(self.inner.next_sequence(), summed.as_ref().unwrap_or(mutations))?;
         history.version += 1;
         if history.commits.len() == COMMITS_REMEMBERED {
             history.commits.pop_front();
         }
-        let keys = mutations.iter().map(|mutation| mutation.change().0.to_vec());
+        let keys = mutations.iter().map(|mutation| mutation.key().to_vec());
         history.commits.push_back(keys.collect());
         Ok(())
     }
+}
+
+/// `mutations` with sums for additions, which a local store leaves to those who commit; `None` if
+/// there are no additions.
+fn summed(local: &dyn Local, mutations: &Mutations) -> Option<Mutations> {
+    mutations.iter().find(|mutation| matches!(mutation, Mutation::Add { .. }))?;
+    let mut summed = Mutations::default();
+    local.read(&mut |snapshot| {
+        for mutation in mutations.iter() {
+            match mutation {
+                Mutation::Set { key, value } => summed.set(key, &[value]),
+                Mutation::Clear { key } => summed.clear(key),
+                Mutation::Add { key, by } => {
+                    let record = snapshot.get(key).expect("a local store answers");
+                    let sum = counter(record.as_deref()).wrapping_add(by);
+                    summed.set(key, &[&counter_bytes(sum)])
+                }
+            };
+        }
+    });
+    Some(summed)
 }
 
 impl Store for FaultStore {

@@ -23,7 +23,7 @@ mod memtable;
 mod mutations;
 pub mod wait;
 
-pub use mutations::{Mutation, Mutations};
+pub use mutations::{Mutation, Mutations, counter, counter_bytes};
 
 /// A value as a snapshot lends it: borrowed where the store keeps it in memory.
 pub type Value<'a> = Cow<'a, [u8]>;
@@ -77,6 +77,13 @@ pub struct Scan<'a> {
     pub limit: usize,
     /// Visit from the highest key down.
     pub reverse: bool,
+}
+
+impl<'a> Scan<'a> {
+    /// Visits all of `begin..end`, from its lowest key up.
+    pub fn all(begin: &'a [u8], end: &'a [u8]) -> Scan<'a> {
+        Scan { begin, end, limit: usize::MAX, reverse: false }
+    }
 }
 
 /// The store at one version: every read of one snapshot sees the same, durable state.
@@ -153,8 +160,8 @@ pub trait Local: Send + Sync {
     /// [`Store::write_failure`]): a store may hold a lock that delays commits while it runs.
     fn read(&self, f: &mut dyn FnMut(&dyn Snapshot));
 
-    /// Makes `mutations` durable (to the configured degree), then visible, as one atomic step, or
-    /// says why not; [`CommitError::Conflict`] and [`CommitError::Retry`] do not happen. A store
+    /// Makes `mutations`, none of them [`Mutation::Add`], durable (to the configured degree), then
+    /// visible, as one atomic step, or says why not; [`CommitError::Conflict`] and [`CommitError::Retry`] do not happen. A store
     /// that fails for good may say [`CommitError::Unknown`]: the outcome then shows when it is
     /// opened again. `sequence` is greater than that of every commit before.
     fn commit(&self, sequence: u64, mutations: &Mutations) -> Result<(), CommitError>;

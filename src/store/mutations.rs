@@ -19,14 +19,45 @@ pub enum Mutation<'a> {
         /// The record's key.
         key: &'a [u8],
     },
+    /// The record is a counter ([`counter_bytes`]) and changes by so much, without anybody reading it;
+    /// one that is not there counts as zero. Only for stores that do not answer at once: elsewhere
+    /// whoever writes is alone, and reads and sets.
+    Add {
+        /// The record's key.
+        key: &'a [u8],
+        /// By how much.
+        by: i128,
+    },
+}
+
+/// Bytes of a counter.
+pub const COUNTER_BYTES: usize = size_of::<i128>();
+
+/// A counter's value as its record holds it: little-endian, as FoundationDB adds.
+pub fn counter_bytes(value: i128) -> [u8; COUNTER_BYTES] {
+    value.to_le_bytes()
+}
+
+/// The value of a counter's record, 0 if it is not there.
+pub fn counter(record: Option<&[u8]>) -> i128 {
+    let bytes = record.and_then(|record| record.first_chunk());
+    bytes.map_or(0, |bytes| i128::from_le_bytes(*bytes))
 }
 
 impl<'a> Mutation<'a> {
-    /// The key and its new value, `None` when it is cleared.
+    /// The record's key.
+    pub fn key(self) -> &'a [u8] {
+        match self {
+            Self::Set { key, .. } | Self::Clear { key } | Self::Add { key, .. } => key,
+        }
+    }
+
+    /// The key and its new value, `None` when it is cleared; on stores that answer at once.
     pub fn change(self) -> (&'a [u8], Option<&'a [u8]>) {
         match self {
             Self::Set { key, value } => (key, Some(value)),
             Self::Clear { key } => (key, None),
+            Self::Add { .. } => unreachable!("a store that answers at once is given the sum"),
         }
     }
 }
@@ -50,18 +81,23 @@ pub struct Mutations {
 struct Entry {
     start: u32,
     key_len: u32,
-    /// `CLEAR` for a removal, otherwise the value's length.
+    /// `CLEAR` for a removal, `ADD` for an addition, otherwise the value's length.
     value_len: u32,
     superseded: bool,
 }
 
 const CLEAR: u32 = u32::MAX;
+const ADD: u32 = u32::MAX - 1;
 
 impl Entry {
     /// Bytes of key and value.
     fn payload(&self) -> usize {
-        let value = if self.value_len == CLEAR { 0 } else { self.value_len };
-        self.key_len as usize + value as usize
+        let value = match self.value_len {
+            CLEAR => 0,
+            ADD => COUNTER_BYTES,
+            len => len as usize,
+        };
+        self.key_len as usize + value
     }
 
     /// What it counts in a transaction, see [`crate::limits::TRANSACTION_BYTES_MAX`].
@@ -70,6 +106,7 @@ impl Entry {
         let value = match self.value_len {
             // The end of the range that is removed: the key, its prefix and a zero byte.
             CLEAR => key + STORE_PREFIX_BYTES_MAX + 1,
+            ADD => COUNTER_BYTES,
             len => len as usize,
         };
         3 * key + value + MUTATION_OVERHEAD_BYTES
@@ -94,6 +131,14 @@ impl Mutations {
         self.arena.extend_from_slice(key);
         let key_len = key.len() as u32;
         self.push(Entry { start, key_len, value_len: CLEAR, superseded: false })
+    }
+
+    /// Adds [`Mutation::Add`] and returns its number.
+    pub fn add(&mut self, key: &[u8], by: i128) -> u32 {
+        let start = self.arena.len() as u32;
+        self.arena.extend_from_slice(key);
+        self.arena.extend_from_slice(&counter_bytes(by));
+        self.push(Entry { start, key_len: key.len() as u32, value_len: ADD, superseded: false })
     }
 
     fn push(&mut self, entry: Entry) -> u32 {
@@ -159,6 +204,7 @@ impl Mutations {
         let key = &self.arena[entry.start as usize..key_end];
         match entry.value_len {
             CLEAR => Mutation::Clear { key },
+            ADD => Mutation::Add { key, by: counter(Some(&self.arena[key_end..])) },
             len => Mutation::Set { key, value: &self.arena[key_end..key_end + len as usize] },
         }
     }

@@ -9,7 +9,7 @@ use std::mem::take;
 use super::{CHUNK, found, places, put, put_long};
 use crate::data::entry::{self, Prior};
 use crate::data::keys::{self, KeyspaceId};
-use crate::data::meta::Long;
+use crate::data::meta::Elements;
 use crate::data::view::View;
 use crate::error::Stop;
 use crate::limits::{CHUNK_BYTES, INLINE_VALUE_BYTES_MAX};
@@ -19,7 +19,7 @@ pub struct Edit {
     keyspace: KeyspaceId,
     prior: Prior,
     is_new: bool,
-    long: Option<Long>,
+    long: Option<Elements>,
     len: u64,
     pages: Vec<Page>,
 }
@@ -121,11 +121,11 @@ impl Edit {
                 return Ok(self.len);
             }
             None => {
-                let long = Long { incarnation: view.new_incarnation()?, len: self.len };
+                let long = Elements { incarnation: view.new_incarnation()?, len: self.len };
                 view.set(&keys::registry(keyspace, long.incarnation), &[key]);
                 long
             }
-            Some(long) => Long { len: self.len, ..long },
+            Some(long) => Elements { len: self.len, ..long },
         };
         for page in self.pages.iter().filter(|page| page.changed) {
             view.set(&keys::chunk(keyspace, long.incarnation, page.index), &[&page.bytes]);

@@ -23,7 +23,7 @@
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::store::{Mutation, Mutations};
+use crate::store::Mutations;
 
 /// Bytes before the mutations.
 pub const HEADER_BYTES: usize = 40;
@@ -78,16 +78,14 @@ pub fn encode(buffer: &mut Vec<u8>, seed: u64, numbers: Numbers, mutations: &Mut
     buffer.reserve(size(mutations));
     buffer.extend_from_slice(&[0; HEADER_BYTES]);
     for mutation in mutations.iter() {
-        let (key, value, value_len) = match mutation {
-            Mutation::Set { key, value } => (key, value, value.len() as u32),
-            Mutation::Clear { key } => (key, &[][..], CLEAR),
-        };
+        let (key, value) = mutation.change();
+        let value_len = value.map_or(CLEAR, |value| value.len() as u32);
         let mut lengths = [0; MUTATION_BYTES];
         lengths[..2].copy_from_slice(&(key.len() as u16).to_le_bytes());
         lengths[2..].copy_from_slice(&value_len.to_le_bytes());
         buffer.extend_from_slice(&lengths);
         buffer.extend_from_slice(key);
-        buffer.extend_from_slice(value);
+        buffer.extend_from_slice(value.unwrap_or_default());
     }
     let payload_len = (buffer.len() - HEADER_BYTES) as u32;
     buffer[12..16].copy_from_slice(&payload_len.to_le_bytes());

@@ -178,7 +178,7 @@ impl Assumed {
         if records.is_empty() {
             return;
         }
-        for (key, _) in mutations.iter().map(|mutation| mutation.change()) {
+        for key in mutations.iter().map(|mutation| mutation.key()) {
             if let Some(known) = records.get(key) {
                 self.forget(known);
             }

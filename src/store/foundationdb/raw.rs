@@ -205,6 +205,21 @@ impl Transaction {
         }
     }
 
+    /// Adds a little-endian integer to the value of `key`, as many bytes as it has.
+    pub fn add(&self, key: &[u8], operand: &[u8]) {
+        // SAFETY: see `option`.
+        unsafe {
+            sys::fdb_transaction_atomic_op(
+                self.0.as_ptr(),
+                key.as_ptr(),
+                length(key),
+                operand.as_ptr(),
+                length(operand),
+                sys::FDBMutationType_FDB_MUTATION_TYPE_ADD,
+            )
+        }
+    }
+
     /// Removes `key`.
     pub fn clear(&self, key: &[u8]) {
         // SAFETY: see `option`.

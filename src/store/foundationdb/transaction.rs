@@ -22,7 +22,9 @@ use super::reads::{Reads, Want};
 use super::snapshot::{FdbSnapshot, Used, Wanted};
 use crate::clock;
 use crate::limits::{ASSUMED_RENEWAL, COMMAND_DEADLINE, FDB_TIMEOUT_SLACK};
-use crate::store::{CommitError, Mode, Mutation, Mutations, ReadError, Snapshot, Transaction};
+use crate::store::{
+    CommitError, Mode, Mutation, Mutations, ReadError, Snapshot, Transaction, counter_bytes,
+};
 
 /// The code of an answer that makes no sense.
 const INTERNAL_ERROR: i32 = 4100;
@@ -358,6 +360,7 @@ impl FdbTransaction {
             match mutation {
                 Mutation::Set { key, value } => raw.set(self.scratch.key(key), value),
                 Mutation::Clear { key } => raw.clear(self.scratch.key(key)),
+                Mutation::Add { key, by } => raw.add(self.scratch.key(key), &counter_bytes(by)),
             }
         }
         let commit = raw.commit();

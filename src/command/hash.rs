@@ -1,0 +1,248 @@
+//! Hash commands.
+
+use std::ops::ControlFlow;
+
+use super::{Ctx, Flags, Group, Keys, Outcome, Spec};
+use crate::data::hash::Hash;
+use crate::error::{Stop, Together};
+use crate::resp::Reply;
+
+const READ: Flags = Flags::READONLY;
+
+/// The rows of the hash commands.
+pub const TABLE: &[Spec] = &[
+    Spec::new("hset", -4, Flags::GROWS_FAST, Keys::ONE, hset).doc(
+        Group::Hash,
+        "2.0.0",
+        "O(N) where N is the number of fields",
+        "Gives fields of a hash values and says how many fields are new.",
+    ),
+    Spec::new("hmset", -4, Flags::GROWS_FAST, Keys::ONE, hmset).doc(
+        Group::Hash,
+        "2.0.0",
+        "O(N) where N is the number of fields",
+        "Gives fields of a hash values.",
+    ),
+    Spec::new("hsetnx", 4, Flags::GROWS_FAST, Keys::ONE, hsetnx).doc(
+        Group::Hash,
+        "2.0.0",
+        "O(1)",
+        "Gives a field of a hash a value unless it has one.",
+    ),
+    Spec::new("hget", 3, Flags::READ_FAST, Keys::ONE, hget).doc(
+        Group::Hash,
+        "2.0.0",
+        "O(1)",
+        "Returns the value of a field.",
+    ),
+    Spec::new("hmget", -3, Flags::READ_FAST, Keys::ONE, hmget).doc(
+        Group::Hash,
+        "2.0.0",
+        "O(N) where N is the number of fields",
+        "Returns the values of several fields.",
+    ),
+    Spec::new("hgetall", 2, READ, Keys::ONE, hgetall).doc(
+        Group::Hash,
+        "2.0.0",
+        "O(N) where N is the size of the hash",
+        "Returns all fields and their values.",
+    ),
+    Spec::new("hkeys", 2, READ, Keys::ONE, hkeys).doc(
+        Group::Hash,
+        "2.0.0",
+        "O(N) where N is the size of the hash",
+        "Returns all fields.",
+    ),
+    Spec::new("hvals", 2, READ, Keys::ONE, hvals).doc(
+        Group::Hash,
+        "2.0.0",
+        "O(N) where N is the size of the hash",
+        "Returns the values of all fields.",
+    ),
+    Spec::new("hlen", 2, Flags::READ_FAST, Keys::ONE, hlen).doc(
+        Group::Hash,
+        "2.0.0",
+        "O(1)",
+        "Returns the number of fields.",
+    ),
+    Spec::new("hstrlen", 3, Flags::READ_FAST, Keys::ONE, hstrlen).doc(
+        Group::Hash,
+        "3.2.0",
+        "O(1)",
+        "Returns the length of a field's value in bytes.",
+    ),
+    Spec::new("hexists", 3, Flags::READ_FAST, Keys::ONE, hexists).doc(
+        Group::Hash,
+        "2.0.0",
+        "O(1)",
+        "Says whether a hash has a field.",
+    ),
+    Spec::new("hdel", -3, Flags::WRITE_FAST, Keys::ONE, hdel).doc(
+        Group::Hash,
+        "2.0.0",
+        "O(N) where N is the number of fields",
+        "Removes fields of a hash and says how many were there.",
+    ),
+];
+
+/// The hash at the key that is the first argument.
+fn find(ctx: &Ctx<'_, '_>) -> Result<Option<Hash>, Stop> {
+    Hash::find(ctx.view, ctx.keyspace()?, ctx.arg(1))
+}
+
+/// Gives all fields their values; how many fields are new.
+fn set_all(ctx: &mut Ctx<'_, '_>) -> Result<u64, Stop> {
+    let hash = Hash::open(ctx.view, ctx.keyspace()?, ctx.arg(1))?;
+    let (mut added, mut together) = (0, Together::default());
+    for at in (2..ctx.args.len()).step_by(2) {
+        let set = hash.set(ctx.view, ctx.args.get(at), ctx.args.get(at + 1));
+        added += u64::from(together.take(set)? == Some(true));
+    }
+    together.end()?;
+    hash.collection().grown(ctx.view, added)?;
+    Ok(added)
+}
+
+fn hset(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    if !ctx.args.len().is_multiple_of(2) {
+        return Err("ERR wrong number of arguments for 'hset' command".into());
+    }
+    let added = set_all(ctx)?;
+    ctx.reply.integer(added as i64);
+    Ok(())
+}
+
+fn hmset(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    if !ctx.args.len().is_multiple_of(2) {
+        return Err("ERR wrong number of arguments for 'hmset' command".into());
+    }
+    set_all(ctx)?;
+    ctx.reply.ok();
+    Ok(())
+}
+
+fn hsetnx(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let found = find(ctx)?;
+    let known = match found {
+        Some(hash) => hash.value_len(ctx.view, ctx.arg(2))?.is_some(),
+        None => false,
+    };
+    if !known {
+        set_all(ctx)?;
+    }
+    ctx.reply.integer(i64::from(!known));
+    Ok(())
+}
+
+/// Replies with the value of a field of a hash, either of which may not be there.
+fn reply_value(ctx: &mut Ctx<'_, '_>, hash: Option<Hash>, field: &[u8]) -> Outcome {
+    let Ctx { view, reply, .. } = ctx;
+    let value = hash.map(|hash| hash.get(view, field)).transpose()?;
+    match value.flatten() {
+        Some(value) => reply.bulk(&value),
+        None => reply.null(),
+    }
+    Ok(())
+}
+
+fn hget(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let hash = find(ctx)?;
+    reply_value(ctx, hash, ctx.arg(2))
+}
+
+fn hmget(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let hash = find(ctx)?;
+    let fields = ctx.args.from(2);
+    ctx.reply.array(fields.len());
+    let mut together = Together::default();
+    for field in fields.iter() {
+        together.take(reply_value(ctx, hash, field))?;
+        ctx.check_replies()?;
+    }
+    together.end()
+}
+
+/// Replies with what `each` gives of every field and its value; the caller adds the header.
+fn reply_all(ctx: &mut Ctx<'_, '_>, each: fn(&mut Reply, &[u8], &[u8])) -> Result<usize, Stop> {
+    let Some(hash) = find(ctx)? else { return Ok(0) };
+    let limit = ctx.server.config.output_buffer_limit;
+    let Ctx { view, reply, .. } = ctx;
+    let mut count = 0;
+    hash.walk(view, &mut |field, value| {
+        each(reply, field, value);
+        count += 1;
+        if reply.len() > limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    ctx.check_replies()?;
+    Ok(count)
+}
+
+fn hgetall(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let mark = ctx.reply.mark();
+    let count = reply_all(ctx, |reply, field, value| {
+        reply.bulk(field);
+        reply.bulk(value);
+    })?;
+    ctx.reply.map_header_at(mark, count);
+    Ok(())
+}
+
+fn hkeys(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let mark = ctx.reply.mark();
+    let count = reply_all(ctx, |reply, field, _| reply.bulk(field))?;
+    ctx.reply.array_header_at(mark, count);
+    Ok(())
+}
+
+fn hvals(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let mark = ctx.reply.mark();
+    let count = reply_all(ctx, |reply, _, value| reply.bulk(value))?;
+    ctx.reply.array_header_at(mark, count);
+    Ok(())
+}
+
+fn hlen(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let len = match find(ctx)? {
+        Some(hash) => hash.collection().len(ctx.view)?,
+        None => 0,
+    };
+    ctx.reply.integer(len as i64);
+    Ok(())
+}
+
+/// The length of the field's value that is asked for, `None` if it is not there.
+fn value_len(ctx: &Ctx<'_, '_>) -> Result<Option<u64>, Stop> {
+    match find(ctx)? {
+        Some(hash) => hash.value_len(ctx.view, ctx.arg(2)),
+        None => Ok(None),
+    }
+}
+
+fn hstrlen(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let len = value_len(ctx)?.unwrap_or(0);
+    ctx.reply.integer(len as i64);
+    Ok(())
+}
+
+fn hexists(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let exists = value_len(ctx)?.is_some();
+    ctx.reply.integer(i64::from(exists));
+    Ok(())
+}
+
+fn hdel(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let (mut removed, mut together) = (0, Together::default());
+    if let Some(hash) = find(ctx)? {
+        for field in ctx.args.from(2).iter() {
+            let was_there = together.take(hash.remove(ctx.view, field))?;
+            removed += u64::from(was_there == Some(true));
+        }
+        if removed > 0 {
+            let shrunk = hash.collection().shrunk(ctx.view, ctx.arg(1), removed);
+            together.take(shrunk)?;
+        }
+    }
+    together.end()?;
+    ctx.reply.integer(removed as i64);
+    Ok(())
+}
