@@ -93,6 +93,8 @@ fn view(criterion: &mut Criterion) {
 struct Desk(Mutex<Vec<Box<Batch>>>);
 
 impl Home for Desk {
+    fn parked(&self, _: usize, _: Option<Instant>) {}
+
     fn deliver(&self, batches: &mut Vec<Box<Batch>>) {
         self.0.lock().append(batches);
     }
@@ -102,6 +104,7 @@ impl Home for Desk {
 struct NoKiller;
 
 impl Killer for NoKiller {
+    fn unblock(&self, _: u64, _: bool) {}
     fn kill(&self, _client: u64) {}
 }
 

@@ -3,6 +3,7 @@
 //! The texts are those of Redis 7.0, byte for byte, where Redis has one.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 /// What keeps a command handler from finishing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,26 @@ pub enum Stop {
     TooLarge,
     /// The replies are more than a client may leave unread, which ends its connection.
     Unread,
+    /// There is nothing to take: the command is executed again when there is.
+    Blocked(Wait),
+}
+
+/// How long a blocked command waits, and what it is answered with if that was in vain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wait {
+    /// From when it first found nothing; `None`: for ever.
+    pub timeout: Option<Duration>,
+    /// The reply that says so.
+    pub nothing: Nothing,
+}
+
+/// Replies that say there is nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nothing {
+    /// In place of a string.
+    Null,
+    /// In place of an array.
+    NullArray,
 }
 
 /// Reads that are wanted together: a pending one does not keep those behind it from being asked for,
@@ -95,6 +116,9 @@ pub const TIMED_OUT: &str =
 /// A write whose commit the store did not answer within the deadline.
 pub const UNCONFIRMED: &str = "TIMEOUT the store did not confirm the write in time; it may or may not have been \
      stored";
+
+/// `CLIENT UNBLOCK ... ERROR`.
+pub const UNBLOCKED: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
 
 /// As much of an argument as Redis quotes in an error: it ends at a zero byte.
 pub fn quoted(bytes: &[u8], bytes_max: usize) -> &[u8] {

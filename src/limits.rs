@@ -272,6 +272,10 @@ pub const ASSUMED_RENEWAL: Duration = Duration::from_millis(500);
 /// After a conflict, groups that write obtain a read version of their own for so long, instead of reading
 /// at the newest one that is known.
 pub const BORROWING_PAUSE: Duration = Duration::from_secs(1);
+/// Records that a process watches because somebody waits for them; FoundationDB allows 10,000...
+pub const WATCHES_MAX: usize = 8192;
+/// ... and all who wait look again this often, watched or not.
+pub const WATCH_AGAIN: Duration = Duration::from_secs(1);
 /// Records that can be assumed at the same time; more are read like others.
 pub const ASSUMED_RECORDS_MAX: usize = 4096;
 

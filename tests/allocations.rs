@@ -15,6 +15,7 @@ use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use ringstone::batch::{Batch, Home, Reader, Writer};
@@ -95,6 +96,8 @@ fn allocations(run: impl FnOnce()) -> u64 {
 struct Desk(Mutex<Vec<Box<Batch>>>);
 
 impl Home for Desk {
+    fn parked(&self, _: usize, _: Option<Instant>) {}
+
     fn deliver(&self, batches: &mut Vec<Box<Batch>>) {
         self.0.lock().append(batches);
     }
@@ -104,6 +107,7 @@ impl Home for Desk {
 struct NoKiller;
 
 impl Killer for NoKiller {
+    fn unblock(&self, _: u64, _: bool) {}
     fn kill(&self, _client: u64) {}
 }
 

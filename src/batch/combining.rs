@@ -14,13 +14,13 @@ use std::thread::JoinHandle;
 use parking_lot::{Condvar, Mutex};
 
 use crate::command::Server;
-use crate::limits::{BATCH_REPLY_BYTES, COMBINED_GROUPS_MAX, INLINE_COMMANDS_MAX};
+use crate::limits::{COMBINED_GROUPS_MAX, INLINE_COMMANDS_MAX};
 use crate::store::{Local, Store};
 
-use super::Batch;
 use super::group::{Chores, Item};
 use super::local::Executor;
 use super::writer::Home;
+use super::{Batch, Parked};
 
 /// See the module.
 pub struct Combining {
@@ -29,6 +29,7 @@ pub struct Combining {
     role: Mutex<Role>,
     homes: Vec<Arc<dyn Home>>,
     store: Arc<dyn Store>,
+    pub(super) parked: Arc<Parked>,
     /// Whether there is a thread for commits that block.
     threaded: bool,
 }
@@ -51,8 +52,9 @@ impl Combining {
     /// The writer of a store if it is a local one; it returns batches to `homes`, by their number.
     pub fn new(server: &Arc<Server>, homes: &[Arc<dyn Home>]) -> Option<Combining> {
         let threaded = server.store.local()?.may_block();
+        let parked = Arc::new(Parked::new(server, homes));
         let role = Role {
-            executor: Executor::new(Arc::clone(server)),
+            executor: Executor::new(Arc::clone(server), Arc::clone(&parked)),
             waiting: VecDeque::new(),
             group: Vec::new(),
             finished: homes.iter().map(|_| Vec::new()).collect(),
@@ -63,6 +65,7 @@ impl Combining {
             role: Mutex::new(role),
             homes: homes.to_vec(),
             threaded,
+            parked,
             store: Arc::clone(&server.store),
         })
     }
@@ -195,7 +198,9 @@ impl Combining {
         executor.execute(self.local(), group);
         for item in group.drain(..).rev() {
             match item {
-                Item::Batch(batch) if batch.is_done() || batch.reply.len() > BATCH_REPLY_BYTES => {
+                Item::Batch(batch) if batch.is_blocked() => self.parked.park(batch),
+                Item::Batch(batch) if batch.is_to_be_sent() => {
+                    batch.client.shared.set_blocked(false);
                     finished[batch.home].push(batch);
                 }
                 // What did not fit comes before everything that arrived later.

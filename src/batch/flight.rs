@@ -328,6 +328,7 @@ impl Flight {
             count(&frame.server.stats.groups.timeouts);
         }
         self.items.iter_mut().for_each(Item::restore);
+        frame.park_again(&mut self.items);
         let moment = frame.moment(self.sequence());
         let Flight { overlay, items, .. } = self;
         let refusal = Some(reply.write.as_str());

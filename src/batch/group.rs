@@ -14,8 +14,8 @@ use crate::error::Stop;
 use crate::limits::GROUP_REPLY_BYTES;
 use crate::store::Snapshot;
 
-use super::Batch;
 use super::run::{Budget, Ended, Run};
+use super::{Batch, Parked};
 
 /// How large a group may grow.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +56,14 @@ impl Item {
         }
     }
 
+    /// Bytes of its replies so far.
+    fn reply_bytes(&self) -> usize {
+        match self {
+            Item::Batch(batch) => batch.reply.len(),
+            Item::Chores(..) => 0,
+        }
+    }
+
     /// Commands this still adds to a group.
     pub(super) fn commands(&self) -> usize {
         match self {
@@ -68,6 +76,8 @@ impl Item {
 /// What every execution of a group depends on, besides the store.
 pub(super) struct Frame {
     pub server: Arc<Server>,
+    /// Those who wait for data, if this is for groups that write.
+    pub parked: Option<Arc<Parked>>,
     pub caps: GroupCaps,
     last_now_ms: u64,
 }
@@ -76,18 +86,19 @@ pub(super) struct Frame {
 pub(super) struct Execution<'e> {
     pub moment: Moment,
     pub overlay: &'e mut Overlay,
-    pub items: &'e mut [Item],
+    /// Those who are served because of what the group does join it.
+    pub items: &'e mut Vec<Item>,
     /// Writes are answered with this error and not executed.
     pub refusal: Option<&'e str>,
 }
 
 impl Frame {
-    pub(super) fn new(server: Arc<Server>) -> Frame {
+    pub(super) fn new(server: Arc<Server>, parked: Option<Arc<Parked>>) -> Frame {
         let caps = GroupCaps {
             commands_max: server.config.group_commands_max,
             bytes_max: server.config.group_bytes_max,
         };
-        Frame { server, caps, last_now_ms: 0 }
+        Frame { server, parked, caps, last_now_ms: 0 }
     }
 
     /// The moment of the next execution. Each has a sequence of its own, so that no stamp is given
@@ -117,9 +128,66 @@ impl Frame {
         let budget = Budget { commands: self.caps.commands_max, bytes: self.caps.bytes_max };
         let mut run = Run::new(&mut view, &self.server, budget);
         run.refusal = *refusal;
+        run.parked = self.parked.as_deref();
         run_items(&mut run, items)?;
+        if let Some(parked) = run.parked.filter(|_| run.refusal.is_none()) {
+            serve(&mut run, items, parked)?;
+        }
         view.finish()
     }
+
+    /// Takes those who have been waiting for data out of a group that failed: it is not theirs.
+    pub(super) fn park_again(&self, items: &mut Vec<Item>) {
+        let Some(parked) = &self.parked else { return };
+        let waits = |item: &mut Item| matches!(item, Item::Batch(batch) if batch.has_waited());
+        for item in items.extract_if(.., waits) {
+            if let Item::Batch(batch) = item {
+                parked.park(batch);
+            }
+        }
+    }
+}
+
+/// Executes those who wait for what the group's commands have made ready, the longest waiting first,
+/// and after that those for whom this did.
+fn serve(run: &mut Run<'_, '_>, items: &mut Vec<Item>, parked: &Parked) -> Result<(), Stop> {
+    run.serving = true;
+    let mut pending = false;
+    for round in 0.. {
+        let ready = run.view.take_ready();
+        for mut batch in parked.pull(&ready) {
+            batch.save();
+            batch.blocked = true;
+            items.push(Item::Batch(batch));
+        }
+        let mut turns = Vec::new();
+        for (at, item) in items.iter().enumerate() {
+            if let Item::Batch(batch) = item
+                && batch.is_blocked()
+                // Some have not even looked yet, because others were waiting.
+                && (round == 0 || ready.concerns(&batch.wanted()))
+            {
+                turns.push((batch.ticket(), at));
+            }
+        }
+        if turns.is_empty() {
+            break;
+        }
+        turns.sort_unstable();
+        for (_, at) in turns {
+            pending |= run_item(run, &mut items[at]) == Ended::Pending;
+        }
+    }
+    if pending { Err(Stop::Pending) } else { Ok(()) }
+}
+
+/// Runs what is left of a batch.
+fn run_item(run: &mut Run<'_, '_>, item: &mut Item) -> Ended {
+    let Item::Batch(batch) = item else { return Ended::Done };
+    let input = std::mem::take(&mut batch.input);
+    let ended = run.batch(batch, &input);
+    batch.input = input;
+    ended
 }
 
 /// Runs every item in order. A pending one does not keep the others from saying what they need.
@@ -130,12 +198,10 @@ fn run_items(run: &mut Run<'_, '_>, items: &mut [Item]) -> Result<(), Stop> {
         match item {
             // Its turn comes in the next group.
             Item::Batch(_) if full => {}
-            Item::Batch(batch) => {
-                let input = std::mem::take(&mut batch.input);
-                let ended = run.batch(batch, &input);
-                batch.input = input;
+            Item::Batch(_) => {
+                let ended = run_item(run, item);
                 pending |= ended == Ended::Pending;
-                reply_bytes += batch.reply.len();
+                reply_bytes += item.reply_bytes();
                 full |= ended == Ended::GroupFull || reply_bytes > GROUP_REPLY_BYTES;
             }
             Item::Chores(_, removed) if run.refusal.is_some() => *removed = None,

@@ -21,18 +21,19 @@ use parking_lot::Mutex;
 
 use crate::clock;
 use crate::command::Server;
-use crate::data::keys;
-use crate::limits::{BATCH_REPLY_BYTES, COMMAND_DEADLINE};
+use crate::data::{Ready, keys};
+use crate::limits::{COMMAND_DEADLINE, WATCH_AGAIN};
 use crate::store::{CommitError, Mode, Mutations};
 
-use super::Batch;
 use super::flight::{Flight, Landed};
 use super::footprint::footprint;
 use super::gather::Gather;
 use super::group::{Chores, Frame, Item};
 use super::split;
 use super::waitlist::{Waiting, Waitlist};
+use super::watching::Watching;
 use super::writer::Home;
+use super::{Batch, Parked};
 
 /// See the module.
 pub struct Groups {
@@ -43,6 +44,8 @@ pub struct Groups {
     in_flight_max: usize,
     server: Arc<Server>,
     homes: Vec<Arc<dyn Home>>,
+    /// Those who wait for data; nobody does in groups that only read.
+    pub(super) parked: Arc<Parked>,
 }
 
 #[derive(Default)]
@@ -60,6 +63,7 @@ impl Groups {
             mode,
             in_flight_max: server.config.groups_in_flight_max,
             server: Arc::clone(server),
+            parked: Arc::new(Parked::new(server, &homes)),
             homes,
         }
     }
@@ -108,10 +112,15 @@ impl Groups {
         Waiting { item, since, footprint: keys, company_max }
     }
 
+    fn parked(&self) -> Option<Arc<Parked>> {
+        (self.mode == Mode::Write).then(|| Arc::clone(&self.parked))
+    }
+
     /// Takes nothing more; [`Groups::serve`] returns once everything handed over is done.
     pub fn close(&self) {
         self.queue.lock().closed = true;
         self.waker.wake();
+        self.parked.wake();
     }
 
     /// Executes what is handed over until closed. To be run by one task.
@@ -123,6 +132,27 @@ impl Groups {
         poll_fn(|cx| {
             self.waker.register(cx.waker());
             flights.poll(cx)
+        })
+        .await;
+    }
+
+    /// Has those who wait for data look whether another process has provided it, until closed. To be
+    /// run by one task, of groups that write.
+    pub async fn watch(self: Arc<Groups>) {
+        let mut watching = Watching::new(&self.server.store);
+        let mut again = tokio::time::interval(WATCH_AGAIN);
+        poll_fn(|cx| {
+            self.parked.on_news(cx);
+            if self.queue.lock().closed {
+                return Poll::Ready(());
+            }
+            let mut ready = watching.poll(cx, &self.parked);
+            while again.poll_tick(cx).is_ready() {
+                // There may be more records than watches.
+                ready = Ready::All;
+            }
+            self.enqueue(self.parked.pull(&ready).into_iter().map(Item::Batch));
+            Poll::Pending
         })
         .await;
     }
@@ -169,7 +199,7 @@ impl Flights<'_> {
         let slots = 0..groups.in_flight_max as u16;
         Flights {
             groups,
-            frame: Frame::new(Arc::clone(&groups.server)),
+            frame: Frame::new(Arc::clone(&groups.server), groups.parked()),
             waiting: Waitlist::default(),
             gather: Gather::default(),
             flying: Vec::new(),
@@ -275,6 +305,8 @@ impl Flights<'_> {
         let keys = std::mem::take(&mut flight.footprint);
         let mut items = std::mem::take(&mut flight.items);
         let members = items.len();
+        // Those who waited for data and joined on the way have just arrived.
+        flight.since.resize(members, now);
         let mut left = Vec::new();
         match landed {
             Landed::Done => {
@@ -329,7 +361,12 @@ impl Flights<'_> {
     /// Hands over what an item has to say; what is left of it to do.
     fn finish(&mut self, item: Item) -> Option<Item> {
         match item {
-            Item::Batch(batch) if batch.is_done() || batch.reply.len() > BATCH_REPLY_BYTES => {
+            Item::Batch(batch) if batch.is_blocked() => {
+                self.groups.parked.park(batch);
+                None
+            }
+            Item::Batch(batch) if batch.is_to_be_sent() => {
+                batch.client.shared.set_blocked(false);
                 self.finished[batch.home].push(batch);
                 None
             }
@@ -357,7 +394,7 @@ impl Flights<'_> {
                     Item::Chores(..) => 0,
                 })
                 .sum();
-            metrics.group(flight.commands - left, flight.times);
+            metrics.group(flight.commands.saturating_sub(left), flight.times);
         }
     }
 

@@ -12,6 +12,7 @@ use crate::data::Overlay;
 use crate::metrics::GroupTimes;
 use crate::store::{CommitError, Local, Store};
 
+use super::Parked;
 use super::group::{Execution, Frame, GroupCaps, Item};
 
 /// The writer role's state: whoever has it may execute groups.
@@ -22,9 +23,9 @@ pub(super) struct Executor {
 }
 
 impl Executor {
-    pub(super) fn new(server: Arc<Server>) -> Executor {
+    pub(super) fn new(server: Arc<Server>, parked: Arc<Parked>) -> Executor {
         let store = Arc::clone(&server.store);
-        Executor { store, frame: Frame::new(server), overlay: Overlay::default() }
+        Executor { store, frame: Frame::new(server, Some(parked)), overlay: Overlay::default() }
     }
 
     pub(super) fn caps(&self) -> GroupCaps {
@@ -32,13 +33,14 @@ impl Executor {
     }
 
     /// Executes `items` as one group. Batches that did not fit come back with ops left to do.
-    pub(super) fn execute(&mut self, local: &dyn Local, items: &mut [Item]) {
+    pub(super) fn execute(&mut self, local: &dyn Local, items: &mut Vec<Item>) {
         let waiting: usize = items.iter().map(Item::commands).sum();
         // A refused commit is answered by a second run.
         items.iter_mut().for_each(Item::save);
         let mut times = GroupTimes::default();
         if let Err(reply) = self.attempt(local, items, &mut times) {
             items.iter_mut().for_each(Item::restore);
+            self.frame.park_again(items);
             let ran = self.run(local, items, Some(&reply));
             debug_assert!(ran.is_ok(), "{ran:?}");
         }
@@ -51,7 +53,7 @@ impl Executor {
             }
         }
         if let Some(metrics) = stats.metrics() {
-            metrics.group(waiting - left, times);
+            metrics.group(waiting.saturating_sub(left), times);
         }
     }
 
@@ -64,7 +66,7 @@ impl Executor {
     fn attempt(
         &mut self,
         local: &dyn Local,
-        items: &mut [Item],
+        items: &mut Vec<Item>,
         times: &mut GroupTimes,
     ) -> Result<(), String> {
         let started = self.now();
@@ -89,7 +91,7 @@ impl Executor {
     fn run(
         &mut self,
         local: &dyn Local,
-        items: &mut [Item],
+        items: &mut Vec<Item>,
         refusal: Option<&str>,
     ) -> Result<u64, String> {
         let sequence = self.store.next_sequence();

@@ -11,18 +11,29 @@ mod gather;
 mod group;
 mod groups;
 mod local;
+mod parked;
 mod record;
 mod run;
 mod split;
 mod waitlist;
+mod watching;
 mod writer;
 
-use crate::command::{Args, Client, Spec};
-use crate::limits::{BATCH_COMMANDS_MAX, IDLE_BUFFER_BYTES_MAX};
+use std::time::Instant;
+
+use crate::clock;
+use crate::command::state::{Done, ReplyMode};
+use crate::command::stats::registry;
+use crate::command::{Args, Client, Flags, Server, Spec};
+use crate::data::KeyspaceId;
+use crate::data::keys::{self, RecordKey};
+use crate::error::{self, Nothing, Wait};
+use crate::limits::{BATCH_COMMANDS_MAX, BATCH_REPLY_BYTES, IDLE_BUFFER_BYTES_MAX};
 use crate::resp::{Reply, Requests, Span};
 
 pub use group::Chores;
 pub use groups::Groups;
+pub use parked::Parked;
 pub use run::Reader;
 pub use writer::{Home, Writer};
 
@@ -54,6 +65,19 @@ impl Op {
             Op::Exec(transaction) => transaction.writes(),
             _ => false,
         }
+    }
+
+    /// The number of the command that it runs outside a transaction.
+    fn number(&self) -> Option<usize> {
+        match self {
+            Op::Run { spec, .. } => Some(registry().number(spec)),
+            _ => None,
+        }
+    }
+
+    /// Whether it may have to wait for data.
+    fn may_block(&self) -> bool {
+        matches!(self, Op::Run { spec, .. } if spec.flags.has(Flags::BLOCKING))
     }
 
     /// Whether it runs the command of this name, outside a transaction.
@@ -138,7 +162,33 @@ pub struct Batch {
     pub home: usize,
     /// Where its connection waits there.
     pub slot: usize,
+    /// The next op is one that found nothing to take.
+    waiting: Option<Waiting>,
+    /// In the last execution too.
+    blocked: bool,
+    /// What is there of the replies is to be sent before the next op, which may block.
+    sends: bool,
     saved: Option<Saved>,
+}
+
+/// A blocked op's place among those that wait.
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    wait: Wait,
+    /// The order in which they began to, once it has.
+    ticket: Option<u64>,
+    since: Option<Instant>,
+    /// Where its keys are.
+    keyspace: KeyspaceId,
+}
+
+/// Why a wait ends without data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InVain {
+    /// It took as long as the client wanted to wait, or somebody said so.
+    TimedOut,
+    /// `CLIENT UNBLOCK ... ERROR`.
+    Unblocked,
 }
 
 /// What executing a batch changes in it, as it was before.
@@ -148,6 +198,7 @@ struct Saved {
     protocol: crate::resp::Protocol,
     reply: crate::resp::Mark,
     next: usize,
+    waiting: Option<Waiting>,
 }
 
 impl Batch {
@@ -164,6 +215,9 @@ impl Batch {
             client,
             home,
             slot,
+            waiting: None,
+            blocked: false,
+            sends: false,
             saved: None,
         }
     }
@@ -208,6 +262,84 @@ impl Batch {
         self.next == self.ops.len()
     }
 
+    /// Whether the next op may block.
+    pub fn may_block(&self) -> bool {
+        matches!(self.ops.get(self.next), Some(op) if op.may_block())
+    }
+
+    /// Shows others that the next op waits for data.
+    fn publish_blocked(&mut self, server: &Server) {
+        let now = Done {
+            at_ms: server.uptime_ms(clock::monotonic()),
+            command: self.ops.get(self.next).and_then(Op::number),
+            protocol: self.reply.protocol(),
+            queued: None,
+        };
+        self.client.publish(now);
+        self.client.shared.set_blocked(true);
+    }
+
+    /// Notes that the next op has found nothing to take.
+    fn block(&mut self, wait: Wait, keyspace: KeyspaceId) {
+        self.blocked = true;
+        let new = Waiting { wait, ticket: None, since: None, keyspace };
+        let known = self.waiting.unwrap_or(new);
+        self.waiting = Some(Waiting { wait, keyspace, ..known });
+    }
+
+    /// Whether the last execution ended because an op has to wait for data.
+    fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    /// Whether the next op has been parked before.
+    fn has_waited(&self) -> bool {
+        self.ticket() != u64::MAX
+    }
+
+    /// The next op's place among those that wait; behind all others before it has been parked.
+    fn ticket(&self) -> u64 {
+        self.waiting.and_then(|waiting| waiting.ticket).unwrap_or(u64::MAX)
+    }
+
+    /// Hashes of the keys that the next op waits for.
+    fn wanted(&self) -> Vec<u64> {
+        let mut hashes = Vec::new();
+        footprint::of_next(self, &mut hashes);
+        hashes
+    }
+
+    /// The metas of the keys that the next op waits for.
+    fn wanted_records(&self) -> Vec<RecordKey> {
+        let Some(Waiting { keyspace, .. }) = self.waiting else { return Vec::new() };
+        let Some(Op::Run { spec, request }) = self.ops.get(self.next) else { return Vec::new() };
+        let args = Args::new(&self.input, self.requests.command(*request as usize));
+        spec.keys.of(args).map(|key| keys::meta(keyspace, key)).collect()
+    }
+
+    /// Whether it should go back to its connection, if only to send replies.
+    fn is_to_be_sent(&self) -> bool {
+        self.is_done() || self.sends || self.reply.len() > BATCH_REPLY_BYTES
+    }
+
+    /// Ends the next op, which waited for data, without any.
+    pub fn give_up_waiting(&mut self, why: InVain) {
+        let Some(Waiting { wait, .. }) = self.waiting.take() else { return };
+        self.next += 1;
+        match std::mem::replace(&mut self.client.reply_mode, ReplyMode::On) {
+            ReplyMode::Skip => return,
+            mode => self.client.reply_mode = mode,
+        }
+        if self.client.reply_mode == ReplyMode::Off {
+            return;
+        }
+        match (why, wait.nothing) {
+            (InVain::Unblocked, _) => self.reply.error(error::UNBLOCKED),
+            (InVain::TimedOut, Nothing::Null) => self.reply.null(),
+            (InVain::TimedOut, Nothing::NullArray) => self.reply.null_array(),
+        }
+    }
+
     /// Ops not done yet.
     pub fn remaining(&self) -> usize {
         self.ops.len() - self.next
@@ -220,6 +352,7 @@ impl Batch {
             protocol: self.reply.protocol(),
             reply: self.reply.mark(),
             next: self.next,
+            waiting: self.waiting,
         });
     }
 
@@ -230,6 +363,8 @@ impl Batch {
             self.reply.set_protocol(saved.protocol);
             self.reply.rollback(saved.reply);
             self.next = saved.next;
+            self.blocked = false;
+            self.waiting = saved.waiting;
         }
     }
 }

@@ -3,14 +3,14 @@
 use crate::clock;
 use crate::command::state::ReplyMode;
 use crate::command::stats::error_kind;
-use crate::command::{Args, Client, Ctx, Flags, Outcome, Server, Spec};
+use crate::command::{Args, Client, Ctx, Flags, Outcome, Server, Spec, Turn};
 use crate::data::{Mark, Moment, Overlay, View, keys};
 use crate::error::{self, Stop};
 use crate::limits::{BATCH_REPLY_BYTES, TRANSACTION_BYTES_MAX};
 use crate::resp::{Protocol, Reply};
 use crate::store::Local;
 
-use super::{Batch, Op, Transaction};
+use super::{Batch, Op, Parked, Transaction, Waiting};
 
 /// Why a run of a batch ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub(super) enum Ended {
     GroupFull,
     /// A record has to be fetched first.
     Pending,
+    /// An op has to wait for data.
+    Blocked,
 }
 
 /// What one group may still take.
@@ -76,11 +78,16 @@ pub(super) struct Run<'r, 'v> {
     pub refusal: Option<&'r str>,
     /// The client does not want the present op's replies.
     pub quiet: bool,
+    /// Those who wait for data.
+    pub parked: Option<&'r Parked>,
+    /// It is the turn of those who have nothing to take otherwise.
+    pub serving: bool,
 }
 
 impl<'r, 'v> Run<'r, 'v> {
     pub(super) fn new(view: &'r mut View<'v>, server: &'r Server, budget: Budget) -> Run<'r, 'v> {
-        Run { view, server, budget, refusal: None, quiet: false }
+        let (refusal, quiet, parked, serving) = (None, false, None, false);
+        Run { view, server, budget, refusal, quiet, parked, serving }
     }
 }
 
@@ -96,10 +103,16 @@ impl Run<'_, '_> {
 
     fn ops(&mut self, batch: &mut Batch, input: &[u8]) -> Ended {
         let mut pending = false;
+        let first = batch.next;
+        (batch.blocked, batch.sends) = (false, false);
         // Of large values no more is fetched than there may be replies before they are sent.
         let ahead_max = if batch.writes { usize::MAX } else { BATCH_REPLY_BYTES };
         let missing = self.view.missing_bytes();
         while batch.next < batch.ops.len() {
+            if batch.next > first && batch.may_block() {
+                batch.sends = true;
+                break;
+            }
             if self.budget.commands == 0 {
                 return if pending { Ended::Pending } else { Ended::GroupFull };
             }
@@ -117,6 +130,7 @@ impl Run<'_, '_> {
                 _ => 1,
             };
             batch.next += 1;
+            batch.waiting = None;
             self.budget.commands = self.budget.commands.saturating_sub(commands);
             if batch.client.closing {
                 // As in Redis: what came in behind it is not executed.
@@ -170,11 +184,12 @@ impl Run<'_, '_> {
     }
 
     fn execute(&mut self, batch: &mut Batch, input: &[u8]) -> Outcome {
-        let Batch { ops, requests, reply, client, .. } = batch;
+        let Batch { ops, requests, reply, client, waiting, .. } = batch;
         match &ops[batch.next] {
             Op::Run { spec, request } => {
                 let args = Args::new(input, requests.command(*request as usize));
-                return self.command(spec, args, reply, client, false);
+                let turn = self.turn(spec, args, *waiting);
+                return self.command(spec, args, reply, client, Some(turn));
             }
             Op::Exec(transaction) => return self.exec(transaction, reply, client),
             Op::Literal(bytes) => reply.raw(bytes),
@@ -185,6 +200,20 @@ impl Run<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether a command that may block has to let others go first.
+    fn turn(&self, spec: &'static Spec, args: Args<'_>, waiting: Option<Waiting>) -> Turn {
+        if !spec.flags.has(Flags::BLOCKING) {
+            return Turn::Now;
+        }
+        if waiting.is_some_and(|waiting| waiting.ticket.is_some()) {
+            return Turn::AfterWaiting;
+        }
+        let hashes = || spec.keys.of(args).map(keys::hash64).collect::<Vec<_>>();
+        let others =
+            !self.serving && self.parked.is_some_and(|parked| parked.are_wanted(&hashes()));
+        if others { Turn::Later } else { Turn::Now }
     }
 
     /// Undoes an op that did not succeed or is too large, and replies why; or says that it has to
@@ -207,6 +236,17 @@ impl Run<'_, '_> {
         client.effects.truncate(before.effects);
         match outcome {
             Err(Stop::Pending) => return Some(Ended::Pending),
+            Err(Stop::Blocked(wait)) => {
+                client.reply_mode = before.reply_mode;
+                // It has looked its keys up there.
+                return match self.view.keyspace(client.tenant, client.database) {
+                    Ok(keyspace) => {
+                        batch.block(wait, keyspace);
+                        Some(Ended::Blocked)
+                    }
+                    Err(_) => Some(Ended::Pending),
+                };
+            }
             _ if group_full && !past_bounds => {
                 // It runs again as if for the first time.
                 client.reply_mode = before.reply_mode;
@@ -228,7 +268,7 @@ impl Run<'_, '_> {
         args: Args<'_>,
         reply: &mut Reply,
         client: &mut Client,
-        in_exec: bool,
+        turn: Option<Turn>,
     ) -> Outcome {
         if let Some(refusal) = self.refusal
             && spec.is_write()
@@ -239,7 +279,7 @@ impl Run<'_, '_> {
         }
         self.view.count_lookups(spec.flags.has(Flags::READONLY));
         let (mark, reply_mark) = (self.view.mark(), reply.mark());
-        let mut ctx = Ctx { args, view: self.view, reply, client, server: self.server, in_exec };
+        let mut ctx = Ctx { args, view: self.view, reply, client, server: self.server, turn };
         match (spec.run)(&mut ctx) {
             Ok(()) => Ok(()),
             Err(Stop::Unread) if self.quiet => {
@@ -251,7 +291,7 @@ impl Run<'_, '_> {
                 self.view.announce(client.tenant, client.database, spec.keys.of(args));
                 Err(Stop::Pending)
             }
-            Err(stop @ (Stop::TooLarge | Stop::Unread)) => Err(stop),
+            Err(stop @ (Stop::TooLarge | Stop::Unread | Stop::Blocked(_))) => Err(stop),
             Err(Stop::Error(text)) => {
                 client.tally.failures.push((spec, error_kind(&text)));
                 self.fail(spec, client, (mark, reply_mark), reply, &text);
@@ -325,7 +365,7 @@ impl Run<'_, '_> {
         for (spec, args) in transaction.iter() {
             self.view.next_command();
             let begin = reply.mark();
-            match self.command(spec, args, reply, client, true) {
+            match self.command(spec, args, reply, client, None) {
                 Err(Stop::Pending) => pending = true,
                 // See below.
                 Err(_) if pending => return Err(Stop::Pending),

@@ -3,19 +3,23 @@
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use crate::command::Server;
 use crate::store::Mode;
 
-use super::Batch;
 use super::combining::Combining;
 use super::group::Chores;
 use super::groups::Groups;
+use super::{Batch, Parked};
 
 /// Where finished batches go back to: a worker.
 pub trait Home: Send + Sync {
     /// Takes the finished batches out of `batches` and wakes their connections.
     fn deliver(&self, batches: &mut Vec<Box<Batch>>);
+
+    /// The batch of the connection in `slot` waits for data, until `deadline` at most.
+    fn parked(&self, slot: usize, deadline: Option<Instant>);
 }
 
 /// See the module.
@@ -64,6 +68,14 @@ impl Writer {
         match self {
             Writer::Combining(combining) => combining.submit_chores(chores),
             Writer::Groups(groups) => groups.submit_chores(chores),
+        }
+    }
+
+    /// Those who wait for data.
+    pub fn parked(&self) -> &Parked {
+        match self {
+            Writer::Combining(combining) => &combining.parked,
+            Writer::Groups(groups) => &groups.parked,
         }
     }
 

@@ -66,6 +66,14 @@ pub const TABLE: &[Spec] = &[Spec::new("client", -2, Flags::NONE, Keys::NONE, he
         ),
         sub("client|unpause", 2, ADMIN, unpause, "6.2.0", "Ends a pause."),
         sub(
+            "client|unblock",
+            -3,
+            ADMIN,
+            client_list::unblock,
+            "5.0.0",
+            "Ends the wait of a blocked connection, as a timeout or with an error.",
+        ),
+        sub(
             "client|no-evict",
             3,
             ADMIN,

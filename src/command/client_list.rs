@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use super::help::misused;
 use super::state::{Client, ClientRow, ClientShared, Effect, version};
 use super::{Ctx, Outcome};
 use crate::clock;
@@ -92,6 +93,7 @@ fn line(ctx: &Ctx<'_, '_>, text: &mut String, client: &ClientShared, row: &Clien
     let mut flags = String::new();
     for (is_set, flag) in [
         (row.queued.is_some(), 'x'),
+        (client.is_blocked(), 'b'),
         (client.is_killed(), 'c'),
         (client.addr.starts_with('/'), 'U'),
         (row.no_evict, 'e'),
@@ -121,6 +123,25 @@ fn line(ctx: &Ctx<'_, '_>, text: &mut String, client: &ClientShared, row: &Clien
         labels.lib_name,
         labels.lib_ver,
     );
+}
+
+/// `CLIENT UNBLOCK id [TIMEOUT|ERROR]`.
+pub fn unblock(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let with_error = match ctx.args.len() {
+        3 => false,
+        4 if ctx.arg(3).eq_ignore_ascii_case(b"timeout") => false,
+        4 if ctx.arg(3).eq_ignore_ascii_case(b"error") => true,
+        4 => return Err("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR".into()),
+        _ => return Err(misused(ctx)),
+    };
+    let id = num::parse_i64(ctx.arg(2)).ok_or(error::NOT_AN_INTEGER)?;
+    let mut clients = ctx.server.clients().into_iter();
+    let client = clients.find(|client| client.id == id as u64 && client.is_blocked());
+    ctx.reply.integer(i64::from(client.is_some()));
+    if let Some(client) = client {
+        ctx.client.effects.push(Effect::Unblock { client, with_error });
+    }
+    Ok(())
 }
 
 /// Which connections `CLIENT KILL` ends: those that fit all that is given.

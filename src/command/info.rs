@@ -110,13 +110,14 @@ fn server(page: &mut Page<'_, '_, '_>) -> Outcome {
 
 fn clients(page: &mut Page<'_, '_, '_>) -> Outcome {
     let server = page.ctx.server;
+    let blocked = server.blocked_clients.load(Ordering::Relaxed);
     page.fields(&[
         ("connected_clients", server.clients_len() as u64),
         ("cluster_connections", 0),
         ("maxclients", server.config.maxclients as u64),
         ("client_recent_max_input_buffer", 0),
         ("client_recent_max_output_buffer", 0),
-        ("blocked_clients", server.pause.held() as u64),
+        ("blocked_clients", (server.pause.held() + blocked) as u64),
         ("tracking_clients", 0),
         ("clients_in_timeout_table", 0),
     ]);

@@ -82,6 +82,18 @@ impl<'a> Args<'a> {
     }
 }
 
+/// Whether it is a blocking command's turn to take something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// It is, and it has not waited.
+    Now,
+    /// It is, and it has waited before: keys that others gave values of the wrong type are as good as
+    /// empty.
+    AfterWaiting,
+    /// Others have been waiting for longer: it has to let them go first.
+    Later,
+}
+
 /// All a handler gets.
 pub struct Ctx<'c, 'v> {
     /// The command and its arguments.
@@ -94,8 +106,9 @@ pub struct Ctx<'c, 'v> {
     pub client: &'c mut Client,
     /// The process.
     pub server: &'c Server,
-    /// Whether the command runs inside `EXEC`.
-    pub in_exec: bool,
+    /// Whether it may take what others may be waiting for, if it is one of the commands that wait;
+    /// `None` inside `EXEC`, where nothing waits.
+    pub turn: Option<Turn>,
 }
 
 impl<'c> Ctx<'c, '_> {

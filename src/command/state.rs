@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{
+    AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+};
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
@@ -116,6 +118,13 @@ pub enum Effect {
     },
     /// `CLIENT UNPAUSE`.
     Unpause,
+    /// `CLIENT UNBLOCK`.
+    Unblock {
+        /// Whom.
+        client: Arc<ClientShared>,
+        /// `ERROR` instead of `TIMEOUT`.
+        with_error: bool,
+    },
     /// `SHUTDOWN`.
     ShutDown,
 }
@@ -173,6 +182,7 @@ pub struct ClientShared {
     /// When it connected, Unix milliseconds.
     pub connected_ms: u64,
     killed: AtomicBool,
+    blocked: AtomicBool,
     killer: Arc<dyn Killer>,
     labels: Mutex<Arc<Labels>>,
     recent: Recent,
@@ -216,8 +226,11 @@ pub struct ClientRow {
     pub no_touch: bool,
 }
 
-/// Ends connections, from any thread.
+/// What may be done to connections, from any thread.
 pub trait Killer: Send + Sync + std::fmt::Debug {
+    /// Ends the wait of the connection with this id, with an error or as if its time were over.
+    fn unblock(&self, client: u64, with_error: bool);
+
     /// Ends the connection with this id soon; does nothing if it is gone.
     fn kill(&self, client: u64);
 }
@@ -225,13 +238,14 @@ pub trait Killer: Send + Sync + std::fmt::Debug {
 impl ClientShared {
     /// A connection that has just been accepted.
     pub fn new(id: u64, addr: String, laddr: String, now_ms: u64, killer: Arc<dyn Killer>) -> Self {
-        let killed = AtomicBool::new(false);
+        let (killed, blocked) = (AtomicBool::new(false), AtomicBool::new(false));
         ClientShared {
             id,
             addr,
             laddr,
             connected_ms: now_ms,
             killed,
+            blocked,
             killer,
             labels: Mutex::default(),
             recent: Recent::default(),
@@ -261,6 +275,16 @@ impl ClientShared {
     pub fn kill(&self) {
         self.killed.store(true, Ordering::Release);
         self.killer.kill(self.id);
+    }
+
+    /// Notes whether a command of the connection waits for data.
+    pub fn set_blocked(&self, blocked: bool) {
+        self.blocked.store(blocked, Ordering::Release);
+    }
+
+    /// Whether a command of the connection waits for data.
+    pub fn is_blocked(&self) -> bool {
+        self.blocked.load(Ordering::Acquire)
     }
 
     /// Whether somebody asked for the end of the connection.
@@ -302,6 +326,9 @@ impl Client {
                     server.pause.begin(now_ms, duration_ms, all);
                 }
                 Effect::Unpause => server.pause.end(),
+                Effect::Unblock { client, with_error } => {
+                    client.killer.unblock(client.id, with_error);
+                }
                 Effect::ShutDown => server.shut_down(),
             }
         }
@@ -364,6 +391,8 @@ pub struct Server {
     pub stats: Stats,
     /// `CLIENT PAUSE`.
     pub pause: Pause,
+    /// Connections whose commands wait for data.
+    pub blocked_clients: AtomicUsize,
     /// When it started.
     pub started: Instant,
     /// Told apart from every other run by this, 40 hexadecimal digits.
@@ -390,6 +419,7 @@ impl Server {
             store,
             stats: Stats::default(),
             pause: Pause::default(),
+            blocked_clients: AtomicUsize::new(0),
             started: clock::monotonic(),
             run_id: run_id(),
             port: AtomicU16::new(0),

@@ -45,6 +45,7 @@ impl View<'_> {
         if first != second {
             self.set_keyspace(tenant, one, second)?;
             self.set_keyspace(tenant, other, first)?;
+            self.make_all_ready();
         }
         Ok(())
     }

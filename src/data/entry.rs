@@ -62,6 +62,12 @@ impl Prior {
         matches!(self, Prior::Present { header, .. } if header.is_live(now_ms))
     }
 
+    /// Whether there was no live value of this kind.
+    fn lacks(&self, kind: Kind, now_ms: u64) -> bool {
+        !matches!(self, Prior::Present { header, .. }
+            if header.kind == kind && header.is_live(now_ms))
+    }
+
     /// The expiry of a live key, 0 without one.
     pub fn expires_ms(&self, now_ms: u64) -> u64 {
         match self {
@@ -148,6 +154,9 @@ impl View<'_> {
             [body] => self.set_sized(&meta_key, &[&head, body], size_delta),
             [first, second] => self.set_sized(&meta_key, &[&head, first, second], size_delta),
             pieces => self.set_sized(&meta_key, &[&head, &pieces.concat()], size_delta),
+        }
+        if prior.lacks(value.kind, self.now_ms()) && value.kind.can_be_waited_for() {
+            self.make_ready(key);
         }
         self.index_expiry(keyspace, key, expires_ms, prior);
         self.retire_unless(keyspace, prior, value.elements)

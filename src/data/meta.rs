@@ -53,6 +53,11 @@ impl Kind {
         matches!(self, Kind::Set | Kind::SortedSet | Kind::Hash)
     }
 
+    /// Whether commands such as `BLPOP` wait for a key to hold this.
+    pub fn can_be_waited_for(self) -> bool {
+        matches!(self, Kind::List | Kind::SortedSet)
+    }
+
     fn from_byte(byte: u8) -> Option<Kind> {
         use Kind::{Hash, List, LongString, Set, SortedSet, String};
         let kinds = [String, LongString, List, Set, SortedSet, Hash];

@@ -24,7 +24,7 @@ pub use keys::KeyspaceId;
 pub use members::ProcessId;
 pub use meta::Stamp;
 pub use overlay::Overlay;
-pub use view::{Mark, Moment, Shown, Tenant, View};
+pub use view::{Mark, Moment, Ready, Shown, Tenant, View};
 pub use watch::Watched;
 
 use crate::error::Stop;

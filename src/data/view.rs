@@ -41,6 +41,36 @@ pub struct Shown {
     pub switches: u32,
 }
 
+/// What a group's commands made ready for those who wait for data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ready {
+    /// Perhaps everything: databases were exchanged.
+    All,
+    /// Keys that got a list or a sorted set, by their hashes.
+    Keys(Vec<u64>),
+}
+
+impl Default for Ready {
+    fn default() -> Ready {
+        Ready::Keys(Vec::new())
+    }
+}
+
+impl Ready {
+    /// Whether nothing is.
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Ready::Keys(keys) if keys.is_empty())
+    }
+
+    /// Whether one of these keys may be.
+    pub fn concerns(&self, hashes: &[u64]) -> bool {
+        match self {
+            Ready::All => true,
+            Ready::Keys(keys) => hashes.iter().any(|hash| keys.contains(hash)),
+        }
+    }
+}
+
 /// A point to roll back to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
@@ -63,6 +93,7 @@ pub struct View<'a> {
     /// Keys looked up that were there, and that were not.
     lookups: Cell<(u64, u64)>,
     missing: Cell<Missing>,
+    ready: Ready,
 }
 
 /// What the store has to fetch before the group can be executed.
@@ -95,6 +126,7 @@ impl<'a> View<'a> {
             counting: false,
             lookups: Cell::default(),
             missing: Cell::default(),
+            ready: Ready::default(),
         }
     }
 
@@ -118,6 +150,24 @@ impl<'a> View<'a> {
             let (hits, misses) = self.lookups.get();
             self.lookups.set((hits + u64::from(found), misses + u64::from(!found)));
         }
+    }
+
+    /// Notes that a key has what somebody may be waiting for. A command that fails later may have noted
+    /// it in vain.
+    pub(super) fn make_ready(&mut self, key: &[u8]) {
+        if let Ready::Keys(hashes) = &mut self.ready {
+            hashes.push(keys::hash64(key));
+        }
+    }
+
+    /// As [`View::make_ready`], for every key.
+    pub(super) fn make_all_ready(&mut self) {
+        self.ready = Ready::All;
+    }
+
+    /// What was made ready since the last call.
+    pub fn take_ready(&mut self) -> Ready {
+        std::mem::take(&mut self.ready)
     }
 
     /// The group's time, Unix milliseconds.

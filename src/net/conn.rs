@@ -1,11 +1,12 @@
 //! One connection, from its first byte to its last: receive, batch, run, reply, again.
 
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use super::link::Link;
 use super::stream::Stream;
-use super::worker::Worker;
-use crate::batch::{Batch, Op};
+use super::worker::{Returned, Worker};
+use crate::batch::{Batch, InVain, Op};
 use crate::clock;
 use crate::limits::BATCH_COMMANDS_MAX;
 use crate::session::Session;
@@ -18,6 +19,7 @@ pub async fn serve(worker: Rc<Worker>, stream: Rc<Stream>, batch: Box<Batch>) {
         link: Link::new(stream, &worker.pool, config.output_buffer_limit),
         worker: &worker,
         batch: Some(batch),
+        waited: Duration::ZERO,
     };
     conn.run().await;
 }
@@ -28,6 +30,8 @@ struct Conn<'w> {
     session: Session,
     /// Away while the writer has it.
     batch: Option<Box<Batch>>,
+    /// How long the present batch has been waiting for data: that is nobody's latency.
+    waited: Duration,
 }
 
 /// What to do after a batch.
@@ -70,6 +74,7 @@ impl Conn<'_> {
         let mut consumed = taken.consumed;
         self.worker.stats.bytes_in.add(consumed as u64);
         let mut rest = batch.cut();
+        self.waited = Duration::ZERO;
         loop {
             let writes = batch.writes && (!batch.pauses || batch.ops.iter().any(Op::writes));
             if self.worker.server.pause.holds(writes) && !batch.is_done() {
@@ -87,7 +92,7 @@ impl Conn<'_> {
                 None => return Next::Close,
             }
             if !batch.ops.is_empty() {
-                self.worker.record(&mut batch, arrived, self.session.queued());
+                self.worker.record(&mut batch, arrived + self.waited, self.session.queued());
             }
             if rest.is_empty() || batch.client.closing {
                 break;
@@ -117,12 +122,70 @@ impl Conn<'_> {
         }
     }
 
+    /// Waits with a batch that waits for data; `None` if the client goes away meanwhile.
+    async fn parked(&mut self, slot: usize, mut deadline: Option<Instant>) -> Option<Box<Batch>> {
+        let worker = self.worker;
+        let mut in_vain = None;
+        loop {
+            let over = async {
+                match deadline {
+                    Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let event = async {
+                tokio::select! {
+                    biased;
+                    returned = worker.returned(slot) => returned,
+                    () = over => Returned::InVain(InVain::TimedOut),
+                }
+            };
+            let is_there = match self.link.wait(event).await {
+                Some(Returned::Batch(batch)) => return Some(batch),
+                Some(Returned::Parked(until)) if in_vain.is_none() => {
+                    deadline = until;
+                    continue;
+                }
+                Some(Returned::Parked(_)) => true,
+                Some(Returned::InVain(why)) => {
+                    in_vain = Some(why);
+                    true
+                }
+                None => false,
+            };
+            match worker.unpark(slot) {
+                Some(_) if !is_there => return None,
+                Some(mut batch) => {
+                    batch.give_up_waiting(in_vain.unwrap_or(InVain::TimedOut));
+                    return Some(batch);
+                }
+                // It is being executed: it has what it waited for, or is parked once more.
+                None if is_there => deadline = None,
+                None => {
+                    if let Returned::Batch(_) = worker.returned(slot).await {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
     /// Runs a batch, sending replies as they grow large; `None` if the connection is to end.
     async fn execute(&mut self, mut batch: Box<Batch>) -> Option<Box<Batch>> {
         let limit = self.worker.server.config.output_buffer_limit;
         while !batch.is_done() {
             if batch.writes {
-                batch = self.worker.write(batch).await;
+                let slot = batch.slot;
+                batch = match self.worker.write(batch).await {
+                    Returned::Batch(batch) => batch,
+                    Returned::Parked(deadline) => {
+                        let since = clock::monotonic();
+                        let batch = self.parked(slot, deadline).await?;
+                        self.waited += clock::monotonic() - since;
+                        batch
+                    }
+                    Returned::InVain(_) => self.worker.finished(slot).await,
+                };
             } else {
                 batch = self.worker.read(batch, self.link.input.bytes()).await;
             }

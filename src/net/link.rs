@@ -68,7 +68,7 @@ impl<'w> Link<'w> {
         }
         match sent {
             Some(result) => result?,
-            None => ahead.receive_until(stream, input, send).await?,
+            None => ahead.receive_until(stream, input, send, false).await??,
         }
         if !ahead.unseen
             && let Some(read) = ahead.read.as_mut()
@@ -80,25 +80,36 @@ impl<'w> Link<'w> {
         Ok(std::mem::take(&mut ahead.unseen))
     }
 
+    /// Waits for `event`; what is received meanwhile is kept. `None` if the client ends the connection
+    /// or sends more than there is room for.
+    pub async fn wait<T>(&mut self, event: impl Future<Output = T>) -> Option<T> {
+        let Link { stream, input, ahead, .. } = self;
+        ahead.receive_until(stream, input, pin!(event), true).await.ok()
+    }
+
     /// Sends the replies; what is received meanwhile is kept.
     pub async fn flush(&mut self, reply: &mut Reply) -> io::Result<()> {
         if reply.is_empty() {
             return Ok(());
         }
         let Link { stream, pool, input, ahead } = self;
-        ahead.receive_until(stream, input, pin!(pool.send(stream, reply))).await
+        ahead.receive_until(stream, input, pin!(pool.send(stream, reply)), false).await?
     }
 }
 
 impl Ahead {
-    /// Receives until `send` is done.
-    async fn receive_until(
+    /// Receives until `event`. That the client sends no more is an error if its `end_matters`.
+    async fn receive_until<T>(
         &mut self,
         stream: &Rc<Stream>,
         input: &mut Receive<'_>,
-        mut send: Pin<&mut impl Future<Output = io::Result<()>>>,
-    ) -> io::Result<()> {
+        mut event: Pin<&mut impl Future<Output = T>>,
+        end_matters: bool,
+    ) -> io::Result<T> {
         loop {
+            if self.ended && end_matters {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
             if self.read.is_none() && !self.ended {
                 if input.bytes().len() > self.input_max {
                     return Err(io::Error::other("too many requests without reading replies"));
@@ -106,8 +117,8 @@ impl Ahead {
                 self.read = Some(Box::pin(read_ahead(Rc::clone(stream))));
             }
             let arrived = poll_fn(|context| {
-                if let Poll::Ready(result) = send.as_mut().poll(context) {
-                    return Poll::Ready(Err(result));
+                if let Poll::Ready(happened) = event.as_mut().poll(context) {
+                    return Poll::Ready(Err(happened));
                 }
                 match self.read.as_mut() {
                     Some(read) => read.as_mut().poll(context).map(Ok),
@@ -116,7 +127,7 @@ impl Ahead {
             })
             .await;
             match arrived {
-                Err(sent) => return sent,
+                Err(happened) => return Ok(happened),
                 Ok((count, buf)) => {
                     self.read = None;
                     self.received(input, count, &buf)?;

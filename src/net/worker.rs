@@ -19,7 +19,7 @@ use super::acceptor::Accepted;
 use super::buffer::{Budget, Pool};
 use super::conn;
 use super::stream::Stream;
-use crate::batch::{Batch, Groups, Home, Reader, Writer};
+use crate::batch::{Batch, Groups, Home, InVain, Reader, Writer};
 use crate::clock;
 use crate::command::state::{ClientShared, Done, Killer};
 use crate::command::stats::Shard;
@@ -41,6 +41,10 @@ struct Messages {
     accepted: Vec<Accepted>,
     finished: Vec<Box<Batch>>,
     kills: Vec<u64>,
+    /// Slots whose batches wait for data, and until when at most.
+    parked: Vec<(usize, Option<Instant>)>,
+    /// Clients whose waits are to end, and how.
+    unblocked: Vec<(u64, InVain)>,
     stopping: bool,
 }
 
@@ -69,6 +73,11 @@ impl Home for Inbox {
         self.messages.lock().finished.append(batches);
         self.notify.notify_one();
     }
+
+    fn parked(&self, slot: usize, deadline: Option<Instant>) {
+        self.messages.lock().parked.push((slot, deadline));
+        self.notify.notify_one();
+    }
 }
 
 impl std::fmt::Debug for Inbox {
@@ -78,6 +87,12 @@ impl std::fmt::Debug for Inbox {
 }
 
 impl Killer for Inbox {
+    fn unblock(&self, client: u64, with_error: bool) {
+        let why = if with_error { InVain::Unblocked } else { InVain::TimedOut };
+        self.messages.lock().unblocked.push((client, why));
+        self.notify.notify_one();
+    }
+
     fn kill(&self, client: u64) {
         self.messages.lock().kills.push(client);
         self.notify.notify_one();
@@ -185,6 +200,10 @@ struct Slot {
     /// The batch has come back from the writer.
     finished: Option<Box<Batch>>,
     waiting: Option<Waker>,
+    /// The batch waits for data, until then at most.
+    parked: Option<Option<Instant>>,
+    /// It is to wait no longer.
+    in_vain: Option<InVain>,
     /// A pause holds the batch back.
     held: bool,
     activity: Activity,
@@ -195,6 +214,25 @@ struct Activity {
     at: Instant,
     /// The stream's moves at that time.
     moves: u64,
+}
+
+impl Slot {
+    /// Wakes the connection, if it waits for its batch.
+    fn wake(&mut self) {
+        if let Some(waker) = self.waiting.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// What became of a batch that was handed over.
+pub enum Returned {
+    /// It was executed, at least in part.
+    Batch(Box<Batch>),
+    /// It waits for data, until then at most.
+    Parked(Option<Instant>),
+    /// It waited for data, and somebody wants that to end.
+    InVain(InVain),
 }
 
 impl Worker {
@@ -240,6 +278,7 @@ impl Worker {
         // Where the writer is a task, it is one of the first worker's.
         let writing = match &*self.writer {
             Writer::Groups(groups) if self.number == 0 => {
+                tokio_uring::spawn(Arc::clone(groups).watch());
                 Some(tokio_uring::spawn(Arc::clone(groups).serve()))
             }
             _ => None,
@@ -274,11 +313,23 @@ impl Worker {
         let mut messages = self.messages.take();
         std::mem::swap(&mut messages, &mut *self.inbox.messages.lock());
         let mut slots = self.slots.borrow_mut();
+        // A batch is parked before it comes back for another reason.
+        for (slot, deadline) in messages.parked.drain(..) {
+            let slot = &mut slots[slot];
+            slot.parked = Some(deadline);
+            slot.wake();
+        }
         for batch in messages.finished.drain(..) {
             let slot = &mut slots[batch.slot];
             slot.finished = Some(batch);
-            if let Some(waker) = slot.waiting.take() {
-                waker.wake();
+            slot.wake();
+        }
+        if !messages.unblocked.is_empty() {
+            for (client, why) in messages.unblocked.drain(..) {
+                if let Some((_, slot)) = slots.iter_mut().find(|(_, slot)| slot.client == client) {
+                    slot.in_vain = Some(why);
+                    slot.wake();
+                }
             }
         }
         if !messages.kills.is_empty() {
@@ -315,6 +366,8 @@ impl Worker {
             stream: Rc::clone(&stream),
             finished: None,
             waiting: None,
+            parked: None,
+            in_vain: None,
             held: false,
             activity: Activity { at: clock::monotonic(), moves: 0 },
         });
@@ -351,27 +404,47 @@ impl Worker {
         self.finished(slot).await
     }
 
-    /// Has the writer run a batch; returns when what it wrote is durable.
-    pub async fn write(&self, batch: Box<Batch>) -> Box<Batch> {
+    /// Has the writer run a batch; returns when what it wrote is durable, or when it is parked.
+    pub async fn write(&self, batch: Box<Batch>) -> Returned {
         let slot = batch.slot;
         self.pending.borrow_mut().push(batch);
         self.submit.notify_one();
-        self.finished(slot).await
+        self.returned(slot).await
     }
 
     /// The batch of a slot, once it has come back.
-    async fn finished(&self, slot: usize) -> Box<Batch> {
+    pub async fn finished(&self, slot: usize) -> Box<Batch> {
+        loop {
+            if let Returned::Batch(batch) = self.returned(slot).await {
+                return batch;
+            }
+        }
+    }
+
+    /// What becomes of the batch of a slot.
+    pub async fn returned(&self, slot: usize) -> Returned {
         poll_fn(|context| {
             let slot = &mut self.slots.borrow_mut()[slot];
-            match slot.finished.take() {
-                Some(batch) => Poll::Ready(batch),
-                None => {
-                    slot.waiting = Some(context.waker().clone());
-                    Poll::Pending
-                }
+            if let Some(batch) = slot.finished.take() {
+                (slot.parked, slot.in_vain) = (None, None);
+                return Poll::Ready(Returned::Batch(batch));
             }
+            if let Some(deadline) = slot.parked.take() {
+                slot.in_vain = None;
+                return Poll::Ready(Returned::Parked(deadline));
+            }
+            if let Some(why) = slot.in_vain.take() {
+                return Poll::Ready(Returned::InVain(why));
+            }
+            slot.waiting = Some(context.waker().clone());
+            Poll::Pending
         })
         .await
+    }
+
+    /// Takes a batch back that waits for data; `None` if it is being executed, and will come back.
+    pub fn unpark(&self, slot: usize) -> Option<Box<Batch>> {
+        self.writer.parked().unpark(self.number, slot)
     }
 
     /// Hands all batches of one turn of the event loop to the writer together: this task runs after

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 
 use super::{
     CommitError, Local, Mode, Mutation, Mutations, ReadError, Scan, Snapshot, Store, Transaction,
-    Value, Visitor, counter, counter_bytes,
+    Value, Visitor, Watch, counter, counter_bytes,
 };
 
 /// What to inject, and how often: each field is `n` for one call in `n` on average, 0 for never.
@@ -143,6 +143,10 @@ impl Store for FaultStore {
             retries: false,
             store: self,
         })
+    }
+
+    fn watch(self: Arc<Self>, key: &[u8]) -> Option<Box<dyn Watch>> {
+        Arc::clone(&self.inner).watch(key)
     }
 
     fn next_sequence(&self) -> u64 {

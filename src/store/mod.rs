@@ -124,6 +124,12 @@ pub trait Store: Send + Sync {
     /// A transaction, to be used for one group after another.
     fn transaction(self: Arc<Self>) -> Box<dyn Transaction>;
 
+    /// Watches a record that other processes may change; `None` if there are no others.
+    fn watch(self: Arc<Self>, key: &[u8]) -> Option<Box<dyn Watch>> {
+        let _ = key;
+        None
+    }
+
     /// A number that no other execution of a group ever had or will have, in any process that uses
     /// this store: it tells modifications and incarnations apart. Less than 2^48.
     fn next_sequence(&self) -> u64;
@@ -148,6 +154,13 @@ pub trait Store: Send + Sync {
     /// Makes everything committed durable and ends background work. Later commits are refused;
     /// reads still work. What keeps other processes out is released when the store is dropped.
     fn close(&self) -> Result<(), String>;
+}
+
+/// A watch on one record.
+pub trait Watch: Send {
+    /// Ready whenever the record may have changed since the last time, and once when watching has
+    /// begun: whoever reads it after that misses no change.
+    fn poll_changed(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 }
 
 /// A store that lives in this process.

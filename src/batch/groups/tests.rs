@@ -6,6 +6,7 @@ use crate::command::Client;
 use crate::command::state::{ClientShared, Killer};
 use crate::config::Config;
 use crate::data::background::Chore;
+use crate::limits::BATCH_REPLY_BYTES;
 use crate::session::Session;
 use crate::store::fault::{FaultPlan, FaultStore};
 use crate::store::memory::MemoryStore;
@@ -16,12 +17,15 @@ struct Nobody;
 
 impl Killer for Nobody {
     fn kill(&self, _: u64) {}
+    fn unblock(&self, _: u64, _: bool) {}
 }
 
 #[derive(Default)]
 struct Desk(Mutex<Vec<Box<Batch>>>);
 
 impl Home for Desk {
+    fn parked(&self, _: usize, _: Option<Instant>) {}
+
     fn deliver(&self, batches: &mut Vec<Box<Batch>>) {
         self.0.lock().append(batches);
     }
@@ -184,10 +188,10 @@ fn no_more_large_values_are_fetched_than_are_sent_together() {
     let strings: String = (0..40).map(|n| format!("SETRANGE k{n} 99999 x\r\n")).collect();
     world.ask(Mode::Write, &strings);
     let run = |input: &str| {
-        let mut items = [Item::Batch(world.batch(0, input))];
+        let mut items = vec![Item::Batch(world.batch(0, input))];
         let mut transaction = Arc::clone(&world.server.store).transaction();
         let (mut asked, mut overlay) = (0, crate::data::Overlay::default());
-        let mut frame = Frame::new(Arc::clone(&world.server));
+        let mut frame = Frame::new(Arc::clone(&world.server), None);
         let moment = frame.moment(1);
         transaction.read(&mut |inner| {
             let metas = Metas { inner, chunks: std::cell::Cell::default() };

@@ -16,8 +16,9 @@ use self::assumed::Assumed;
 use self::figures::Figures;
 use self::maintenance::Shared;
 use self::transaction::FdbTransaction;
+use self::watch::FdbWatch;
 use crate::clock;
-use crate::store::{Store, Transaction};
+use crate::store::{Store, Transaction, Watch};
 
 mod assumed;
 mod error;
@@ -34,6 +35,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod watch;
 
 pub use network::stop as stop_network;
 pub use open::FdbOptions;
@@ -67,6 +69,10 @@ impl Store for FdbStore {
 
     fn transaction(self: Arc<Self>) -> Box<dyn Transaction> {
         Box::new(FdbTransaction::new(self))
+    }
+
+    fn watch(self: Arc<Self>, key: &[u8]) -> Option<Box<dyn Watch>> {
+        Some(Box::new(FdbWatch::new(self, key)))
     }
 
     fn next_sequence(&self) -> u64 {

@@ -241,6 +241,14 @@ impl Transaction {
         })
     }
 
+    /// Watches `key`: ready when its value is not any more what this transaction sees. To be committed.
+    pub fn watch(&self, key: &[u8]) -> Future<()> {
+        // SAFETY: see `option`.
+        Future::new(unsafe {
+            sys::fdb_transaction_watch(self.0.as_ptr(), key.as_ptr(), length(key))
+        })
+    }
+
     /// Commits.
     pub fn commit(&self) -> Future<()> {
         // SAFETY: see `option`.
