@@ -17,6 +17,7 @@ mod hash;
 mod help;
 mod info;
 mod latency;
+mod list;
 mod lolwut;
 mod observe;
 pub mod options;

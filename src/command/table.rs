@@ -6,8 +6,8 @@ use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    Args, Spec, bitmap, client, cluster, command_info, connection, expiry, generic, hash, observe,
-    scan, server, string, transaction,
+    Args, Spec, bitmap, client, cluster, command_info, connection, expiry, generic, hash, list,
+    observe, scan, server, string, transaction,
 };
 
 /// The tables of all data types, each a list of rows.
@@ -15,6 +15,7 @@ static TABLES: &[&[Spec]] = &[
     string::TABLE,
     bitmap::TABLE,
     hash::TABLE,
+    list::TABLE,
     generic::TABLE,
     scan::TABLE,
     expiry::TABLE,

@@ -8,15 +8,22 @@
 //! Sets have no values, and sorted sets scores; only hashes and lists use this.
 
 use std::borrow::Cow;
+use std::ops::ControlFlow;
 
 use super::entry;
 use super::keys;
 use super::view::View;
 use crate::error::{Stop, Together};
 use crate::limits::CHUNK_BYTES;
+use crate::store::Scan;
 
 const SHORT: u8 = 0;
 const LONG: u8 = 1;
+
+/// Sees elements' keys and values, and says whether it wants more.
+pub type Visitor<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+/// Sees elements' values, and says whether it wants more.
+pub type ValueVisitor<'a> = dyn FnMut(&[u8]) -> ControlFlow<()> + 'a;
 
 /// Bytes of the value in an element's record.
 pub fn len(record: &[u8]) -> Result<u64, Stop> {
@@ -28,10 +35,12 @@ pub fn len(record: &[u8]) -> Result<u64, Stop> {
 }
 
 fn chunks(record: &[u8]) -> Result<u32, Stop> {
-    match record.first() {
-        Some(&LONG) => Ok(len(record)?.div_ceil(CHUNK_BYTES as u64) as u32),
-        _ => Ok(0),
-    }
+    Ok(chunks_of(len(record)?))
+}
+
+/// How many chunks a value has.
+fn chunks_of(len: u64) -> u32 {
+    if len < CHUNK_BYTES as u64 { 0 } else { len.div_ceil(CHUNK_BYTES as u64) as u32 }
 }
 
 /// The value of the element `key`, given its record.
@@ -65,33 +74,75 @@ pub fn get<'v>(view: &'v View<'_>, key: &[u8]) -> Result<Option<Cow<'v, [u8]>>, 
     view.get(key)?.map(|record| value(view, key, record)).transpose()
 }
 
+/// Visits the keys and values of the elements that `scan` finds.
+pub fn walk(view: &View<'_>, scan: Scan<'_>, visit: &mut Visitor<'_>) -> Result<(), Stop> {
+    let mut failed = Ok(());
+    view.walk(scan, &mut |key, record| {
+        match value(view, key, Cow::Borrowed(record)) {
+            Ok(value) => visit(key, &value),
+            // Go on: the others are wanted too, all in one fetch.
+            Err(Stop::Pending) => {
+                failed = Err(Stop::Pending);
+                ControlFlow::Continue(())
+            }
+            Err(stop) => {
+                failed = Err(stop);
+                ControlFlow::Break(())
+            }
+        }
+    })?;
+    failed
+}
+
 /// Gives the element `key` a value; whether it is new.
 pub fn set(view: &mut View<'_>, key: &[u8], value: &[u8]) -> Result<bool, Stop> {
     let old = view.get(key)?.map(|record| chunks(&record)).transpose()?;
-    let new = if value.len() < CHUNK_BYTES {
-        view.set(key, &[&[SHORT], value]);
-        0
-    } else {
-        view.set(key, &[&[LONG], &(value.len() as u64).to_be_bytes()]);
-        for (index, chunk) in value.chunks(CHUNK_BYTES).enumerate() {
-            view.set(&keys::element_chunk(key, index as u32), &[chunk]);
-        }
-        value.len().div_ceil(CHUNK_BYTES) as u32
-    };
-    for index in new..old.unwrap_or(0) {
+    set_new(view, key, value);
+    for index in chunks_of(value.len() as u64)..old.unwrap_or(0) {
         view.clear(&keys::element_chunk(key, index));
     }
     Ok(old.is_none())
 }
 
+/// As [`set`], for an element that is not there: reads nothing.
+pub fn set_new(view: &mut View<'_>, key: &[u8], value: &[u8]) {
+    if chunks_of(value.len() as u64) == 0 {
+        return view.set(key, &[&[SHORT], value]);
+    }
+    view.set(key, &[&[LONG], &(value.len() as u64).to_be_bytes()]);
+    for (index, chunk) in value.chunks(CHUNK_BYTES).enumerate() {
+        view.set(&keys::element_chunk(key, index as u32), &[chunk]);
+    }
+}
+
 /// Removes the element `key`; whether it was there.
 pub fn remove(view: &mut View<'_>, key: &[u8]) -> Result<bool, Stop> {
-    let Some(chunks) = view.get(key)?.map(|record| chunks(&record)).transpose()? else {
+    let Some(len) = view.get(key)?.map(|record| len(&record)).transpose()? else {
         return Ok(false);
     };
+    clear(view, key, len);
+    Ok(true)
+}
+
+/// As [`remove`], but shows the value first.
+///
+/// # Errors
+///
+/// [`Stop::Unread`] when `visit` does not want it.
+pub fn take(view: &mut View<'_>, key: &[u8], visit: &mut ValueVisitor<'_>) -> Result<bool, Stop> {
+    let Some(value) = get(view, key)? else { return Ok(false) };
+    let len = value.len() as u64;
+    if visit(&value).is_break() {
+        return Err(Stop::Unread);
+    }
+    clear(view, key, len);
+    Ok(true)
+}
+
+/// Removes an element that is there, with a value of so many bytes.
+pub fn clear(view: &mut View<'_>, key: &[u8], len: u64) {
     view.clear(key);
-    for index in 0..chunks {
+    for index in 0..chunks_of(len) {
         view.clear(&keys::element_chunk(key, index));
     }
-    Ok(true)
 }

@@ -8,7 +8,7 @@ use super::keys::{self, KeyspaceId};
 use super::meta::Kind;
 use super::view::View;
 use crate::error::Stop;
-use crate::store::Visitor;
+use crate::store::{Scan, Visitor};
 
 /// A hash that is there, or is about to be.
 #[derive(Debug, Clone, Copy)]
@@ -52,21 +52,9 @@ impl Hash {
 
     /// Visits all fields and their values.
     pub fn walk(&self, view: &View<'_>, visit: &mut Visitor<'_>) -> Result<(), Stop> {
-        let mut failed = Ok(());
-        self.0.walk(view, &mut |key, record| {
-            match element::value(view, key, Cow::Borrowed(record)) {
-                Ok(value) => visit(keys::split_field(key), &value),
-                // Go on: the others are wanted too, all in one fetch.
-                Err(Stop::Pending) => {
-                    failed = Err(Stop::Pending);
-                    std::ops::ControlFlow::Continue(())
-                }
-                Err(stop) => {
-                    failed = Err(stop);
-                    std::ops::ControlFlow::Break(())
-                }
-            }
-        })?;
-        failed
+        let (begin, end) = keys::range(&self.0.prefix());
+        element::walk(view, Scan::all(&begin, &end), &mut |key, value| {
+            visit(keys::split_field(key), value)
+        })
     }
 }

@@ -123,6 +123,13 @@ pub fn transplant(record: &[u8], keyspace: KeyspaceId, incarnation: Incarnation)
     other
 }
 
+/// Key of the item of a list at a position.
+pub fn item(keyspace: KeyspaceId, incarnation: Incarnation, position: u64) -> RecordKey {
+    let mut record = elements(keyspace, incarnation);
+    record.extend_from_slice(&position.to_be_bytes());
+    record
+}
+
 /// Key of the element of a field or member.
 pub fn field(keyspace: KeyspaceId, incarnation: Incarnation, field: &[u8]) -> RecordKey {
     let mut record = elements(keyspace, incarnation);

@@ -9,6 +9,7 @@ pub mod element;
 pub mod entry;
 pub mod hash;
 pub mod keys;
+pub mod list;
 pub mod members;
 pub mod meta;
 mod overlay;
