@@ -23,22 +23,18 @@ pub enum Stop {
     Blocked(Wait),
 }
 
-/// How long a blocked command waits, and what it is answered with if that was in vain.
+/// How long a blocked command waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wait {
     /// From when it first found nothing; `None`: for ever.
     pub timeout: Option<Duration>,
-    /// The reply that says so.
-    pub nothing: Nothing,
 }
 
-/// Replies that say there is nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Nothing {
-    /// In place of a string.
-    Null,
-    /// In place of an array.
-    NullArray,
+impl Stop {
+    /// Whether a key holds another type than the command is for.
+    pub fn is_wrong_type(&self) -> bool {
+        matches!(self, Stop::Error(text) if **text == *WRONG_TYPE.as_bytes())
+    }
 }
 
 /// Reads that are wanted together: a pending one does not keep those behind it from being asked for,

@@ -39,6 +39,14 @@ pub const INLINE_VALUE_BYTES_MAX: usize = 4 * 1024;
 pub const CHUNK_BYTES: usize = 64 * 1024;
 /// Elements up to this many are removed with their key; more are left to the collector.
 pub const ELEMENTS_CLEARED_AT_ONCE: u64 = 32;
+/// Taking an item out of the middle of a list, or putting one there, moves up to so many others...
+pub const LIST_SHIFT_MAX: u64 = 1024;
+/// ... of so many bytes; beyond that the list's positions are no longer consecutive.
+pub const LIST_SHIFT_BYTES_MAX: usize = 256 * 1024;
+/// Items that one command removes one by one at most.
+pub const LIST_REMOVED_MAX: u64 = 32 * 1024;
+/// Longest position of an item: they grow where one is put between two others again and again.
+pub const LIST_POSITION_BYTES_MAX: usize = 4096;
 /// The embedded store moves its write buffer to the LSM tree when it is this large; there are at
 /// most two, the second being moved while the first fills again.
 pub const MEMTABLE_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -99,6 +107,10 @@ const _: () = {
     assert!(3 * OVERWRITTEN_FACTOR * TRANSACTION_BYTES_MAX < u32::MAX as usize);
     assert!(INLINE_VALUE_BYTES_MAX + 64 < CHUNK_BYTES);
     assert!(CHUNK_BYTES < RECORD_VALUE_BYTES_MAX);
+    assert!(LIST_POSITION_BYTES_MAX + 17 < RECORD_KEY_BYTES_MAX);
+    // Removing an item costs its key, mostly of 21 bytes, four times.
+    let removed = LIST_REMOVED_MAX as usize * (4 * 21 + MUTATION_OVERHEAD_BYTES);
+    assert!(removed < TRANSACTION_BYTES_MAX);
     assert!(INLINE_BYTES_MAX < REQUEST_BYTES_DEFAULT);
     // A record fits into any full-sized segment, key lengths into the log's u16.
     assert!((LOG_RECORD_BYTES_MAX as u64) < LOG_SEGMENT_BYTES);

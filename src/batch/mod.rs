@@ -27,7 +27,7 @@ use crate::command::stats::registry;
 use crate::command::{Args, Client, Flags, Server, Spec};
 use crate::data::KeyspaceId;
 use crate::data::keys::{self, RecordKey};
-use crate::error::{self, Nothing, Wait};
+use crate::error::{self, Wait};
 use crate::limits::{BATCH_COMMANDS_MAX, BATCH_REPLY_BYTES, IDLE_BUFFER_BYTES_MAX};
 use crate::resp::{Reply, Requests, Span};
 
@@ -324,7 +324,7 @@ impl Batch {
 
     /// Ends the next op, which waited for data, without any.
     pub fn give_up_waiting(&mut self, why: InVain) {
-        let Some(Waiting { wait, .. }) = self.waiting.take() else { return };
+        self.waiting = None;
         self.next += 1;
         match std::mem::replace(&mut self.client.reply_mode, ReplyMode::On) {
             ReplyMode::Skip => return,
@@ -333,10 +333,9 @@ impl Batch {
         if self.client.reply_mode == ReplyMode::Off {
             return;
         }
-        match (why, wait.nothing) {
-            (InVain::Unblocked, _) => self.reply.error(error::UNBLOCKED),
-            (InVain::TimedOut, Nothing::Null) => self.reply.null(),
-            (InVain::TimedOut, Nothing::NullArray) => self.reply.null_array(),
+        match why {
+            InVain::Unblocked => self.reply.error(error::UNBLOCKED),
+            InVain::TimedOut => self.reply.null_array(),
         }
     }
 

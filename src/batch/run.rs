@@ -283,7 +283,8 @@ impl Run<'_, '_> {
         match (spec.run)(&mut ctx) {
             Ok(()) => Ok(()),
             Err(Stop::Unread) if self.quiet => {
-                // Only commands that change nothing say so.
+                // What it did so far it did for the sake of the reply.
+                self.view.rollback(mark);
                 reply.rollback(reply_mark);
                 Ok(())
             }

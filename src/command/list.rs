@@ -1,6 +1,9 @@
 //! List commands.
 
-use std::ops::ControlFlow;
+mod blocking;
+mod edit;
+mod pop;
+mod seek;
 
 use super::{Ctx, Flags, Group, Keys, Outcome, Spec};
 use crate::data::list::{End, List};
@@ -8,6 +11,12 @@ use crate::error::{self, Stop};
 use crate::num;
 
 const READ: Flags = Flags::READONLY;
+/// Takes, and waits for what there is to take.
+const WAITS_ANYWHERE: Flags = Flags::WRITE.and(Flags::BLOCKING).and(Flags::MOVABLE_KEYS);
+const WAITS: Flags = Flags::WRITE.and(Flags::NOSCRIPT).and(Flags::BLOCKING);
+const WAITS_TO_GROW: Flags = WAITS.and(Flags::DENYOOM);
+/// All arguments but the last, which is the timeout.
+const LISTS: Keys = Keys::range(1, -2, 1);
 
 /// The rows of the list commands.
 pub const TABLE: &[Spec] = &[
@@ -23,13 +32,25 @@ pub const TABLE: &[Spec] = &[
         "O(N) where N is the number of items",
         "Adds items at the right end of a list, one after the other.",
     ),
-    Spec::new("lpop", -2, Flags::WRITE_FAST, Keys::ONE, lpop).doc(
+    Spec::new("lpushx", -3, Flags::GROWS_FAST, Keys::ONE, lpushx).doc(
+        Group::List,
+        "2.2.0",
+        "O(N) where N is the number of items",
+        "Adds items at the left end of a list that is there.",
+    ),
+    Spec::new("rpushx", -3, Flags::GROWS_FAST, Keys::ONE, rpushx).doc(
+        Group::List,
+        "2.2.0",
+        "O(N) where N is the number of items",
+        "Adds items at the right end of a list that is there.",
+    ),
+    Spec::new("lpop", -2, Flags::WRITE_FAST, Keys::ONE, pop::lpop).doc(
         Group::List,
         "1.0.0",
         "O(N) where N is the number of items",
         "Removes and returns items at the left end of a list.",
     ),
-    Spec::new("rpop", -2, Flags::WRITE_FAST, Keys::ONE, rpop).doc(
+    Spec::new("rpop", -2, Flags::WRITE_FAST, Keys::ONE, pop::rpop).doc(
         Group::List,
         "1.0.0",
         "O(N) where N is the number of items",
@@ -41,11 +62,96 @@ pub const TABLE: &[Spec] = &[
         "O(1)",
         "Returns the number of items.",
     ),
-    Spec::new("lrange", 4, READ, Keys::ONE, lrange).doc(
+    Spec::new("lrange", 4, READ, Keys::ONE, seek::lrange).doc(
         Group::List,
         "1.0.0",
         "O(N) where N is the number of items returned",
         "Returns the items between two indexes.",
+    ),
+    Spec::new("lindex", 3, READ, Keys::ONE, seek::lindex).doc(
+        Group::List,
+        "1.0.0",
+        "O(1), or O(N) to the nearer end where a long list was changed in its middle",
+        "Returns the item with an index.",
+    ),
+    Spec::new("lset", 4, Flags::GROWS, Keys::ONE, edit::lset).doc(
+        Group::List,
+        "1.0.0",
+        "O(1), or O(N) to the nearer end where a long list was changed in its middle",
+        "Gives the item with an index another value.",
+    ),
+    Spec::new("linsert", 5, Flags::GROWS, Keys::ONE, edit::linsert).doc(
+        Group::List,
+        "2.2.0",
+        "O(N) where N is the number of items up to the one beside which it is put",
+        "Puts an item before or behind the first one with a value.",
+    ),
+    Spec::new("lrem", 4, Flags::WRITE, Keys::ONE, edit::lrem).doc(
+        Group::List,
+        "1.0.0",
+        "O(N) where N is the number of items",
+        "Removes items with a value.",
+    ),
+    Spec::new("ltrim", 4, Flags::WRITE, Keys::ONE, edit::ltrim).doc(
+        Group::List,
+        "1.0.0",
+        "O(N) where N is the number of items removed, or of those kept if these are fewer",
+        "Removes all items but those between two indexes.",
+    ),
+    Spec::new("lpos", -3, READ, Keys::ONE, seek::lpos).doc(
+        Group::List,
+        "6.0.6",
+        "O(N) where N is the number of items looked at",
+        "Returns the indexes of items with a value.",
+    ),
+    Spec::new("lmove", 5, Flags::GROWS, Keys::TWO, pop::lmove).doc(
+        Group::List,
+        "6.2.0",
+        "O(1)",
+        "Moves an item from an end of a list to an end of the same or another one.",
+    ),
+    Spec::new("rpoplpush", 3, Flags::GROWS, Keys::TWO, pop::rpoplpush).doc(
+        Group::List,
+        "1.2.0",
+        "O(1)",
+        "Moves an item from the right end of a list to the left end of the same or another one.",
+    ),
+    Spec::new("lmpop", -4, Flags::WRITE.and(Flags::MOVABLE_KEYS), Keys::counted(1), pop::lmpop)
+        .doc(
+            Group::List,
+            "7.0.0",
+            "O(N+M) where N is the number of keys and M the number of items",
+            "Removes and returns items of the first list that is there.",
+        ),
+    Spec::new("blpop", -3, WAITS, LISTS, blocking::blpop).doc(
+        Group::List,
+        "2.0.0",
+        "O(N) where N is the number of lists",
+        "Removes and returns the leftmost item of the first list that has one; waits for it.",
+    ),
+    Spec::new("brpop", -3, WAITS, LISTS, blocking::brpop).doc(
+        Group::List,
+        "2.0.0",
+        "O(N) where N is the number of lists",
+        "Removes and returns the rightmost item of the first list that has one; waits for it.",
+    ),
+    Spec::new("blmpop", -5, WAITS_ANYWHERE, Keys::counted(2), blocking::blmpop).doc(
+        Group::List,
+        "7.0.0",
+        "O(N+M) where N is the number of lists and M the number of items returned",
+        "Removes and returns items of the first list that has some; waits for them.",
+    ),
+    Spec::new("blmove", 6, WAITS_TO_GROW, Keys::TWO, blocking::blmove).doc(
+        Group::List,
+        "6.2.0",
+        "O(1)",
+        "Moves an item from an end of a list to an end of another; waits for it.",
+    ),
+    Spec::new("brpoplpush", 4, WAITS_TO_GROW, Keys::TWO, blocking::brpoplpush).doc(
+        Group::List,
+        "2.2.0",
+        "O(1)",
+        "Moves the rightmost item of a list to the left end of another; waits for it.",
     ),
 ];
 
@@ -74,47 +180,23 @@ fn rpush(ctx: &mut Ctx<'_, '_>) -> Outcome {
     push(ctx, list, End::Right)
 }
 
-/// Removes `count` items, no more than there are, and adds them to the reply.
-fn reply_popped(ctx: &mut Ctx<'_, '_>, list: List, key: &[u8], from: End, count: u64) -> Outcome {
-    let limit = ctx.server.config.output_buffer_limit;
-    let Ctx { view, reply, .. } = ctx;
-    list.pop(view, key, from, count, &mut |value| {
-        reply.bulk(value);
-        if reply.len() > limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })
-}
-
-/// A number of items.
-fn parse_count(text: &[u8]) -> Result<u64, Stop> {
-    let count = num::parse_i64(text).and_then(|count| u64::try_from(count).ok());
-    count.ok_or_else(|| "ERR value is out of range, must be positive".into())
-}
-
-fn pop(ctx: &mut Ctx<'_, '_>, command: &str, from: End) -> Outcome {
-    let count = match ctx.args.len() {
-        2 => None,
-        3 => Some(parse_count(ctx.arg(2))?),
-        _ => return Err(format!("ERR wrong number of arguments for '{command}' command").into()),
-    };
-    match (find(ctx)?, count) {
-        (None, None) => ctx.reply.null(),
-        (None, Some(_)) => ctx.reply.null_array(),
-        (Some(list), None) => reply_popped(ctx, list, ctx.arg(1), from, 1)?,
-        (Some(list), Some(count)) => {
-            let count = count.min(list.len());
-            ctx.reply.array(count as usize);
-            reply_popped(ctx, list, ctx.arg(1), from, count)?;
+/// Adds items to a list that is there.
+fn push_if_there(ctx: &mut Ctx<'_, '_>, to: End) -> Outcome {
+    match find(ctx)? {
+        Some(list) => push(ctx, list, to),
+        None => {
+            ctx.reply.integer(0);
+            Ok(())
         }
     }
-    Ok(())
 }
 
-fn lpop(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    pop(ctx, "lpop", End::Left)
+fn lpushx(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    push_if_there(ctx, End::Left)
 }
 
-fn rpop(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    pop(ctx, "rpop", End::Right)
+fn rpushx(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    push_if_there(ctx, End::Right)
 }
 
 fn llen(ctx: &mut Ctx<'_, '_>) -> Outcome {
@@ -137,18 +219,9 @@ fn clip((start, stop): (i64, i64), len: u64) -> (u64, u64) {
     if start > stop { (0, 0) } else { (start as u64, (stop - start) as u64 + 1) }
 }
 
-fn lrange(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    let range = parse_range(ctx)?;
-    let Some(list) = find(ctx)? else {
-        ctx.reply.array(0);
-        return Ok(());
-    };
-    let (first, count) = clip(range, list.len());
-    let limit = ctx.server.config.output_buffer_limit;
-    let Ctx { view, reply, .. } = ctx;
-    reply.array(count as usize);
-    list.range(view, first, count, &mut |value| {
-        reply.bulk(value);
-        if reply.len() > limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })
+/// The index that an argument means in a list of `len` items, if there is such an item.
+fn parse_index(text: &[u8], len: u64) -> Result<Option<u64>, Stop> {
+    let index = num::parse_i64(text).ok_or(error::NOT_AN_INTEGER)?;
+    let index = if index < 0 { index.saturating_add(len as i64) } else { index };
+    Ok(u64::try_from(index).ok().filter(|index| *index < len))
 }

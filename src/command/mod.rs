@@ -5,6 +5,7 @@
 //! has no effect but on the view, the reply and the client state, which the runner rolls back.
 
 mod bitmap;
+mod blocking;
 mod client;
 mod client_list;
 mod cluster;

@@ -8,7 +8,7 @@ mod set;
 use super::options::GetexOption;
 use super::{Ctx, Flags, Group, Keys, Outcome, Spec};
 use crate::data::{KeyspaceId, View, string};
-use crate::error::{self, Stop, Together};
+use crate::error::{Stop, Together};
 use crate::resp::Reply;
 
 pub(super) use range::resolve;
@@ -182,7 +182,7 @@ fn mget(ctx: &mut Ctx<'_, '_>) -> Outcome {
         ctx.check_replies()?;
         match reply_value(ctx.view, ctx.reply, keyspace, key) {
             // What is no string is as good as nothing.
-            Err(Stop::Error(text)) if *text == *error::WRONG_TYPE.as_bytes() => ctx.reply.null(),
+            Err(stop) if stop.is_wrong_type() => ctx.reply.null(),
             replied => drop(together.take(replied)?),
         }
     }

@@ -20,9 +20,9 @@ use crate::store::Scan;
 const SHORT: u8 = 0;
 const LONG: u8 = 1;
 
-/// Sees elements' keys and values, and says whether it wants more.
-pub type Visitor<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
-/// Sees elements' values, and says whether it wants more.
+/// Sees elements' keys and records, and says whether it wants more.
+pub type Visitor<'a> = dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, Stop> + 'a;
+/// Sees values, and says whether it wants more.
 pub type ValueVisitor<'a> = dyn FnMut(&[u8]) -> ControlFlow<()> + 'a;
 
 /// Bytes of the value in an element's record.
@@ -32,6 +32,11 @@ pub fn len(record: &[u8]) -> Result<u64, Stop> {
         [LONG, len @ ..] if len.len() == 8 => Ok(keys::be_u64(len)),
         _ => Err(entry::unreadable()),
     }
+}
+
+/// Whether all of the value is in an element's record.
+pub fn is_short(record: &[u8]) -> bool {
+    record.first() == Some(&SHORT)
 }
 
 fn chunks(record: &[u8]) -> Result<u32, Stop> {
@@ -74,24 +79,27 @@ pub fn get<'v>(view: &'v View<'_>, key: &[u8]) -> Result<Option<Cow<'v, [u8]>>, 
     view.get(key)?.map(|record| value(view, key, record)).transpose()
 }
 
-/// Visits the keys and values of the elements that `scan` finds.
+/// Whether the element `key` with this record has a value.
+pub fn is(view: &View<'_>, key: &[u8], record: &[u8], wanted: &[u8]) -> Result<bool, Stop> {
+    if len(record)? != wanted.len() as u64 {
+        return Ok(false);
+    }
+    Ok(*value(view, key, Cow::Borrowed(record))? == *wanted)
+}
+
+/// Visits the elements that `scan` finds. A visit that is pending does not keep the others from being
+/// visited: they are wanted too, all in one fetch.
 pub fn walk(view: &View<'_>, scan: Scan<'_>, visit: &mut Visitor<'_>) -> Result<(), Stop> {
-    let mut failed = Ok(());
-    view.walk(scan, &mut |key, record| {
-        match value(view, key, Cow::Borrowed(record)) {
-            Ok(value) => visit(key, &value),
-            // Go on: the others are wanted too, all in one fetch.
-            Err(Stop::Pending) => {
-                failed = Err(Stop::Pending);
-                ControlFlow::Continue(())
-            }
-            Err(stop) => {
-                failed = Err(stop);
-                ControlFlow::Break(())
-            }
+    let (mut together, mut failed) = (Together::default(), Ok(()));
+    view.walk(scan, &mut |key, record| match together.take(visit(key, record)) {
+        Ok(flow) => flow.unwrap_or(ControlFlow::Continue(())),
+        Err(stop) => {
+            failed = Err(stop);
+            ControlFlow::Break(())
         }
     })?;
-    failed
+    failed?;
+    together.end()
 }
 
 /// Gives the element `key` a value; whether it is new.
@@ -120,21 +128,6 @@ pub fn remove(view: &mut View<'_>, key: &[u8]) -> Result<bool, Stop> {
     let Some(len) = view.get(key)?.map(|record| len(&record)).transpose()? else {
         return Ok(false);
     };
-    clear(view, key, len);
-    Ok(true)
-}
-
-/// As [`remove`], but shows the value first.
-///
-/// # Errors
-///
-/// [`Stop::Unread`] when `visit` does not want it.
-pub fn take(view: &mut View<'_>, key: &[u8], visit: &mut ValueVisitor<'_>) -> Result<bool, Stop> {
-    let Some(value) = get(view, key)? else { return Ok(false) };
-    let len = value.len() as u64;
-    if visit(&value).is_break() {
-        return Err(Stop::Unread);
-    }
     clear(view, key, len);
     Ok(true)
 }

@@ -53,8 +53,9 @@ impl Hash {
     /// Visits all fields and their values.
     pub fn walk(&self, view: &View<'_>, visit: &mut Visitor<'_>) -> Result<(), Stop> {
         let (begin, end) = keys::range(&self.0.prefix());
-        element::walk(view, Scan::all(&begin, &end), &mut |key, value| {
-            visit(keys::split_field(key), value)
+        element::walk(view, Scan::all(&begin, &end), &mut |key, record| {
+            let value = element::value(view, key, Cow::Borrowed(record))?;
+            Ok(visit(keys::split_field(key), &value))
         })
     }
 }

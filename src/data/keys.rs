@@ -124,10 +124,15 @@ pub fn transplant(record: &[u8], keyspace: KeyspaceId, incarnation: Incarnation)
 }
 
 /// Key of the item of a list at a position.
-pub fn item(keyspace: KeyspaceId, incarnation: Incarnation, position: u64) -> RecordKey {
+pub fn item(keyspace: KeyspaceId, incarnation: Incarnation, position: &[u8]) -> RecordKey {
     let mut record = elements(keyspace, incarnation);
-    record.extend_from_slice(&position.to_be_bytes());
+    record.extend_from_slice(position);
     record
+}
+
+/// The position of an item's key.
+pub fn split_item(record: &[u8]) -> &[u8] {
+    &record[ELEMENT_HEAD..]
 }
 
 /// Key of the element of a field or member.

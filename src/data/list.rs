@@ -9,20 +9,28 @@
 //! | 24..32 | `end`: no item is at it or behind; only in a *sparse* list |
 //!
 //! Without `end` the list is *dense*: its items have all the positions from `begin` on, so that the one
-//! with a given index is found without looking at others.
+//! with a given index is found without looking at others. A sparse one has holes, or more than one item
+//! at a number: see [`position`]. It comes about by changes in the middle of a long list ([`edit`]).
 //!
 //! Every change of a list writes its meta, whose stamp tells `WATCH`.
 
-use super::element;
+mod edit;
+mod position;
+mod seek;
+
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+
+use super::element::{self, ValueVisitor};
 use super::entry::{self, Entry, NewValue, Prior};
 use super::keys::{self, Incarnation, KeyspaceId, RecordKey};
 use super::meta::{Elements, Kind};
 use super::view::View;
 use crate::error::{self, Stop};
-use crate::limits::ELEMENTS_CLEARED_AT_ONCE;
+use crate::limits::{ELEMENTS_CLEARED_AT_ONCE, LIST_REMOVED_MAX};
 use crate::store::Scan;
 
-pub use element::ValueVisitor;
+pub use edit::{BOUNDS, Bounds};
 
 /// Where the first item of a new list is.
 const ORIGIN: u64 = 1 << 63;
@@ -62,7 +70,7 @@ impl List {
         let Elements { incarnation, len } = entry.elements()?.ok_or_else(entry::unreadable)?;
         let ends = &entry.body()[16..];
         let (begin, end, is_dense) = match ends.len() {
-            8 => (keys::be_u64(ends), keys::be_u64(ends) + len, true),
+            8 => (keys::be_u64(ends), keys::be_u64(ends).wrapping_add(len), true),
             16 => (keys::be_u64(&ends[..8]), keys::be_u64(&ends[8..]), false),
             _ => return Err(entry::unreadable()),
         };
@@ -80,6 +88,16 @@ impl List {
             Some(entry) => entry.prior()?,
             None => Prior::Absent,
         };
+        List::begin(view, keyspace, key, prior)
+    }
+
+    /// An empty list, to be put in the place of what is at a key.
+    fn begin(
+        view: &mut View<'_>,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        prior: Prior,
+    ) -> Result<List, Stop> {
         let incarnation = view.new_incarnation()?;
         view.set(&keys::registry(keyspace, incarnation), &[key]);
         let (begin, end) = (ORIGIN, ORIGIN);
@@ -97,8 +115,13 @@ impl List {
     }
 
     /// Key of the item at a position, or where it would be.
-    fn at(&self, position: u64) -> RecordKey {
+    fn item(&self, position: &[u8]) -> RecordKey {
         keys::item(self.keyspace, self.incarnation, position)
+    }
+
+    /// As [`List::item`], for a position that is only a number.
+    fn at(&self, position: u64) -> RecordKey {
+        self.item(&position.to_be_bytes())
     }
 
     /// Adds an item at an end. [`List::save`] has to follow.
@@ -118,11 +141,7 @@ impl List {
     }
 
     /// Removes `count` items, no more than there are, from an end, and shows their values in this
-    /// order. The key goes with the last one.
-    ///
-    /// # Errors
-    ///
-    /// [`Stop::Unread`] when `visit` does not want them all.
+    /// order as long as `visit` wants them. The key goes with the last one.
     pub fn pop(
         mut self,
         view: &mut View<'_>,
@@ -131,101 +150,135 @@ impl List {
         count: u64,
         visit: &mut ValueVisitor<'_>,
     ) -> Result<(), Stop> {
+        let kept = self.len - count;
         if count == 0 {
             return Ok(());
         }
-        if count == self.len && count > ELEMENTS_CLEARED_AT_ONCE {
-            self.walk_end(view, from, count, &mut |_, value| visit(value))?;
-            return view.delete(self.keyspace, key, self.prior);
+        let all = kept == 0 && count > ELEMENTS_CLEARED_AT_ONCE;
+        if all || count > BOUNDS.items.max(kept) {
+            self.walk(view, from, count, &mut |key, record| {
+                Ok(visit(&element::value(view, key, Cow::Borrowed(record))?))
+            })?;
+            let first = if from == End::Left { count } else { 0 };
+            return self.trim(view, key, (first, kept), &BOUNDS);
         }
-        self.take(view, from, count, visit)?;
+        self.take(view, from, count, Some(visit))?;
         self.save(view, key)
     }
 
-    /// As [`List::pop`], but [`List::save`] has to follow.
+    /// As [`List::pop`], one by one. [`List::save`] has to follow.
     fn take(
         &mut self,
         view: &mut View<'_>,
         from: End,
         count: u64,
-        visit: &mut ValueVisitor<'_>,
+        visit: Option<&mut ValueVisitor<'_>>,
     ) -> Result<(), Stop> {
-        if self.is_dense && count == 1 {
-            let position = if from == End::Left { self.begin } else { self.end - 1 };
-            if !element::take(view, &self.at(position), visit)? {
-                return Err(lost());
-            }
-        } else {
-            let mut found = Vec::new();
-            self.walk_end(view, from, count, &mut |key, value| {
-                found.push((RecordKey::from_slice(key), value.len() as u64));
-                visit(value)
-            })?;
-            found.iter().for_each(|(key, len)| element::clear(view, key, *len));
+        let taken = match count {
+            0 => return Ok(()),
+            1 if self.is_dense => self.take_one(view, from, visit),
+            _ => self.take_many(view, from, count, visit),
+        };
+        if taken == Err(Stop::Pending) {
+            self.look_ahead(view, from, count);
         }
-        match from {
-            End::Left => self.begin += count,
-            End::Right => self.end -= count,
-        }
+        taken?;
         self.len -= count;
         Ok(())
     }
 
-    /// Visits the keys and values of `count` items from an end on.
-    fn walk_end(
+    fn take_one(
+        &mut self,
+        view: &mut View<'_>,
+        from: End,
+        visit: Option<&mut ValueVisitor<'_>>,
+    ) -> Result<(), Stop> {
+        let position = if from == End::Left { self.begin } else { self.end - 1 };
+        let item = self.at(position);
+        let record = view.get(&item)?.ok_or_else(lost)?;
+        let len = element::len(&record)?;
+        if let Some(visit) = visit {
+            let _ = visit(&element::value(view, &item, record)?);
+        }
+        element::clear(view, &item, len);
+        match from {
+            End::Left => self.begin += 1,
+            End::Right => self.end -= 1,
+        }
+        Ok(())
+    }
+
+    fn take_many(
+        &mut self,
+        view: &mut View<'_>,
+        from: End,
+        count: u64,
+        mut visit: Option<&mut ValueVisitor<'_>>,
+    ) -> Result<(), Stop> {
+        if count > LIST_REMOVED_MAX {
+            return Err(Stop::TooLarge);
+        }
+        let mut found = Vec::with_capacity(count as usize);
+        self.walk(view, from, count, &mut |key, record| {
+            found.push((RecordKey::from_slice(key), element::len(record)?));
+            if let Some(wants) = &mut visit
+                && wants(&element::value(view, key, Cow::Borrowed(record))?).is_break()
+            {
+                visit = None;
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        found.iter().for_each(|(item, len)| element::clear(view, item, *len));
+        let Some((last, _)) = found.last() else { return Ok(()) };
+        let (number, fraction) = position::split(keys::split_item(last));
+        match from {
+            End::Left if self.is_dense => self.begin += count,
+            // Others may be at the same number, behind it.
+            End::Left => self.begin = number,
+            End::Right => self.end = number + u64::from(!fraction.is_empty()),
+        }
+        Ok(())
+    }
+
+    /// Asks for what a pending command will take when those before it, which are pending too, have taken
+    /// theirs: otherwise each of them would cost a fetch.
+    fn look_ahead(&self, view: &View<'_>, from: End, count: u64) {
+        let before = view.want(self.incarnation, from == End::Right, count);
+        let end = before.saturating_add(count).min(self.len);
+        if before == 0 || before >= end {
+            return;
+        }
+        // What it answers is for the next execution to see.
+        let _ = match from {
+            _ if !self.is_dense => self.walk(view, from, end, &mut |_, _| CONTINUE),
+            End::Left => self.range(view, before, end - before, &mut |_| ControlFlow::Continue(())),
+            End::Right => {
+                self.range(view, self.len - end, end - before, &mut |_| ControlFlow::Continue(()))
+            }
+        };
+    }
+
+    /// The range of keys of the `count` items next to an end; in a sparse list, of all.
+    fn span(&self, from: End, count: u64) -> (RecordKey, RecordKey) {
+        let (begin, end) = match from {
+            _ if !self.is_dense => (self.begin, self.end),
+            End::Left => (self.begin, self.begin + count),
+            End::Right => (self.end - count, self.end),
+        };
+        (self.at(begin), self.at(end))
+    }
+
+    /// Visits the keys and records of `count` items from an end on.
+    fn walk(
         &self,
         view: &View<'_>,
         from: End,
         count: u64,
         visit: &mut element::Visitor<'_>,
     ) -> Result<(), Stop> {
-        let (mut begin, mut end) = (self.begin, self.end);
-        if self.is_dense && from == End::Left {
-            end = begin + count;
-        } else if self.is_dense {
-            begin = end - count;
-        }
+        let (begin, end) = self.span(from, count);
         let (limit, reverse) = (count as usize, from == End::Right);
-        let (begin, end) = (self.at(begin), self.at(end));
-        self.walk_all(view, Scan { begin: &begin, end: &end, limit, reverse }, visit)
-    }
-
-    /// Visits the keys and values of items of which there are as many as the scan wants.
-    fn walk_all(
-        &self,
-        view: &View<'_>,
-        scan: Scan<'_>,
-        visit: &mut element::Visitor<'_>,
-    ) -> Result<(), Stop> {
-        let (mut seen, mut ended) = (0, false);
-        element::walk(view, scan, &mut |key, value| {
-            seen += 1;
-            let flow = visit(key, value);
-            ended = flow.is_break();
-            flow
-        })?;
-        match ended {
-            true => Err(Stop::Unread),
-            false if seen < scan.limit => Err(lost()),
-            false => Ok(()),
-        }
-    }
-
-    /// Visits the values of `count` items from index `first` on, all of which must be there.
-    ///
-    /// # Errors
-    ///
-    /// [`Stop::Unread`] when `visit` does not want them all.
-    pub fn range(
-        &self,
-        view: &View<'_>,
-        first: u64,
-        count: u64,
-        visit: &mut ValueVisitor<'_>,
-    ) -> Result<(), Stop> {
-        let (begin, end) = (self.at(self.begin + first), self.at(self.begin + first + count));
-        let scan = Scan { limit: count as usize, ..Scan::all(&begin, &end) };
-        self.walk_all(view, scan, &mut |_, value| visit(value))
+        walk_all(view, Scan { begin: &begin, end: &end, limit, reverse }, visit)
     }
 
     /// Writes the meta; a list without items goes.
@@ -247,7 +300,52 @@ impl List {
     }
 }
 
+const CONTINUE: Result<ControlFlow<()>, Stop> = Ok(ControlFlow::Continue(()));
+
+/// Visits as many items as the scan is limited to, all of which must be there.
+fn walk_all(view: &View<'_>, scan: Scan<'_>, visit: &mut element::Visitor<'_>) -> Result<(), Stop> {
+    let (mut seen, mut ended) = (0, false);
+    element::walk(view, scan, &mut |key, record| {
+        seen += 1;
+        let flow = visit(key, record)?;
+        ended = flow.is_break();
+        Ok(flow)
+    })?;
+    if seen < scan.limit && !ended { Err(lost()) } else { Ok(()) }
+}
+
 /// The error for a list whose records contradict each other.
 fn lost() -> Stop {
     Stop::Failed("an item of a list is missing".to_owned())
+}
+
+/// Moves an item from an end of the list at `source` to an end of the one at `target`; its value, or
+/// `None` if there is no list to take it from.
+pub fn move_item(
+    view: &mut View<'_>,
+    keyspace: KeyspaceId,
+    (source, from): (&[u8], End),
+    (target, to): (&[u8], End),
+) -> Result<Option<Vec<u8>>, Stop> {
+    let Some(mut list) = List::find(view, keyspace, source)? else { return Ok(None) };
+    let mut other = match source == target {
+        true => None,
+        false => Some(List::open(view, keyspace, target)?),
+    };
+    let mut value = Vec::new();
+    list.take(
+        view,
+        from,
+        1,
+        Some(&mut |taken| {
+            value.extend_from_slice(taken);
+            ControlFlow::Continue(())
+        }),
+    )?;
+    other.as_mut().unwrap_or(&mut list).push(view, to, &value);
+    list.save(view, source)?;
+    if let Some(other) = other {
+        other.save(view, target)?;
+    }
+    Ok(Some(value))
 }

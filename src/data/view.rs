@@ -4,7 +4,8 @@
 //! [`Stop::Pending`]; nothing here does I/O of its own.
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use super::keys::{self, Incarnation, KeyspaceId};
@@ -94,6 +95,8 @@ pub struct View<'a> {
     lookups: Cell<(u64, u64)>,
     missing: Cell<Missing>,
     ready: Ready,
+    /// How many elements pending commands want, by what they take them from.
+    wanted: RefCell<BTreeMap<(Incarnation, bool), u64>>,
 }
 
 /// What the store has to fetch before the group can be executed.
@@ -127,6 +130,7 @@ impl<'a> View<'a> {
             lookups: Cell::default(),
             missing: Cell::default(),
             ready: Ready::default(),
+            wanted: RefCell::default(),
         }
     }
 
@@ -280,6 +284,16 @@ impl<'a> View<'a> {
             self.missing.set(missing);
         }
         Ok(found?)
+    }
+
+    /// Notes that a pending command takes `count` elements from one side of an incarnation; how many
+    /// pending commands before it take there. What those do is undone, so it does not see it.
+    pub(super) fn want(&self, incarnation: Incarnation, last: bool, count: u64) -> u64 {
+        let mut wanted = self.wanted.borrow_mut();
+        let before = wanted.entry((incarnation, last)).or_default();
+        let others = *before;
+        *before = others.saturating_add(count);
+        others
     }
 
     /// Has the store fetch the metas of these keys with whatever else is fetched next.
