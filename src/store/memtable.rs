@@ -206,6 +206,13 @@ impl Memtable {
         }
     }
 
+    /// Removes a tombstone: nothing that it could hide is kept anywhere.
+    pub fn forget(&mut self, key: &[u8]) {
+        if self.get(key) == Some(None) {
+            self.remove_hashed(self.hash(key), key);
+        }
+    }
+
     fn remove_hashed(&mut self, hash: u64, key: &[u8]) {
         let found = self.shards[shard(hash)].find_entry(hash, |record| record.key() == key);
         if let Ok(slot) = found {

@@ -210,6 +210,33 @@ struct Core {
     _lock: File,
 }
 
+impl Core {
+    /// The keys that `mutations` clear and that nothing but the active write buffer knows: they need no
+    /// tombstones, which whoever scans the front of a queue would have to pass over. Only the writer may
+    /// call this, since nobody else changes that buffer.
+    fn only_buffered<'m>(&self, mutations: &'m Mutations) -> Vec<&'m [u8]> {
+        let tables = self.tables.read();
+        let cleared = mutations.iter().map(Mutation::change).filter(|(_, value)| value.is_none());
+        let is_only_there = |key: &&[u8]| {
+            tables.active.get(key).is_some_and(|value| value.is_some())
+                && tables.frozen.as_ref().is_none_or(|frozen| frozen.get(key).is_none())
+                && self.tree_lacks(key)
+        };
+        cleared.map(|(key, _)| key).filter(is_only_there).collect()
+    }
+
+    /// Whether the tree has no such record, as far as that is known without an error.
+    fn tree_lacks(&self, key: &[u8]) -> bool {
+        if self.tree.is_empty() {
+            return true;
+        }
+        match self.cache.get(key) {
+            Some(entry) => entry.value().is_none(),
+            None => matches!(self.tree.get(key), Ok(None)),
+        }
+    }
+}
+
 /// The write buffers.
 struct Tables {
     active: Memtable,
@@ -326,8 +353,10 @@ impl EmbeddedStore {
         }
         self.core.checkpoints.pace(self.fullness(&writer));
         writer.log.append(sequence, mutations)?;
+        let forgotten = self.core.only_buffered(mutations);
         let mut tables = self.core.tables.write();
         tables.active.put_all(mutations.iter().map(Mutation::change));
+        forgotten.into_iter().for_each(|key| tables.active.forget(key));
         writer.buffer_bytes = tables.active.bytes();
         self.core.log_bytes.store(writer.log.bytes(), Ordering::Relaxed);
         self.core.sequence.store(sequence, Ordering::Release);

@@ -90,6 +90,29 @@ fn conformance_without_cache_and_with_sync() {
 }
 
 #[test]
+fn only_records_of_the_tree_leave_tombstones() {
+    let dir = scratch();
+    let store = open(&tiny(dir.path()));
+    let clear = |key: &[u8]| {
+        let mut mutations = Mutations::default();
+        mutations.clear(key);
+        store.commit(store.sequence() + 1, &mutations).unwrap();
+    };
+    set(&store, b"old", b"value").unwrap();
+    store.checkpoint_now();
+    for key in [&b"old"[..], b"new"] {
+        set(&store, key, b"other").unwrap();
+        clear(key);
+        assert_eq!(get(&store, key), None);
+    }
+    let tables = store.core.tables.read();
+    assert_eq!((tables.active.get(b"old"), tables.active.get(b"new")), (Some(None), None));
+    drop(tables);
+    store.checkpoint_now();
+    assert_eq!(all(&store).len(), 0);
+}
+
+#[test]
 fn after_closing_the_log_is_empty_and_commits_are_refused() {
     let dir = scratch();
     let options = tiny(dir.path());
