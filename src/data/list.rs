@@ -193,8 +193,7 @@ impl List {
         from: End,
         visit: Option<&mut ValueVisitor<'_>>,
     ) -> Result<(), Stop> {
-        let position = if from == End::Left { self.begin } else { self.end - 1 };
-        let item = self.at(position);
+        let item = self.outermost(from);
         let record = view.get(&item)?.ok_or_else(lost)?;
         let len = element::len(&record)?;
         if let Some(visit) = visit {
@@ -241,21 +240,30 @@ impl List {
     }
 
     /// Asks for what a pending command will take when those before it, which are pending too, have taken
-    /// theirs: otherwise each of them would cost a fetch.
+    /// theirs: otherwise each of them would cost a fetch. In a sparse list nobody knows where that is.
     fn look_ahead(&self, view: &View<'_>, from: End, count: u64) {
         let before = view.want(self.incarnation, from == End::Right, count);
-        let end = before.saturating_add(count).min(self.len);
-        if before == 0 || before >= end {
+        if before == 0 || before >= self.len || !self.is_dense {
             return;
         }
+        let mut then = List { len: self.len - before, ..*self };
+        match from {
+            End::Left => then.begin += before,
+            End::Right => then.end -= before,
+        }
         // What it answers is for the next execution to see.
-        let _ = match from {
-            _ if !self.is_dense => self.walk(view, from, end, &mut |_, _| CONTINUE),
-            End::Left => self.range(view, before, end - before, &mut |_| ControlFlow::Continue(())),
-            End::Right => {
-                self.range(view, self.len - end, end - before, &mut |_| ControlFlow::Continue(()))
-            }
+        let _ = match count {
+            1 => element::get(view, &then.outermost(from)).map(drop),
+            _ => then.walk(view, from, count.min(then.len), &mut |key, record| {
+                element::value(view, key, Cow::Borrowed(record))?;
+                Ok(ControlFlow::Continue(()))
+            }),
         };
+    }
+
+    /// Key of the item at an end of a dense list.
+    fn outermost(&self, from: End) -> RecordKey {
+        self.at(if from == End::Left { self.begin } else { self.end - 1 })
     }
 
     /// The range of keys of the `count` items next to an end; in a sparse list, of all.
@@ -299,8 +307,6 @@ impl List {
         view.put(keyspace, key, &new, self.prior)
     }
 }
-
-const CONTINUE: Result<ControlFlow<()>, Stop> = Ok(ControlFlow::Continue(()));
 
 /// Visits as many items as the scan is limited to, all of which must be there.
 fn walk_all(view: &View<'_>, scan: Scan<'_>, visit: &mut element::Visitor<'_>) -> Result<(), Stop> {

@@ -3,6 +3,7 @@
 
 mod count;
 mod fetch;
+mod lists;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
