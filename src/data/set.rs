@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use super::collection::{Collection, Draw, Records};
 use super::entry::{self, Prior};
-use super::keys::KeyspaceId;
+use super::keys::{self, KeyspaceId};
 use super::meta::Kind;
 use super::view::View;
 use crate::error::Stop;
@@ -78,14 +78,34 @@ impl Set {
             view.delete(keyspace, key, prior)?;
             return Ok(popped);
         }
-        popped.iter().for_each(|(element, _)| view.clear(element));
         if removed < SAMPLE_RUN as u64 {
-            // As many were looked at, or the set is known whole.
+            // More were looked at, or the set is known whole.
+            popped.iter().for_each(|(element, _)| view.clear(element));
             self.0.shrunk_to(view, key, removed, false)?;
+        } else if removed > self.0.len(view)? / 2 {
+            // Writing those that stay is less than removing the others.
+            let rest = self.without(view, &popped)?;
+            let prior = view.prior(keyspace, key)?;
+            Set::put(view, keyspace, key, &rest, prior.expires_ms(view.now_ms()), prior)?;
         } else {
+            popped.iter().for_each(|(element, _)| view.clear(element));
             self.0.shrunk(view, key, removed)?;
         }
         Ok(popped)
+    }
+
+    /// The tails of all members but these.
+    fn without(&self, view: &View<'_>, members: &Records) -> Result<Records, Stop> {
+        let mut left_out: Vec<_> = members.iter().map(|(element, _)| element).collect();
+        left_out.sort_unstable();
+        let (mut left_out, mut rest) = (left_out.into_iter().peekable(), Records::default());
+        self.0.walk(view, &mut |element, _| {
+            if left_out.next_if_eq(&element).is_none() {
+                rest.push(keys::tail(element), &[]);
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(rest)
     }
 
     /// Puts a set with these members, given as tails of elements' keys, in the place of whatever
@@ -98,16 +118,22 @@ impl Set {
     ) -> Result<(), Stop> {
         entry::check_key(key)?;
         let prior = view.prior(keyspace, key)?;
+        Set::put(view, keyspace, key, members, 0, prior)
+    }
+
+    fn put(
+        view: &mut View<'_>,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        members: &Records,
+        expires_ms: u64,
+        prior: Prior,
+    ) -> Result<(), Stop> {
         if members.is_empty() {
-            if prior != Prior::Absent {
-                view.delete(keyspace, key, prior)?;
-            }
-            return Ok(());
+            return if prior == Prior::Absent { Ok(()) } else { view.delete(keyspace, key, prior) };
         }
-        let set = Collection::create(view, keyspace, key, Kind::Set, 0, prior)?;
-        for (tail, _) in members.iter() {
-            view.set(&set.element_at(tail), &[]);
-        }
+        let set = Collection::create(view, keyspace, key, Kind::Set, expires_ms, prior)?;
+        members.iter().for_each(|(tail, _)| view.set(&set.element_at(tail), &[]));
         set.grown(view, members.len() as u64)
     }
 }
