@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     Args, Spec, bitmap, client, cluster, command_info, connection, expiry, generic, hash, list,
-    observe, scan, server, string, transaction,
+    observe, scan, server, set, string, transaction,
 };
 
 /// The tables of all data types, each a list of rows.
@@ -16,6 +16,7 @@ static TABLES: &[&[Spec]] = &[
     bitmap::TABLE,
     hash::TABLE,
     list::TABLE,
+    set::TABLE,
     generic::TABLE,
     scan::TABLE,
     expiry::TABLE,

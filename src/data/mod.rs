@@ -13,6 +13,8 @@ pub mod list;
 pub mod members;
 pub mod meta;
 mod overlay;
+pub mod random;
+pub mod set;
 pub mod string;
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,11 @@
 //! Property: the index knows of every expiry in time, and once background work is done the store holds
 //! no record that nothing refers to, whatever happened to the keys before.
 
+mod collections;
 mod count;
 mod fetch;
 mod lists;
+mod sample;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
