@@ -1,12 +1,13 @@
 //! An ordered map of records in memory, shared by the memory store (as its whole state) and the
 //! embedded store (as its write buffer).
 //!
-//! Two indexes, because point access and order want different shapes: a hash index whose slots lead
-//! straight to the record's bytes, and a tree of keys for scans. Overwriting a record touches only
-//! the first, and allocates nothing while the new value fits where the old one was.
+//! Two indexes over one heap of records, because point access and order want different shapes: a hash
+//! index, and a tree of keys for scans. Both lead to a record by its number. Overwriting a record
+//! touches only the first, and allocates nothing while the new value fits where the old one was; a scan
+//! touches only the second.
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::Bound;
 
@@ -27,10 +28,14 @@ const SLACK_BYTES_MAX: usize = 1024;
 /// Changes whose cache misses overlap.
 const BATCH: usize = 16;
 
+/// The heap grows by so many records at a time; those that are there stay where they are.
+const HEAP_STEP: usize = 4096;
+
 /// The ordered map. `None` as a value is a tombstone: the record is known to be absent.
 pub struct Memtable {
-    shards: Vec<HashTable<Record>>,
-    order: BTreeSet<OrderedKey>,
+    records: Heap,
+    shards: Vec<HashTable<u32>>,
+    order: BTreeMap<OrderedKey, u32>,
     seed: u64,
     bytes: usize,
     keeps_tombstones: bool,
@@ -39,7 +44,44 @@ pub struct Memtable {
 /// A key and its new value; `None` clears.
 pub type Change<'c> = (&'c [u8], Option<&'c [u8]>);
 
+/// Records by number; numbers are used again.
+#[derive(Default)]
+struct Heap {
+    steps: Vec<Vec<Record>>,
+    free: Vec<u32>,
+}
+
+impl Heap {
+    fn get(&self, number: u32) -> &Record {
+        &self.steps[number as usize / HEAP_STEP][number as usize % HEAP_STEP]
+    }
+
+    fn get_mut(&mut self, number: u32) -> &mut Record {
+        &mut self.steps[number as usize / HEAP_STEP][number as usize % HEAP_STEP]
+    }
+
+    fn insert(&mut self, record: Record) -> u32 {
+        if let Some(number) = self.free.pop() {
+            *self.get_mut(number) = record;
+            return number;
+        }
+        if self.steps.last().is_none_or(|step| step.len() == HEAP_STEP) {
+            self.steps.push(Vec::with_capacity(HEAP_STEP));
+        }
+        let before = (self.steps.len() - 1) * HEAP_STEP;
+        let step = self.steps.last_mut().expect("it was pushed if there was none");
+        step.push(record);
+        (before + step.len() - 1) as u32
+    }
+
+    fn remove(&mut self, number: u32) -> Record {
+        self.free.push(number);
+        std::mem::take(self.get_mut(number))
+    }
+}
+
 /// Key and value in one allocation.
+#[derive(Default)]
 struct Record {
     data: Vec<u8>,
     key_len: u32,
@@ -76,25 +118,37 @@ impl Record {
     }
 }
 
-/// A key of the tree. Its first 16 bytes lie inline as a number, which decides nearly every
-/// comparison without following the pointer.
+/// Bytes of a key that lie in the tree itself: whole keys of list items and, with their hashes, of the
+/// elements of other collections.
+const HEAD_BYTES: usize = 24;
+
+/// A key of the tree. Its head, as numbers, decides nearly every comparison without following the
+/// pointer; short keys have no rest.
 struct OrderedKey {
-    head: u128,
-    key: Box<[u8]>,
+    head: [u64; HEAD_BYTES / 8],
+    /// Of the head: bytes behind it are zero, and a key that ends comes before one that goes on.
+    len: u8,
+    rest: Box<[u8]>,
 }
 
 impl OrderedKey {
     fn new(key: &[u8]) -> Self {
-        let mut head = [0; 16];
-        let len = key.len().min(16);
-        head[..len].copy_from_slice(&key[..len]);
-        Self { head: u128::from_be_bytes(head), key: key.into() }
+        let mut bytes = [0; HEAD_BYTES];
+        let len = key.len().min(HEAD_BYTES);
+        bytes[..len].copy_from_slice(&key[..len]);
+        let (words, _) = bytes.as_chunks::<8>();
+        let mut head = [0; HEAD_BYTES / 8];
+        for (number, word) in head.iter_mut().zip(words) {
+            *number = u64::from_be_bytes(*word);
+        }
+        Self { head, len: len as u8, rest: key[len..].into() }
     }
 }
 
 impl Ord for OrderedKey {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.head.cmp(&other.head).then_with(|| self.key.cmp(&other.key))
+        let heads = self.head.cmp(&other.head).then(self.len.cmp(&other.len));
+        heads.then_with(|| self.rest.cmp(&other.rest))
     }
 }
 
@@ -121,8 +175,9 @@ impl Memtable {
     /// An empty map that forgets cleared records.
     pub fn without_tombstones() -> Self {
         Self {
+            records: Heap::default(),
             shards: (0..SHARDS).map(|_| HashTable::new()).collect(),
-            order: BTreeSet::new(),
+            order: BTreeMap::new(),
             // Clients choose keys; without a secret they could choose colliding ones.
             seed: RandomState::new().build_hasher().finish(),
             bytes: 0,
@@ -140,8 +195,9 @@ impl Memtable {
     /// The record under `key`: `None` when nothing is known about it, `Some(None)` for a tombstone.
     pub fn get(&self, key: &[u8]) -> Option<Option<&[u8]>> {
         let hash = self.hash(key);
-        let record = self.shards[shard(hash)].find(hash, |record| record.key() == key)?;
-        Some(record.value())
+        let same = |&number: &u32| self.records.get(number).key() == key;
+        let number = *self.shards[shard(hash)].find(hash, same)?;
+        Some(self.records.get(number).value())
     }
 
     /// Puts all `changes`, in order. Faster than one by one: the cache misses of a whole batch
@@ -168,10 +224,11 @@ impl Memtable {
     fn touch(&self, batch: &[(u64, Change<'_>)]) {
         let mut records = [None; BATCH];
         for (record, (hash, (key, _))) in records.iter_mut().zip(batch) {
-            *record = self.shards[shard(*hash)]
-                .find(*hash, |record| record.key_len as usize == key.len());
+            let alike = |&number: &u32| self.records.get(number).key_len as usize == key.len();
+            *record = self.shards[shard(*hash)].find(*hash, alike);
         }
-        let bytes = records.iter().flatten().filter_map(|record| record.data.last());
+        let records = records.iter().flatten().map(|number| self.records.get(**number));
+        let bytes = records.filter_map(|record| record.data.last());
         std::hint::black_box(bytes.fold(0, |all, byte| all | byte));
     }
 
@@ -184,15 +241,15 @@ impl Memtable {
         if value.is_none() && !self.keeps_tombstones {
             return self.remove_hashed(hash, key);
         }
-        let seed = self.seed;
+        let (seed, records) = (self.seed, &self.records);
         let entry = self.shards[shard(hash)].entry(
             hash,
-            |record| record.key() == key,
-            |record| xxh3_64_with_seed(record.key(), seed),
+            |&number| records.get(number).key() == key,
+            |&number| xxh3_64_with_seed(records.get(number).key(), seed),
         );
         match entry {
-            Entry::Occupied(mut slot) => {
-                let record = slot.get_mut();
+            Entry::Occupied(slot) => {
+                let record = self.records.get_mut(*slot.get());
                 let before = record.data.capacity();
                 record.replace(value);
                 self.bytes = self.bytes + record.data.capacity() - before;
@@ -200,8 +257,9 @@ impl Memtable {
             Entry::Vacant(slot) => {
                 let record = Record::new(key, value);
                 self.bytes += record.bytes();
-                slot.insert(record);
-                self.order.insert(OrderedKey::new(key));
+                let number = self.records.insert(record);
+                slot.insert(number);
+                self.order.insert(OrderedKey::new(key), number);
             }
         }
     }
@@ -214,9 +272,11 @@ impl Memtable {
     }
 
     fn remove_hashed(&mut self, hash: u64, key: &[u8]) {
-        let found = self.shards[shard(hash)].find_entry(hash, |record| record.key() == key);
+        let same = |&number: &u32| self.records.get(number).key() == key;
+        let found = self.shards[shard(hash)].find_entry(hash, same);
         if let Ok(slot) = found {
-            self.bytes -= slot.remove().0.bytes();
+            let (number, _) = slot.remove();
+            self.bytes -= self.records.remove(number).bytes();
             self.order.remove(&OrderedKey::new(key));
         }
     }
@@ -231,12 +291,12 @@ impl Memtable {
         let end = end.max(begin);
         let bounds =
             (Bound::Included(OrderedKey::new(begin)), Bound::Excluded(OrderedKey::new(end)));
-        self.order.range(bounds).map(|ordered| self.record(ordered))
+        self.order.range(bounds).map(|(_, number)| self.record(*number))
     }
 
     /// All records in key order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-        self.order.iter().map(|ordered| self.record(ordered))
+        self.order.values().map(|number| self.record(*number))
     }
 
     /// Number of records, tombstones included.
@@ -254,9 +314,9 @@ impl Memtable {
         self.bytes
     }
 
-    fn record<'a>(&'a self, ordered: &'a OrderedKey) -> (&'a [u8], Option<&'a [u8]>) {
-        let value = self.get(&ordered.key).expect("both indexes hold the same keys");
-        (&ordered.key, value)
+    fn record(&self, number: u32) -> (&[u8], Option<&[u8]>) {
+        let record = self.records.get(number);
+        (record.key(), record.value())
     }
 
     fn hash(&self, key: &[u8]) -> u64 {
