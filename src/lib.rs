@@ -84,6 +84,7 @@
 //! | `SET`, `MSET`, `SETEX`, `PSETEX` without options that look | the database's keyspace | flush or swap the database |
 //! | `INCR`, `APPEND`, `SETNX`, `GETSET`, `EXPIRE`, `DEL`, ... | the metas of their keys | write the same key |
 //! | `SETRANGE`, `SETBIT`, `BITFIELD` on a long string | the meta and the chunks they touch | write the same key |
+//! | `LPUSH`, `LPOP`, `LSET`, `LREM`, `LMOVE`, ... | the metas of their lists, and the items they look at | write the same list |
 //! | `RENAME`, `COPY`, `BITOP` | the metas and values they move | write one of the keys |
 //! | `EXEC` | all of the above, and the watched keys | write any of them |
 //! | reads beside writes in one batch | all they read | write what they read |
@@ -132,7 +133,8 @@
 //! so a `SCAN` cursor is a position that needs no state, and sequential names spread over the whole
 //! keyspace. A key's meta record holds type, expiry, modification stamp and a short string's value;
 //! longer strings are chunks under an incarnation id, which are left to a collector when a key is
-//! deleted or overwritten. A removed record leaves a trace by which `WATCH` notices that a key which
+//! deleted or overwritten. The items of a list have positions, consecutive ones until a long list is
+//! changed in its middle ([`data::list`]). A removed record leaves a trace by which `WATCH` notices that a key which
 //! is not there was there in between.
 //!
 //! # Guarantees

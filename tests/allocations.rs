@@ -1,5 +1,6 @@
 //! No allocation for each command on the way of a `GET` and of a `SET`, for keys that fit into a
-//! [`ringstone::data::keys::RecordKey`] and values that lie in the meta record.
+//! [`ringstone::data::keys::RecordKey`] and values that lie in the meta record; for `LPUSH`,
+//! `RPOP` and `LRANGE` only what the store itself needs.
 //!
 //! Pipelines go through the gatekeeper, the reader or the writer, the statistics and the reply
 //! buffer as they do on a connection, whose buffers live as long as it does; only the sockets are
@@ -41,6 +42,9 @@ const LARGE_BATCH_ALLOCATIONS_MAX: u64 = 10;
 /// A snapshot of the embedded store keeps alive what it lends out of the cache: the first few records
 /// in place, 64 in each allocation after that.
 const CACHED_BATCH_ALLOCATIONS_MAX: u64 = (DEPTH as u64).div_ceil(64);
+
+/// The store keeps the record of a new item, and copies both ends of a range that it looks through.
+const LIST_COMMAND_ALLOCATIONS_MAX: u64 = 2;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -185,10 +189,10 @@ impl Connection {
     }
 
     /// Allocations of the costliest of many pipelines, which alternate between `inputs`. All of them
-    /// are answered with `reply`, `DEPTH` times.
-    fn costliest(&mut self, inputs: [&[u8]; 2], reply: &str) -> u64 {
+    /// are answered with `reply` so many times.
+    fn costliest(&mut self, inputs: [&[u8]; 2], reply: &str, times: usize) -> u64 {
         let mut inputs = inputs.map(<[u8]>::to_vec);
-        let replies = reply.repeat(DEPTH);
+        let replies = reply.repeat(times);
         let mut costliest = 0;
         for round in 0..WARM_UP + PIPELINES {
             let input = &mut inputs[round % 2];
@@ -205,20 +209,41 @@ impl Connection {
     fn sets(&mut self, len: usize) -> u64 {
         let [one, other] =
             ["x", "y"].map(|value| pipeline(|key| request(&["SET", key, &value.repeat(len)])));
-        self.costliest([&one, &other], "+OK\r\n")
+        self.costliest([&one, &other], "+OK\r\n", DEPTH)
+    }
+
+    /// Of pushes and pops, at a list that never is empty, and of ranges of it.
+    fn lists(&mut self) -> [u64; 2] {
+        let push = |_: &str| request(&["RPUSH", "list", "item"]);
+        self.pipeline(&mut pipeline(push));
+        let input = through_a_list();
+        let replies = format!(":{}\r\n$4\r\nitem\r\n", DEPTH + 1);
+        let through = self.costliest([&input, &input], &replies, DEPTH / 2);
+        let input = pipeline(|_| request(&["LRANGE", "list", "0", "9"]));
+        let replies = format!("*10\r\n{}", "$4\r\nitem\r\n".repeat(10));
+        [through, self.costliest([&input, &input], &replies, DEPTH)]
     }
 
     /// Of `GET`s of what [`Connection::sets`] left.
     fn gets(&mut self, len: usize) -> u64 {
         let input = pipeline(|key| request(&["GET", key]));
-        self.costliest([&input, &input], &format!("${len}\r\n{}\r\n", "y".repeat(len)))
+        self.costliest([&input, &input], &format!("${len}\r\n{}\r\n", "y".repeat(len)), DEPTH)
     }
 
     /// Of `GET`s of keys that are not there.
     fn misses(&mut self) -> u64 {
         let input = pipeline(|key| request(&["GET", &format!("no {key}")]));
-        self.costliest([&input, &input], "$-1\r\n")
+        self.costliest([&input, &input], "$-1\r\n", DEPTH)
     }
+}
+
+/// A pipeline that leaves a list as it was: half of it pushes, half of it pops.
+fn through_a_list() -> Vec<u8> {
+    let command = |index| match index % 2 {
+        0 => request(&["LPUSH", "list", "item"]),
+        _ => request(&["RPOP", "list"]),
+    };
+    (0..DEPTH).map(command).collect::<String>().into_bytes()
 }
 
 fn request(args: &[&str]) -> String {
@@ -253,6 +278,14 @@ fn get_and_set_allocate_nothing_on_the_memory_store() {
         assert_eq!(connection.sets(len), 0, "SET of {len} bytes");
         assert_eq!(connection.gets(len), 0, "GET of {len} bytes");
         assert_eq!(connection.misses(), 0, "GET of nothing");
+    }
+}
+
+#[test]
+fn commands_on_lists_allocate_what_the_store_needs() {
+    let mut connection = Connection::open(Arc::new(MemoryStore::new()));
+    for cost in connection.lists() {
+        assert!(cost <= DEPTH as u64 * LIST_COMMAND_ALLOCATIONS_MAX, "{cost}");
     }
 }
 

@@ -20,8 +20,8 @@ use crate::store::Scan;
 const SHORT: u8 = 0;
 const LONG: u8 = 1;
 
-/// Sees elements' keys and records, and says whether it wants more.
-pub type Visitor<'a> = dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, Stop> + 'a;
+/// Whether a visit of an element wants more of them; [`Stop::Pending`] does.
+pub type Visited = Result<ControlFlow<()>, Stop>;
 /// Sees values, and says whether it wants more.
 pub type ValueVisitor<'a> = dyn FnMut(&[u8]) -> ControlFlow<()> + 'a;
 
@@ -92,9 +92,13 @@ pub fn is(view: &View<'_>, key: &[u8], record: &[u8], wanted: &[u8]) -> Result<b
     Ok(*value(view, key, Cow::Borrowed(record))? == *wanted)
 }
 
-/// Visits the elements that `scan` finds. A visit that is pending does not keep the others from being
+/// Visits the keys and records of the elements that `scan` finds. A visit that is pending does not keep the others from being
 /// visited: they are wanted too, all in one fetch.
-pub fn walk(view: &View<'_>, scan: Scan<'_>, visit: &mut Visitor<'_>) -> Result<(), Stop> {
+pub fn walk(
+    view: &View<'_>,
+    scan: Scan<'_>,
+    mut visit: impl FnMut(&[u8], &[u8]) -> Visited,
+) -> Result<(), Stop> {
     let (mut together, mut failed) = (Together::default(), Ok(()));
     view.walk(scan, &mut |key, record| match together.take(visit(key, record)) {
         Ok(flow) => flow.unwrap_or(ControlFlow::Continue(())),

@@ -53,7 +53,7 @@ impl Hash {
     /// Visits all fields and their values.
     pub fn walk(&self, view: &View<'_>, visit: &mut Visitor<'_>) -> Result<(), Stop> {
         let (begin, end) = keys::range(&self.0.prefix());
-        element::walk(view, Scan::all(&begin, &end), &mut |key, record| {
+        element::walk(view, Scan::all(&begin, &end), |key, record| {
             let value = element::value(view, key, Cow::Borrowed(record))?;
             Ok(visit(keys::split_field(key), &value))
         })

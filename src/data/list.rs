@@ -21,7 +21,7 @@ mod seek;
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-use super::element::{self, ValueVisitor};
+use super::element::{self, ValueVisitor, Visited};
 use super::entry::{self, Entry, NewValue, Prior};
 use super::keys::{self, Incarnation, KeyspaceId, RecordKey};
 use super::meta::{Elements, Kind};
@@ -156,7 +156,7 @@ impl List {
         }
         let all = kept == 0 && count > ELEMENTS_CLEARED_AT_ONCE;
         if all || count > BOUNDS.items.max(kept) {
-            self.walk(view, from, count, &mut |key, record| {
+            self.walk(view, from, count, |key, record| {
                 Ok(visit(&element::value(view, key, Cow::Borrowed(record))?))
             })?;
             let first = if from == End::Left { count } else { 0 };
@@ -218,7 +218,7 @@ impl List {
             return Err(Stop::TooLarge);
         }
         let mut found = Vec::with_capacity(count as usize);
-        self.walk(view, from, count, &mut |key, record| {
+        self.walk(view, from, count, |key, record| {
             found.push((RecordKey::from_slice(key), element::len(record)?));
             if let Some(wants) = &mut visit
                 && wants(&element::value(view, key, Cow::Borrowed(record))?).is_break()
@@ -254,7 +254,7 @@ impl List {
         // What it answers is for the next execution to see.
         let _ = match count {
             1 => element::get(view, &then.outermost(from)).map(drop),
-            _ => then.walk(view, from, count.min(then.len), &mut |key, record| {
+            _ => then.walk(view, from, count.min(then.len), |key, record| {
                 element::value(view, key, Cow::Borrowed(record))?;
                 Ok(ControlFlow::Continue(()))
             }),
@@ -282,7 +282,7 @@ impl List {
         view: &View<'_>,
         from: End,
         count: u64,
-        visit: &mut element::Visitor<'_>,
+        visit: impl FnMut(&[u8], &[u8]) -> Visited,
     ) -> Result<(), Stop> {
         let (begin, end) = self.span(from, count);
         let (limit, reverse) = (count as usize, from == End::Right);
@@ -309,9 +309,13 @@ impl List {
 }
 
 /// Visits as many items as the scan is limited to, all of which must be there.
-fn walk_all(view: &View<'_>, scan: Scan<'_>, visit: &mut element::Visitor<'_>) -> Result<(), Stop> {
+fn walk_all(
+    view: &View<'_>,
+    scan: Scan<'_>,
+    mut visit: impl FnMut(&[u8], &[u8]) -> Visited,
+) -> Result<(), Stop> {
     let (mut seen, mut ended) = (0, false);
-    element::walk(view, scan, &mut |key, record| {
+    element::walk(view, scan, |key, record| {
         seen += 1;
         let flow = visit(key, record)?;
         ended = flow.is_break();

@@ -18,7 +18,7 @@ pub(super) fn lrange(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let limit = ctx.server.config.output_buffer_limit;
     let Ctx { view, reply, .. } = ctx;
     reply.array(count as usize);
-    list.range(view, first, count, &mut |value| {
+    list.range(view, first, count, |value| {
         reply.bulk(value);
         if reply.len() > limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;

@@ -77,7 +77,7 @@ impl List {
     ) -> Result<Option<Place>, Stop> {
         let mut place = Place { index: 0, low: Position::new(), high: Position::new() };
         let (mut found, mut ended) = (false, false);
-        self.walk(view, End::Left, self.len, &mut |key, record| {
+        self.walk(view, End::Left, self.len, |key, record| {
             let position = keys::split_item(key);
             ended = found;
             if !found {
@@ -266,7 +266,7 @@ impl List {
         bytes_max: usize,
     ) -> Result<Option<Vec<Vec<u8>>>, Stop> {
         let (mut values, mut bytes) = (Vec::new(), 0);
-        self.range(view, first, count, &mut |value| {
+        self.range(view, first, count, |value| {
             bytes += value.len() + MUTATION_OVERHEAD_BYTES;
             values.push(value.to_vec());
             if bytes > bytes_max { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -303,7 +303,7 @@ fn short_records(
     let (mut records, mut bytes, mut movable) = (Vec::new(), 0, true);
     let scan =
         Scan { begin: &begin, end: &end, limit: count as usize, reverse: from == End::Right };
-    walk_all(view, scan, &mut |_, record| {
+    walk_all(view, scan, |_, record| {
         bytes += record.len();
         records.push(record.to_vec());
         movable = bytes <= bounds.bytes && element::is_short(record);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use super::{End, List};
-use crate::data::element::{self, ValueVisitor};
+use crate::data::element;
 use crate::data::keys::RecordKey;
 use crate::data::view::View;
 use crate::error::Stop;
@@ -24,7 +24,7 @@ impl List {
         let (from, count) =
             if index < behind { (End::Left, index + 1) } else { (End::Right, behind + 1) };
         let (mut found, mut seen) = (RecordKey::new(), 0);
-        self.walk(view, from, count, &mut |key, _| {
+        self.walk(view, from, count, |key, _| {
             seen += 1;
             if seen == count {
                 found = RecordKey::from_slice(key);
@@ -57,7 +57,7 @@ impl List {
         view: &View<'_>,
         first: u64,
         count: u64,
-        visit: &mut ValueVisitor<'_>,
+        mut visit: impl FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<(), Stop> {
         if count == 0 {
             return Ok(());
@@ -65,7 +65,7 @@ impl List {
         let begin = self.locate(view, first)?;
         let end = self.at(if self.is_dense { self.begin + first + count } else { self.end });
         let scan = Scan { limit: count as usize, ..Scan::all(&begin, &end) };
-        super::walk_all(view, scan, &mut |key, record| {
+        super::walk_all(view, scan, |key, record| {
             Ok(visit(&element::value(view, key, Cow::Borrowed(record))?))
         })
     }
@@ -80,7 +80,7 @@ impl List {
         visit: &mut MatchVisitor<'_>,
     ) -> Result<(), Stop> {
         let mut seen = 0;
-        self.walk(view, from, count, &mut |key, record| {
+        self.walk(view, from, count, |key, record| {
             let index = if from == End::Left { seen } else { self.len - 1 - seen };
             seen += 1;
             if element::is(view, key, record, value)? {

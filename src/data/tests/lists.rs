@@ -59,7 +59,7 @@ fn pop(view: &mut View<'_>, list: List, from: End, count: u64) -> Result<Vec<Vec
 
 fn all(view: &View<'_>, list: &List) -> Result<Vec<Vec<u8>>, Stop> {
     let mut values = Vec::new();
-    list.range(view, 0, list.len(), &mut |value| {
+    list.range(view, 0, list.len(), |value| {
         values.push(value.to_vec());
         ControlFlow::Continue(())
     })?;
@@ -257,11 +257,10 @@ fn what_is_popped_or_trimmed_leaves_nothing() {
     }
 }
 
+type Command = Box<dyn FnMut(&mut View<'_>) -> Result<(), Stop>>;
+
 /// Runs commands on a store that has to fetch everything until none is pending; how often it fetched.
-fn fetches(
-    store: &Arc<FaultStore>,
-    mut commands: Vec<Box<dyn FnMut(&mut View<'_>) -> Result<(), Stop>>>,
-) -> usize {
+fn fetches(store: &Arc<FaultStore>, mut commands: Vec<Command>) -> usize {
     let moment = Moment { now_ms: 1, sequence: 9, order: 0, seed: 1, value_bytes_max: 1 << 20 };
     let mut transaction = Arc::clone(store).transaction();
     transaction.begin(Mode::Write, clock::monotonic() + COMMAND_DEADLINE);
@@ -293,7 +292,7 @@ fn pops_of_one_group_are_fetched_together() {
     let store = Arc::new(FaultStore::new(Arc::new(world.store), plan));
     for (from, count, expected) in [(End::Left, 1, "0"), (End::Right, 1, "99"), (End::Left, 3, "0")]
     {
-        let mut commands: Vec<Box<dyn FnMut(&mut View<'_>) -> Result<(), Stop>>> = Vec::new();
+        let mut commands = Vec::<Command>::new();
         for number in 0..20 {
             commands.push(Box::new(move |view| {
                 let list = find(view)?.unwrap();
