@@ -85,6 +85,9 @@
 //! | `INCR`, `APPEND`, `SETNX`, `GETSET`, `EXPIRE`, `DEL`, ... | the metas of their keys | write the same key |
 //! | `SETRANGE`, `SETBIT`, `BITFIELD` on a long string | the meta and the chunks they touch | write the same key |
 //! | `LPUSH`, `LPOP`, `LSET`, `LREM`, `LMOVE`, ... | the metas of their lists, and the items they look at | write the same list |
+//! | `HSET`, `HDEL`, `SADD`, `SREM`, `HINCRBY`, ... | the meta and the elements they name; what removes, one that stays | change the same elements, or the key |
+//! | `SPOP` | the meta and a run of neighbours from a random position | change one of these |
+//! | `SUNIONSTORE`, `SINTERSTORE`, `SDIFFSTORE` | what they read of their sources | change that |
 //! | `RENAME`, `COPY`, `BITOP` | the metas and values they move | write one of the keys |
 //! | `EXEC` | all of the above, and the watched keys | write any of them |
 //! | reads beside writes in one batch | all they read | write what they read |

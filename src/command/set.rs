@@ -216,22 +216,29 @@ fn smove(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let (from, to, member) = (ctx.arg(1), ctx.arg(2), ctx.arg(3));
     // Both are asked for before either is missed.
     let (source, target) = (find(ctx), Set::find(ctx.view, keyspace, to));
-    let mut moved = false;
-    if let Some(source) = source? {
-        target?;
-        moved = if from == to {
-            source.has(ctx.view, member)?
-        } else {
-            source.remove(ctx.view, member)?
-        };
-        if moved && from != to {
-            source.collection().shrunk(ctx.view, from, 1)?;
-            let target = Set::open(ctx.view, keyspace, to)?;
-            if target.add(ctx.view, member)? {
-                target.collection().grown(ctx.view, 1)?;
-            }
+    let Some(source) = source? else {
+        ctx.reply.integer(0);
+        return Ok(());
+    };
+    let target = target?;
+    let moved = if from == to {
+        source.has(ctx.view, member)?
+    } else {
+        let mut together = Together::default();
+        let known = target.map_or(Ok(false), |target| target.has(ctx.view, member));
+        let known = together.take(known)?;
+        let moved = together.take(source.remove(ctx.view, member))? == Some(true);
+        if moved {
+            together.take(source.collection().shrunk(ctx.view, from, 1))?;
         }
-    }
+        together.end()?;
+        if moved && known == Some(false) {
+            let target = Set::open(ctx.view, keyspace, to)?;
+            target.add(ctx.view, member)?;
+            target.collection().grown(ctx.view, 1)?;
+        }
+        moved
+    };
     ctx.reply.integer(i64::from(moved));
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Property: the index knows of every expiry in time, and once background work is done the store holds
 //! no record that nothing refers to, whatever happened to the keys before.
 
+mod algebra;
 mod collections;
 mod count;
 mod fetch;

@@ -134,6 +134,11 @@ fn walk(
 ) -> Result<(), Stop> {
     let Some(((base_len, base), rest)) = collections.split_first() else { return Ok(()) };
     let mut others = others(*base_len, rest);
+    for other in &others {
+        if let Other::Walked(cursor) = other {
+            cursor.ask(view);
+        }
+    }
     let mut outcome = Ok(());
     base.walk(view, &mut |key, _| {
         for other in &mut others {

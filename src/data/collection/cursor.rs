@@ -57,7 +57,7 @@ impl Cursor {
 
     /// Has the store fetch what comes behind what was read with whatever else is fetched next.
     pub fn ask(&self, view: &View<'_>) {
-        if !self.ended && !self.pending {
+        if !self.ended && !self.pending && !view.answers_at_once() {
             // What it answers is for the next execution to see.
             let _ = view.scan(self.next_scan(), &mut |_, _| ControlFlow::Break(()));
         }

@@ -109,6 +109,10 @@ impl Collection {
         }
         let mut random = Random::new(seed);
         let mut positions = Random::new(random.number());
+        if left == 1 {
+            let is_alone = self.draw_one(view, positions.number(), &mut random, visit)?;
+            return Ok(is_alone && matches!(draw, Draw::Distinct(_)));
+        }
         let first = self.run(view, positions.number())?;
         let distinct = matches!(draw, Draw::Distinct(_));
         if first.whole {
@@ -130,26 +134,81 @@ impl Collection {
         Ok(false)
     }
 
-    /// The run behind a position.
-    fn run(&self, view: &View<'_>, position: u64) -> Result<Run, Stop> {
+    /// Visits one element: any of the run behind a position, without reading more of it than needed.
+    /// Whether it is known to be the only one.
+    ///
+    /// Where there are fewer than a run this is as exact as reading them all first: of as many places
+    /// in the run as there are elements each element is in every one exactly once.
+    fn draw_one(
+        &self,
+        view: &View<'_>,
+        position: u64,
+        random: &mut Random,
+        visit: &mut Visitor<'_>,
+    ) -> Result<bool, Stop> {
+        let place = random.below(SAMPLE_RUN as u64) as usize;
+        let (mut seen, mut found) = (0, false);
+        self.around(view, position, place + 1, &mut |key, record| {
+            seen += 1;
+            if seen <= place {
+                return ControlFlow::Continue(());
+            }
+            found = true;
+            let _ = visit(key, record);
+            ControlFlow::Break(())
+        })?;
+        if found || seen == 0 {
+            return Ok(false);
+        }
+        let mut left = random.below(seen as u64);
+        self.around(view, position, place + 1, &mut |key, record| {
+            if left > 0 {
+                left -= 1;
+                return ControlFlow::Continue(());
+            }
+            let _ = visit(key, record);
+            ControlFlow::Break(())
+        })?;
+        Ok(seen == 1)
+    }
+
+    /// Visits elements from a position on, around the end if need be, until `visit` has enough or all
+    /// have been seen. It takes no more than `limit`.
+    fn around(
+        &self,
+        view: &View<'_>,
+        position: u64,
+        limit: usize,
+        visit: &mut Visitor<'_>,
+    ) -> Result<(), Stop> {
         let prefix = self.prefix();
         let (begin, end) = keys::range(&prefix);
         let from = keys::at_hash(&prefix, position);
-        let (mut elements, mut together) = (Records::default(), Together::default());
+        let (mut ended, mut together) = (false, Together::default());
         for (begin, end) in [(&from, &end), (&begin, &from)] {
-            let scan = Scan { limit: SAMPLE_RUN, ..Scan::all(begin, end) };
+            let scan = Scan { limit, ..Scan::all(begin, end) };
             let scanned = view.scan(scan, &mut |key, record| {
-                elements.push(key, record);
-                match elements.len() < SAMPLE_RUN {
-                    true => ControlFlow::Continue(()),
-                    false => ControlFlow::Break(()),
-                }
+                let flow = visit(key, record);
+                ended = flow.is_break();
+                flow
             });
-            if together.take(scanned)?.is_some() && elements.len() == SAMPLE_RUN {
+            if together.take(scanned)?.is_some() && ended {
                 break;
             }
         }
-        together.end()?;
+        together.end()
+    }
+
+    /// The run behind a position.
+    fn run(&self, view: &View<'_>, position: u64) -> Result<Run, Stop> {
+        let mut elements = Records::default();
+        self.around(view, position, SAMPLE_RUN, &mut |key, record| {
+            elements.push(key, record);
+            match elements.len() < SAMPLE_RUN {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            }
+        })?;
         let whole = elements.len() < SAMPLE_RUN;
         Ok(Run { elements, whole })
     }
