@@ -23,6 +23,7 @@ pub mod options;
 mod pause;
 mod scan;
 mod server;
+mod sorted_set;
 pub mod state;
 pub mod stats;
 mod string;

@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 
 use super::entry::{self, NewValue, Prior};
 use super::keys::{self, Incarnation, KeyspaceId, RecordKey};
-use super::meta::{Elements, Kind};
+use super::meta::{ELEMENTS_BYTES, Elements, Kind};
 use super::view::View;
 use crate::error::{self, Stop};
 use crate::limits::KEY_BYTES_MAX;
@@ -43,6 +43,8 @@ impl View<'_> {
 pub struct Collection {
     keyspace: KeyspaceId,
     incarnation: Incarnation,
+    /// Levels of the rank index of a sorted set, see [`super::sorted_set`].
+    pub(super) levels: u8,
 }
 
 impl Collection {
@@ -57,11 +59,13 @@ impl Collection {
         if entry.header.kind != kind {
             return Err(error::WRONG_TYPE.into());
         }
-        Ok(entry.elements()?.map(|elements| Collection::at(keyspace, elements)))
+        Ok(entry.elements()?.map(|elements| Collection::at(keyspace, elements, entry.body())))
     }
 
-    fn at(keyspace: KeyspaceId, elements: Elements) -> Collection {
-        Collection { keyspace, incarnation: elements.incarnation }
+    /// What a meta's body refers to.
+    pub(super) fn at(keyspace: KeyspaceId, elements: Elements, body: &[u8]) -> Collection {
+        let levels = body.get(ELEMENTS_BYTES).copied().unwrap_or(0);
+        Collection { keyspace, incarnation: elements.incarnation, levels }
     }
 
     /// As [`Collection::find`], but creates the collection if there is none. It must get an element
@@ -77,7 +81,7 @@ impl Collection {
             Some(entry) if entry.header.is_live(view.now_ms()) => {
                 let elements = entry.elements()?.filter(|_| entry.header.kind == kind);
                 let elements = elements.ok_or(error::WRONG_TYPE)?;
-                return Ok(Collection::at(keyspace, elements));
+                return Ok(Collection::at(keyspace, elements, entry.body()));
             }
             Some(entry) => entry.prior()?,
             None => Prior::Absent,
@@ -100,7 +104,28 @@ impl Collection {
         let body = elements.encode();
         let new = NewValue { kind, expires_ms, body: &[&body], elements: Some(elements) };
         view.put(keyspace, key, &new, prior)?;
-        Ok(Collection::at(keyspace, elements))
+        Ok(Collection::at(keyspace, elements, &body))
+    }
+
+    /// Writes down how many levels the rank index has.
+    pub(super) fn set_levels(
+        &mut self,
+        view: &mut View<'_>,
+        key: &[u8],
+        levels: u8,
+    ) -> Result<(), Stop> {
+        let prior = view.prior(self.keyspace, key)?;
+        let Prior::Present { header, elements: Some(elements) } = prior else { return Ok(()) };
+        self.levels = levels;
+        let (kind, expires_ms) = (header.kind, header.expires_ms);
+        let body: [&[u8]; 2] = [&elements.encode(), &[levels]];
+        let new = NewValue { kind, expires_ms, body: &body, elements: Some(elements) };
+        view.put(self.keyspace, key, &new, prior)
+    }
+
+    /// Where its elements live.
+    pub(super) fn place(&self) -> (KeyspaceId, Incarnation) {
+        (self.keyspace, self.incarnation)
     }
 
     /// How many elements it has.

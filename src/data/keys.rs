@@ -10,6 +10,8 @@
 //! | item of a list | `p 'e' incarnation position` |
 //! | field of a hash, member of a set or sorted set | `p 'e' incarnation hash64(field) field` |
 //! | member of a sorted set by score | `p 's' incarnation 0 score member` |
+//! | entry of a sorted set's rank index | `p 's' incarnation level score member` |
+//! | members from that entry on | `p 's' incarnation level+128 score member` |
 //! | chunk of a long element | `p 'b'`, the rest of the element's key, `u32` |
 //! | number of elements, and of modifications | `p 'n' incarnation` |
 //! | expiry index | `p 'x' unix-ms hash64(key) key` |
@@ -134,6 +136,14 @@ pub fn field(keyspace: KeyspaceId, incarnation: Incarnation, field: &[u8]) -> Re
 /// The field or member of an element's key.
 pub fn split_field(record: &[u8]) -> &[u8] {
     &record[ELEMENT_HEAD + 8..]
+}
+
+/// What the keys of one level of a sorted set's records by score begin with: 0 has the members, the
+/// others are the rank index.
+pub fn by_score(keyspace: KeyspaceId, incarnation: Incarnation, level: u8) -> RecordKey {
+    let mut record = of_incarnation(keyspace, b's', incarnation);
+    record.push(level);
+    record
 }
 
 /// Key of one chunk of the element with the key `element`.

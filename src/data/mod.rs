@@ -12,6 +12,7 @@ pub mod keys;
 pub mod members;
 pub mod meta;
 mod overlay;
+pub mod sorted_set;
 pub mod string;
 #[cfg(test)]
 mod tests;
