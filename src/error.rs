@@ -74,6 +74,8 @@ pub const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
 pub const NOT_A_FLOAT: &str = "ERR value is not a valid float";
 /// An increment left the 64-bit range.
 pub const OVERFLOW: &str = "ERR increment or decrement would overflow";
+/// A floating-point increment left the range.
+pub const NOT_FINITE: &str = "ERR increment would produce NaN or Infinity";
 /// `RENAME`, `OBJECT` and others on a key that is not there.
 pub const NO_SUCH_KEY: &str = "ERR no such key";
 /// A string would grow past the value limit.

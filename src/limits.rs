@@ -183,6 +183,23 @@ pub const SCAN_STEP_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const RANK_INDEX_FROM: u64 = 512;
 /// ... unless they have more than this when it is to be built: one command reads them all.
 pub const RANK_INDEX_BUILT_MAX: u64 = 65_536;
+/// Elements are chosen at random among so many neighbours in the order of their hashes, which begin at
+/// a random position. Collections that have fewer are read whole and the choice is exactly uniform; in
+/// others an element's chance is off by one part in the square root of this, typically...
+pub const SAMPLE_RUN: usize = 128;
+/// ... where many are wanted they come from so many places at least...
+pub const SAMPLE_RUNS_MIN: u64 = 64;
+/// ... so many distinct ones from each at most. If that would read more than the collection has, all
+/// of it is walked through.
+pub const SAMPLE_PICKS_MAX: u64 = 16;
+/// Such runs that one execution has fetched at most.
+pub const SAMPLE_RUNS_FETCHED_MAX: usize = 256;
+/// Sets that are walked through side by side hold so many elements in memory at most...
+pub const MERGED_ELEMENTS_MAX: usize = 16 * 1024;
+/// ... or, where there are very many sets, so many of each.
+pub const MERGED_STEP_MIN: usize = 16;
+/// A set that has so many times the elements of the smallest is asked for each of its elements instead.
+pub const PROBED_FACTOR: u64 = 8;
 /// Where nobody keeps the number of keys, `DBSIZE` looks at [`SCAN_STEP`] keys in each of so many
 /// ranges of hashes, and estimates the rest of a range that has more...
 pub const COUNT_RANGES_MAX: u64 = 128;

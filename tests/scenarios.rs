@@ -201,6 +201,10 @@ impl<'a> Runner<'a> {
             let reply = if step.mode.sorted { reply.sorted() } else { reply };
             replies.push(match &step.mode {
                 mode if mode.any && !reply.is_error() => "+(not an error)".into(),
+                mode if mode.count && !reply.is_error() => format!(":{}", reply.items().len()),
+                mode if mode.different && !reply.is_error() => {
+                    format!(":{}", reply.items().iter().collect::<BTreeSet<_>>().len())
+                }
                 mode if mode.shape => text::shape(&reply),
                 mode if mode.info => text::render(&heads(reply), self.now),
                 _ => text::render(&reply, self.now),
@@ -258,16 +262,24 @@ fn describe(failure: ReadFailure) -> String {
     }
 }
 
-/// Follows a SCAN's cursors to the end; the keys as a sorted set.
+/// Follows the cursors of a SCAN or its like to the end; the keys, members or pairs as a sorted set.
 fn scan(conn: &mut Conn, mut args: Vec<Vec<u8>>) -> String {
-    let mut keys = BTreeSet::new();
+    let (cursor, items) = match &args[0].to_ascii_uppercase()[..] {
+        b"SCAN" => (1, 1),
+        b"SSCAN" => (2, 1),
+        _ => (2, 2),
+    };
+    let mut found = BTreeSet::new();
     for _ in 0..100_000 {
         let reply = conn.call(&args);
         let Reply::Array(parts) = &reply else { return text::render(&reply, Now::NEVER) };
-        keys.extend(parts[1].items().iter().cloned());
-        args[1] = parts[0].bulk().unwrap().to_vec();
-        if args[1] == b"0" {
-            return text::render(&Reply::Array(keys.into_iter().collect()), Now::NEVER);
+        found.extend(parts[1].items().chunks(items).map(|chunk| match chunk {
+            [one] => one.clone(),
+            several => Reply::Array(several.to_vec()),
+        }));
+        args[cursor] = parts[0].bulk().unwrap().to_vec();
+        if args[cursor] == b"0" {
+            return text::render(&Reply::Array(found.into_iter().collect()), Now::NEVER);
         }
     }
     "a scan without an end".into()

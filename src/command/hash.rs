@@ -1,11 +1,18 @@
 //! Hash commands.
 
+mod number;
+
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-use super::{Ctx, Flags, Group, Keys, Outcome, Spec};
+use super::scan::scan_elements;
+use super::{Ctx, Flags, Group, Keys, Outcome, Spec, options};
+use crate::data::collection::Draw;
 use crate::data::hash::Hash;
+use crate::data::meta::Kind;
+use crate::data::{element, keys};
 use crate::error::{Stop, Together};
-use crate::resp::Reply;
+use crate::resp::{Protocol, Reply};
 
 const READ: Flags = Flags::READONLY;
 
@@ -82,6 +89,30 @@ pub const TABLE: &[Spec] = &[
         "2.0.0",
         "O(N) where N is the number of fields",
         "Removes fields of a hash and says how many were there.",
+    ),
+    Spec::new("hincrby", 4, Flags::GROWS_FAST, Keys::ONE, number::hincrby).doc(
+        Group::Hash,
+        "2.0.0",
+        "O(1)",
+        "Adds to the integer that is a field's value.",
+    ),
+    Spec::new("hincrbyfloat", 4, Flags::GROWS_FAST, Keys::ONE, number::hincrbyfloat).doc(
+        Group::Hash,
+        "2.6.0",
+        "O(1)",
+        "Adds to the floating-point number that is a field's value.",
+    ),
+    Spec::new("hscan", -3, READ, Keys::ONE, hscan).doc(
+        Group::Hash,
+        "2.8.0",
+        "O(1) for each call with a bounded COUNT",
+        "Lists some fields and their values, and says where to go on.",
+    ),
+    Spec::new("hrandfield", -2, READ, Keys::ONE, hrandfield).doc(
+        Group::Hash,
+        "6.2.0",
+        "O(N) where N is the number of fields wanted",
+        "Returns random fields of a hash, with their values if wanted.",
     ),
 ];
 
@@ -245,4 +276,47 @@ fn hdel(ctx: &mut Ctx<'_, '_>) -> Outcome {
     together.end()?;
     ctx.reply.integer(removed as i64);
     Ok(())
+}
+
+fn hscan(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    scan_elements(ctx, Kind::Hash, Some(element::shown))
+}
+
+fn hrandfield(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let seed = ctx.view.random();
+    let (draw, with_values) = options::draw_with(ctx.args.from(2), b"withvalues")?;
+    let found = find(ctx)?;
+    let limit = ctx.server.config.output_buffer_limit;
+    let Ctx { view, reply, .. } = ctx;
+    let (mark, mut count, mut read) = (reply.mark(), 0, Ok(()));
+    let flat = reply.protocol() == Protocol::Resp2;
+    if let Some(hash) = found {
+        let draw = draw.unwrap_or(Draw::Distinct(1));
+        hash.collection().draw(view, seed, draw, &mut |key, record| {
+            if with_values && !flat {
+                reply.array(2);
+            }
+            reply.bulk(keys::split_field(key));
+            if with_values {
+                match element::value(view, key, Cow::Borrowed(record)) {
+                    Ok(value) => reply.bulk(&value),
+                    // Go on, so that all values are fetched together.
+                    Err(stop) => read = Err(stop),
+                }
+            }
+            count += 1;
+            let failed = !matches!(read, Ok(()) | Err(Stop::Pending));
+            match failed || reply.len() > limit {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        })?;
+    }
+    read?;
+    match draw {
+        Some(_) => reply.array_header_at(mark, if with_values && flat { 2 * count } else { count }),
+        None if count == 0 => reply.null(),
+        None => {}
+    }
+    ctx.check_replies()
 }

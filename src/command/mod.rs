@@ -23,6 +23,7 @@ pub mod options;
 mod pause;
 mod scan;
 mod server;
+mod set;
 mod sorted_set;
 pub mod state;
 pub mod stats;
@@ -74,6 +75,11 @@ impl<'a> Args<'a> {
     /// The arguments from `index` on.
     pub fn from(&self, index: usize) -> Args<'a> {
         Args { input: self.input, spans: self.spans.get(index..).unwrap_or_default() }
+    }
+
+    /// The first `count` arguments.
+    pub fn first(&self, count: usize) -> Args<'a> {
+        Args { input: self.input, spans: &self.spans[..count.min(self.spans.len())] }
     }
 
     /// All arguments in order.

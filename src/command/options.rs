@@ -1,6 +1,7 @@
-//! Options that several commands share: conditions, and when a key expires.
+//! Options that several commands share: conditions, when a key expires, how many random elements.
 
 use super::Args;
+use crate::data::collection::Draw;
 use crate::error::{self, Stop};
 use crate::num;
 
@@ -147,4 +148,36 @@ fn expiry<'a>(
         }
         _ => Err(error::SYNTAX.into()),
     }
+}
+
+/// Reads how many random elements are wanted: a negative count means that they may repeat.
+pub fn draw(text: &[u8]) -> Result<Draw, Stop> {
+    const MOST: i64 = i64::MAX;
+    let count = num::parse_i64(text).ok_or(error::NOT_AN_INTEGER)?;
+    if count < -MOST {
+        return Err(
+            format!("ERR value is out of range, value must between -{MOST} and {MOST}").into()
+        );
+    }
+    let magnitude = count.unsigned_abs();
+    Ok(if count < 0 { Draw::Repeated(magnitude) } else { Draw::Distinct(magnitude) })
+}
+
+/// Reads what follows the key of a command that chooses elements which have values: nothing, or a
+/// count, or that and the option that asks for the values. Whether it does.
+pub fn draw_with(args: Args<'_>, option: &[u8]) -> Result<(Option<Draw>, bool), Stop> {
+    if args.is_empty() {
+        return Ok((None, false));
+    }
+    let draw = draw(args.get(0))?;
+    match args.len() {
+        1 => return Ok((Some(draw), false)),
+        2 if args.get(1).eq_ignore_ascii_case(option) => {}
+        _ => return Err(error::SYNTAX.into()),
+    }
+    // They are twice as many elements of the reply.
+    if draw.count() > i64::MAX as u64 / 2 {
+        return Err("ERR value is out of range".into());
+    }
+    Ok((Some(draw), true))
 }

@@ -1,22 +1,25 @@
-//! Commands that walk the keys of a database: `KEYS`, `SCAN`, `RANDOMKEY`.
+//! Commands that walk the keys of a database: `KEYS`, `SCAN`, `RANDOMKEY`; and what the scans of
+//! collections have in common with them.
 //!
-//! Keys are stored in the order of their hashes, so the cursor of `SCAN` is a position in that order:
+//! Keys, and the elements of a collection, are stored in the order of their hashes, so the cursor of `SCAN` is a position in that order:
 //! the upper 53 bits of the next key's hash, because clients in JavaScript keep cursors in a double.
 //! It needs no state, is valid on every process and across restarts, and a key that is there
 //! throughout is returned, because nothing moves it to another position.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-use super::{Ctx, Flags, Group, Keys, Outcome, Spec};
-use crate::data::View;
-use crate::data::keys;
-use crate::data::meta::Header;
+use super::{Args, Ctx, Flags, Group, Keys, Outcome, Spec};
+use crate::data::collection::{Collection, Records};
+use crate::data::meta::{Header, Kind};
+use crate::data::{View, keys};
 use crate::error::{self, Stop};
 use crate::limits::{SCAN_BYTES_MAX, SCAN_COUNT_MAX};
 use crate::store::Scan;
 use crate::{glob, num};
 
 const SCAN_COUNT_DEFAULT: usize = 10;
+const INVALID_CURSOR: &str = "ERR invalid cursor";
 
 /// The rows of the commands that walk keys.
 pub const TABLE: &[Spec] = &[
@@ -43,7 +46,7 @@ pub const TABLE: &[Spec] = &[
 /// What is to be listed.
 #[derive(Default)]
 struct Wanted<'a> {
-    /// `None`: every key.
+    /// `None`: every name.
     pattern: Option<&'a [u8]>,
     type_name: Option<&'a [u8]>,
     now_ms: u64,
@@ -60,7 +63,11 @@ impl<'a> Wanted<'a> {
         let name = header.kind.type_name().as_bytes();
         header.is_live(self.now_ms)
             && self.type_name.is_none_or(|wanted| wanted.eq_ignore_ascii_case(name))
-            && self.pattern.is_none_or(|pattern| glob::matches(pattern, key))
+            && self.includes_name(key)
+    }
+
+    fn includes_name(&self, name: &[u8]) -> bool {
+        self.pattern.is_none_or(|pattern| glob::matches(pattern, name))
     }
 }
 
@@ -96,12 +103,10 @@ fn keys_command(ctx: &mut Ctx<'_, '_>) -> Outcome {
     ctx.check_replies()
 }
 
-fn scan(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    let cursor = parse_cursor(ctx.arg(1)).ok_or("ERR invalid cursor")?;
-    let mut wanted = Wanted { now_ms: ctx.view.now_ms(), ..Wanted::default() };
-    let mut count = SCAN_COUNT_DEFAULT;
-    let options = ctx.args.from(2);
-    let mut options = options.iter();
+/// Reads the options behind a cursor: what is wanted, and how much of it; only keys have types.
+fn parse_options<'a>(args: Args<'a>, typed: bool) -> Result<(Wanted<'a>, usize), Stop> {
+    let (mut wanted, mut count) = (Wanted::default(), SCAN_COUNT_DEFAULT);
+    let mut options = args.iter();
     while let Some(option) = options.next() {
         let value = options.next().ok_or(error::SYNTAX)?;
         if option.eq_ignore_ascii_case(b"count") {
@@ -112,26 +117,91 @@ fn scan(ctx: &mut Ctx<'_, '_>) -> Outcome {
             count = usize::try_from(given).unwrap_or(usize::MAX).min(SCAN_COUNT_MAX);
         } else if option.eq_ignore_ascii_case(b"match") {
             wanted.set_pattern(value);
-        } else if option.eq_ignore_ascii_case(b"type") {
+        } else if typed && option.eq_ignore_ascii_case(b"type") {
             wanted.type_name = Some(value);
         } else {
             return Err(error::SYNTAX.into());
         }
     }
+    Ok((wanted, count))
+}
+
+fn scan(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let cursor = parse_cursor(ctx.arg(1)).ok_or(INVALID_CURSOR)?;
+    let (mut wanted, count) = parse_options(ctx.args.from(2), true)?;
+    wanted.now_ms = ctx.view.now_ms();
     let keyspace = ctx.keyspace()?;
-    let (mut found, mut bytes) = (Vec::new(), 0);
+    let mut found = Records::default();
     let next = ctx.view.walk_from(&keys::metas(keyspace), cursor, count, &mut |key, record| {
         if wanted.includes(key, record) {
-            found.push(key.to_vec());
-            bytes += key.len();
+            found.push(key, &[]);
         }
-        if bytes < SCAN_BYTES_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        go_on(&found)
     })?;
+    reply_found(ctx, next, &found, 1);
+    Ok(())
+}
+
+/// What a scan shows of an element beside its name, given its key and its record.
+pub(super) type ElementValue =
+    for<'r> fn(&View<'_>, &[u8], &'r [u8]) -> Result<Cow<'r, [u8]>, Stop>;
+
+/// `HSCAN` and its like: some elements of the collection at the key, each with its value if it has one
+/// that is shown, and where to go on.
+pub(super) fn scan_elements(
+    ctx: &mut Ctx<'_, '_>,
+    kind: Kind,
+    value: Option<ElementValue>,
+) -> Outcome {
+    let cursor = parse_cursor(ctx.arg(2)).ok_or(INVALID_CURSOR)?;
+    let collection = Collection::find(ctx.view, ctx.keyspace()?, ctx.arg(1), kind)?;
+    let items = 1 + usize::from(value.is_some());
+    let Some(collection) = collection else {
+        reply_found(ctx, 0, &Records::default(), items);
+        return Ok(());
+    };
+    let (wanted, count) = parse_options(ctx.args.from(3), false)?;
+    let (mut found, mut read) = (Records::default(), Ok(()));
+    let view = &*ctx.view;
+    let next = view.walk_from(&collection.prefix(), cursor, count, &mut |name, record| {
+        if wanted.includes_name(name) {
+            let shown = match value {
+                Some(value) => value(view, &collection.element(name), record),
+                None => Ok(Cow::Borrowed(&[][..])),
+            };
+            match shown {
+                Ok(shown) => found.push(name, &shown),
+                // Go on, so that all values are fetched together.
+                Err(Stop::Pending) => read = Err(Stop::Pending),
+                Err(stop) => {
+                    read = Err(stop);
+                    return ControlFlow::Break(());
+                }
+            }
+        }
+        go_on(&found)
+    })?;
+    read?;
+    reply_found(ctx, next, &found, items);
+    Ok(())
+}
+
+/// Whether there is room for more.
+fn go_on(found: &Records) -> ControlFlow<()> {
+    if found.bytes() < SCAN_BYTES_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+}
+
+/// Replies with where to go on, and what was found: names, with `items` 2 each with a value.
+fn reply_found(ctx: &mut Ctx<'_, '_>, next: u64, found: &Records, items: usize) {
     ctx.reply.array(2);
     ctx.reply.bulk(itoa::Buffer::new().format(next).as_bytes());
-    ctx.reply.array(found.len());
-    found.iter().for_each(|key| ctx.reply.bulk(key));
-    Ok(())
+    ctx.reply.array(items * found.len());
+    for (name, value) in found.iter() {
+        ctx.reply.bulk(name);
+        if items == 2 {
+            ctx.reply.bulk(value);
+        }
+    }
 }
 
 /// Reads a cursor as `strtoul` does, which Redis leaves it to: an empty text is 0, a sign is allowed

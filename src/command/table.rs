@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     Args, Spec, bitmap, client, cluster, command_info, connection, expiry, generic, hash, observe,
-    scan, server, sorted_set, string, transaction,
+    scan, server, set, sorted_set, string, transaction,
 };
 
 /// The tables of all data types, each a list of rows.
@@ -15,6 +15,7 @@ static TABLES: &[&[Spec]] = &[
     string::TABLE,
     bitmap::TABLE,
     hash::TABLE,
+    set::TABLE,
     sorted_set::TABLE,
     generic::TABLE,
     scan::TABLE,

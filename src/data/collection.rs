@@ -9,6 +9,11 @@
 //! removes the key. Where one process is alone the counter tells; elsewhere any element that stays is
 //! a witness, and if another process removes that, the commits conflict.
 
+pub mod algebra;
+mod cursor;
+mod records;
+mod sample;
+
 use std::ops::ControlFlow;
 
 use super::entry::{self, NewValue, Prior};
@@ -18,6 +23,9 @@ use super::view::View;
 use crate::error::{self, Stop};
 use crate::limits::KEY_BYTES_MAX;
 use crate::store::{Scan, Visitor};
+
+pub use records::Records;
+pub use sample::Draw;
 
 /// What a collection's counter says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,6 +151,13 @@ impl Collection {
         keys::field(self.keyspace, self.incarnation, name)
     }
 
+    /// Key of the element whose key has this tail, which is the same in every collection.
+    pub fn element_at(&self, tail: &[u8]) -> RecordKey {
+        let mut element = self.prefix();
+        element.extend_from_slice(tail);
+        element
+    }
+
     /// As [`Collection::element`], for one that may be new: an error if no store can hold it.
     pub fn new_element(&self, name: &[u8]) -> Result<RecordKey, Stop> {
         if name.len() > KEY_BYTES_MAX {
@@ -170,13 +185,25 @@ impl Collection {
             true => self.len(view)? <= removed,
             false => !self.has_elements(view)?,
         };
+        self.shrunk_to(view, key, removed, is_empty)?;
+        Ok(is_empty)
+    }
+
+    /// As [`Collection::shrunk`], for those who have read whether any element is left.
+    pub fn shrunk_to(
+        &self,
+        view: &mut View<'_>,
+        key: &[u8],
+        removed: u64,
+        is_empty: bool,
+    ) -> Result<(), Stop> {
         let counter = keys::counter(self.keyspace, self.incarnation);
         view.add(&counter, ONE_MODIFICATION - i128::from(removed))?;
         if is_empty {
             let prior = view.prior(self.keyspace, key)?;
             view.delete(self.keyspace, key, prior)?;
         }
-        Ok(is_empty)
+        Ok(())
     }
 
     /// Whether any element is left. Which one it finds differs from group to group, so that two

@@ -60,6 +60,11 @@ pub fn value<'r>(
     Ok(Cow::Owned(bytes))
 }
 
+/// As [`value`], for a record that is only borrowed.
+pub fn shown<'r>(view: &View<'_>, key: &[u8], record: &'r [u8]) -> Result<Cow<'r, [u8]>, Stop> {
+    value(view, key, Cow::Borrowed(record))
+}
+
 /// The value of the element `key`, `None` if it is not there.
 pub fn get<'v>(view: &'v View<'_>, key: &[u8]) -> Result<Option<Cow<'v, [u8]>>, Stop> {
     view.get(key)?.map(|record| value(view, key, record)).transpose()

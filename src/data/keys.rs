@@ -135,7 +135,17 @@ pub fn field(keyspace: KeyspaceId, incarnation: Incarnation, field: &[u8]) -> Re
 
 /// The field or member of an element's key.
 pub fn split_field(record: &[u8]) -> &[u8] {
-    &record[ELEMENT_HEAD + 8..]
+    tail_name(tail(record))
+}
+
+/// What tells an element's key from others of its incarnation, and is the same in every other.
+pub fn tail(record: &[u8]) -> &[u8] {
+    &record[ELEMENT_HEAD..]
+}
+
+/// The field or member in the tail of an element's key.
+pub fn tail_name(tail: &[u8]) -> &[u8] {
+    &tail[8..]
 }
 
 /// What the keys of one level of a sorted set's records by score begin with: 0 has the members, the

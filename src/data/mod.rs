@@ -12,6 +12,8 @@ pub mod keys;
 pub mod members;
 pub mod meta;
 mod overlay;
+pub mod random;
+pub mod set;
 pub mod sorted_set;
 pub mod string;
 #[cfg(test)]

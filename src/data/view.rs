@@ -10,6 +10,7 @@ use std::ops::ControlFlow;
 use super::keys::{self, Incarnation, KeyspaceId};
 use super::meta::Stamp;
 use super::overlay::{self, Overlay};
+use super::random::Random;
 use crate::error::Stop;
 use crate::limits::{CHUNK_BYTES, DATABASES, FETCHED_BYTES_MAX, FETCHED_READS_MAX};
 use crate::store::{Mutation, ReadError, Scan, Snapshot, Visitor, counter, counter_bytes};
@@ -55,7 +56,7 @@ pub struct View<'a> {
     moment: Moment,
     order: u16,
     incarnations: u16,
-    random: u64,
+    random: Random,
     /// What databases of a tenant show, as far as it has been looked up.
     databases: [Cell<Option<(Tenant, Shown)>>; DATABASES as usize],
     /// The present command's lookups are counted.
@@ -83,7 +84,7 @@ impl<'a> View<'a> {
     /// A view of `snapshot` under the writes in `overlay`.
     pub fn new(snapshot: &'a dyn Snapshot, overlay: &'a mut Overlay, moment: Moment) -> View<'a> {
         let databases = [const { Cell::new(None) }; DATABASES as usize];
-        let random = moment.seed;
+        let random = Random::new(moment.seed);
         View {
             snapshot,
             overlay,
@@ -130,13 +131,12 @@ impl<'a> View<'a> {
         self.moment.value_bytes_max
     }
 
-    /// A pseudo-random number, the same ones in the same order for the same seed (splitmix64).
+    /// A pseudo-random number, the same ones in the same order for the same seed.
+    ///
+    /// A command takes as many of them, whatever it reads: when reads were pending the commands behind
+    /// it must get the same numbers again.
     pub fn random(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.random.number()
     }
 
     /// A pseudo-random number that is the same for all commands of the group.

@@ -39,7 +39,11 @@ pub struct Mode {
     pub shape: bool,
     /// Repeated until the reply is the expected one.
     pub until: bool,
-    /// SCAN: followed to the end, the keys compared as a set.
+    /// Of an aggregate only the number of items is compared.
+    pub count: bool,
+    /// Of an aggregate only the number of different items is compared.
+    pub different: bool,
+    /// SCAN and its like: followed to the end, the keys or elements compared as a set.
     pub scan: bool,
     /// Any reply that is not an error will do.
     pub any: bool,
@@ -155,6 +159,8 @@ fn parse_mode(text: &str) -> Option<Mode> {
         ttl: false,
         shape: false,
         until: false,
+        count: false,
+        different: false,
         scan: false,
         any: false,
         info: false,
@@ -169,6 +175,8 @@ fn parse_mode(text: &str) -> Option<Mode> {
             "ttl~" => mode.ttl = true,
             "shape" => mode.shape = true,
             "until" => mode.until = true,
+            "count" => mode.count = true,
+            "different" => mode.different = true,
             "scan" => mode.scan = true,
             "any" => mode.any = true,
             "info" => mode.info = true,

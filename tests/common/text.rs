@@ -2,7 +2,7 @@
 //! and of what the fuzzer prints.
 //!
 //! Arguments are bare words or quoted strings with `\r \n \t \" \\ \xHH`; a quoted string may be
-//! repeated (`"ab"*1000`) and joined (`"a"*4096+"b"`). `{now+N}` and `{nowms+N}` stand for absolute
+//! repeated (`"ab"*1000`) and joined (`"a"*4096+"b"`). A bare `m{1..3}` is `m1 m2 m3`. `{now+N}` and `{nowms+N}` stand for absolute
 //! times. Replies are written `+OK`, `-ERR text`, `:1`, `"bulk"`, `$-1`, `*-1`, `_`, `#t`, `,1.5`,
 //! `(99`, `="txt:verbatim"`, `*[:1, "a"]`, `~[...]`, `>[...]`, `%["key", :1]`; a bulk too long to
 //! print is `$length#hash`.
@@ -42,14 +42,34 @@ pub fn parse_args(line: &str, now: Now) -> Result<Vec<Vec<u8>>, String> {
     let mut rest = line.trim_start();
     let mut args = Vec::new();
     while !rest.is_empty() {
-        let (arg, after) = parse_arg(rest, now)?;
-        args.push(arg);
+        let end = rest.find(' ').unwrap_or(rest.len());
+        let after = match sequence(&rest[..end]) {
+            Some(words) => {
+                args.extend(words);
+                &rest[end..]
+            }
+            None => {
+                let (arg, after) = parse_arg(rest, now)?;
+                args.push(arg);
+                after
+            }
+        };
         if !after.is_empty() && !after.starts_with(' ') {
             return Err(format!("a space is missing before {after:?}"));
         }
         rest = after.trim_start();
     }
     Ok(args)
+}
+
+/// The words that a bare word with a range of numbers stands for.
+fn sequence(text: &str) -> Option<Vec<Vec<u8>>> {
+    let (before, rest) = text.split_once('{')?;
+    let (range, after) = rest.split_once('}')?;
+    let (first, last) = range.split_once("..")?;
+    let numbers = first.parse::<u32>().ok()?..=last.parse().ok()?;
+    let words = numbers.map(|number| format!("{before}{number}{after}").into_bytes());
+    (!before.contains('"')).then(|| words.collect())
 }
 
 fn parse_arg(text: &str, now: Now) -> Result<(Vec<u8>, &str), String> {

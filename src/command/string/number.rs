@@ -62,7 +62,7 @@ pub(super) fn incrbyfloat(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let delta = LongDouble::parse(ctx.arg(2)).ok_or_else(not_a_float)?;
     let new = old + delta;
     if new.is_nan() || new.is_infinite() {
-        return Err("ERR increment would produce NaN or Infinity".into());
+        return Err(error::NOT_FINITE.into());
     }
     let expires_ms = prior.expires_ms(ctx.view.now_ms());
     let text = new.format();
