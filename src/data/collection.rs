@@ -63,8 +63,18 @@ impl Collection {
         key: &[u8],
         kind: Kind,
     ) -> Result<Option<Collection>, Stop> {
+        Collection::find_any(view, keyspace, key, &[kind])
+    }
+
+    /// As [`Collection::find`], where several types will do.
+    pub fn find_any(
+        view: &View<'_>,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        kinds: &[Kind],
+    ) -> Result<Option<Collection>, Stop> {
         let Some(entry) = view.lookup(keyspace, key)? else { return Ok(None) };
-        if entry.header.kind != kind {
+        if !kinds.contains(&entry.header.kind) {
             return Err(error::WRONG_TYPE.into());
         }
         Ok(entry.elements()?.map(|elements| Collection::at(keyspace, elements, entry.body())))
