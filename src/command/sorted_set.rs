@@ -4,17 +4,24 @@
 
 mod add;
 mod bounds;
+mod combine;
 mod pop;
+mod random;
 mod range;
 mod remove;
 mod scores;
 
-use super::{Ctx, Flags, Group, Keys, Spec};
+use super::{Ctx, Flags, Group, Keys, MoreKeys, Spec};
 use crate::data::sorted_set::SortedSet;
 use crate::error::Stop;
 use crate::resp::{Protocol, Reply};
 
 const READ: Flags = Flags::READONLY;
+const READ_SOME: Flags = Flags::READONLY.and(Flags::MOVABLE_KEYS);
+const WRITE_SOME: Flags = Flags::WRITE.and(Flags::MOVABLE_KEYS);
+const GROWS_SOME: Flags = Flags::GROWS.and(Flags::MOVABLE_KEYS);
+/// A key that is written, and so many that are read.
+const STORED: Keys = Keys::ONE.with(MoreKeys::Counted(2));
 
 const fn row(spec: Spec, since: &'static str, cost: &'static str, text: &'static str) -> Spec {
     spec.doc(Group::SortedSet, since, cost, text)
@@ -153,6 +160,66 @@ pub const TABLE: &[Spec] = &[
         "5.0.0",
         "O(M*log(N)) where M is the number of members removed",
         "Removes and returns the members with the highest scores.",
+    ),
+    row(
+        Spec::new("zmpop", -4, WRITE_SOME, Keys::counted(1), pop::zmpop),
+        "7.0.0",
+        "O(K+M*log(N)) where K is the number of keys and M that of the members removed",
+        "Removes and returns members from an end of the first sorted set that is not empty.",
+    ),
+    row(
+        Spec::new("zunion", -3, READ_SOME, Keys::counted(1), combine::zunion),
+        "6.2.0",
+        "O(N+M*log(M)) where N is the size of all sets and M that of the result",
+        "Returns the members that any of the sorted sets has.",
+    ),
+    row(
+        Spec::new("zinter", -3, READ_SOME, Keys::counted(1), combine::zinter),
+        "6.2.0",
+        "O(N*K+M*log(M)) where N is the size of the smallest of K sets and M that of the result",
+        "Returns the members that all of the sorted sets have.",
+    ),
+    row(
+        Spec::new("zdiff", -3, READ_SOME, Keys::counted(1), combine::zdiff),
+        "6.2.0",
+        "O(N*K+M*log(M)) where N is the size of the first of K sets and M that of the result",
+        "Returns the members that the first sorted set has and no other.",
+    ),
+    row(
+        Spec::new("zunionstore", -4, GROWS_SOME, STORED, combine::zunionstore),
+        "2.0.0",
+        "O(N+M*log(M)) where N is the size of all sets and M that of the result",
+        "Stores the members that any of the sorted sets has.",
+    ),
+    row(
+        Spec::new("zinterstore", -4, GROWS_SOME, STORED, combine::zinterstore),
+        "2.0.0",
+        "O(N*K+M*log(M)) where N is the size of the smallest of K sets and M that of the result",
+        "Stores the members that all of the sorted sets have.",
+    ),
+    row(
+        Spec::new("zdiffstore", -4, GROWS_SOME, STORED, combine::zdiffstore),
+        "6.2.0",
+        "O(N*K+M*log(M)) where N is the size of the first of K sets and M that of the result",
+        "Stores the members that the first sorted set has and no other.",
+    ),
+    row(
+        Spec::new("zintercard", -3, READ_SOME, Keys::counted(1), combine::zintercard),
+        "7.0.0",
+        "O(N*K) where N is the size of the smallest of K sets",
+        "Counts the members that all of the sorted sets have.",
+    ),
+    row(
+        Spec::new("zrandmember", -2, READ, Keys::ONE, random::zrandmember),
+        "6.2.0",
+        "O(M) where M is the number of members returned",
+        "Returns members chosen at random.",
+    ),
+    row(
+        Spec::new("zscan", -3, READ, Keys::ONE, random::zscan),
+        "2.8.0",
+        "O(1) for each call with a bounded COUNT",
+        "Lists some members and their scores, and says where to go on.",
     ),
 ];
 

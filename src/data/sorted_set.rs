@@ -14,6 +14,8 @@
 pub mod index;
 mod range;
 
+use std::borrow::Cow;
+
 use smallvec::SmallVec;
 
 use self::index::Rule;
@@ -23,6 +25,7 @@ use super::keys::{self, ELEMENT_HEAD, KeyspaceId, RecordKey};
 use super::meta::Kind;
 use super::view::View;
 use crate::error::Stop;
+use crate::num;
 
 pub use range::{LexBound, Range, ScoreBound, Window};
 
@@ -56,9 +59,19 @@ pub fn split(position: &[u8]) -> (f64, &[u8]) {
 }
 
 /// The score in an element's record.
-fn score_of(record: &[u8]) -> Result<f64, Stop> {
+pub fn score_of(record: &[u8]) -> Result<f64, Stop> {
     let bytes = record.try_into().map_err(|_| entry::unreadable())?;
     Ok(f64::from_be_bytes(bytes))
+}
+
+/// The score of an element of a sorted set or a set, whose members have the same one.
+pub fn score_of_any(record: &[u8]) -> Result<f64, Stop> {
+    if record.is_empty() { Ok(1.0) } else { score_of(record) }
+}
+
+/// A score as `ZSCAN` shows it, given the element's record.
+pub fn shown<'r>(_: &View<'_>, _: &[u8], record: &'r [u8]) -> Result<Cow<'r, [u8]>, Stop> {
+    Ok(Cow::Owned(num::format_f64(score_of(record)?).to_vec()))
 }
 
 /// An element's record. Zero has no sign there, as it has none in Redis's small sorted sets.
