@@ -51,8 +51,8 @@ impl View<'_> {
 pub struct Collection {
     keyspace: KeyspaceId,
     incarnation: Incarnation,
-    /// Levels of the rank index of a sorted set, see [`super::sorted_set`].
-    pub(super) levels: u8,
+    /// What else the meta says of a sorted set, see [`super::sorted_set`].
+    pub(super) marks: u8,
 }
 
 impl Collection {
@@ -82,8 +82,8 @@ impl Collection {
 
     /// What a meta's body refers to.
     pub(super) fn at(keyspace: KeyspaceId, elements: Elements, body: &[u8]) -> Collection {
-        let levels = body.get(ELEMENTS_BYTES).copied().unwrap_or(0);
-        Collection { keyspace, incarnation: elements.incarnation, levels }
+        let marks = body.get(ELEMENTS_BYTES).copied().unwrap_or(0);
+        Collection { keyspace, incarnation: elements.incarnation, marks }
     }
 
     /// As [`Collection::find`], but creates the collection if there is none. It must get an element
@@ -125,18 +125,18 @@ impl Collection {
         Ok(Collection::at(keyspace, elements, &body))
     }
 
-    /// Writes down how many levels the rank index has.
-    pub(super) fn set_levels(
+    /// Has the meta say something else of a sorted set.
+    pub(super) fn set_marks(
         &mut self,
         view: &mut View<'_>,
         key: &[u8],
-        levels: u8,
+        marks: u8,
     ) -> Result<(), Stop> {
         let prior = view.prior(self.keyspace, key)?;
         let Prior::Present { header, elements: Some(elements) } = prior else { return Ok(()) };
-        self.levels = levels;
+        self.marks = marks;
         let (kind, expires_ms) = (header.kind, header.expires_ms);
-        let body: [&[u8]; 2] = [&elements.encode(), &[levels]];
+        let body: [&[u8]; 2] = [&elements.encode(), &[marks]];
         let new = NewValue { kind, expires_ms, body: &body, elements: Some(elements) };
         view.put(self.keyspace, key, &new, prior)
     }

@@ -12,6 +12,7 @@
 //! | member of a sorted set by score | `p 's' incarnation 0 score member` |
 //! | entry of a sorted set's rank index | `p 's' incarnation level score member` |
 //! | members from that entry on | `p 's' incarnation level+128 score member` |
+//! | where the members of a sorted set begin and end | `p 's' incarnation 255` |
 //! | chunk of a long element | `p 'b'`, the rest of the element's key, `u32` |
 //! | number of elements, and of modifications | `p 'n' incarnation` |
 //! | expiry index | `p 'x' unix-ms hash64(key) key` |

@@ -11,6 +11,7 @@
 //! a level for each factor of 64 in the size. Writing a member of a large set reads one record a level
 //! more than in a small one, and one write in 64 changes the index.
 
+mod edges;
 pub mod index;
 mod range;
 
@@ -18,6 +19,7 @@ use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
+use self::edges::HAS_EDGES;
 use self::index::Rule;
 use super::collection::Collection;
 use super::entry::{self, Prior};
@@ -98,14 +100,22 @@ pub struct SortedSet {
     /// Levels of the rank index, 0 without one. More than the meta says until
     /// [`SortedSet::grown`] has written them down.
     levels: u8,
+    /// It is written down where the members begin and end.
+    has_edges: bool,
     /// A new member is one that a rank index would have.
     may_need_index: bool,
 }
 
 impl SortedSet {
     fn of(collection: Collection) -> SortedSet {
-        let levels = collection.levels;
-        SortedSet { collection, rule: Rule::DEFAULT, levels, may_need_index: false }
+        let levels = collection.marks & !HAS_EDGES;
+        let has_edges = collection.marks & HAS_EDGES != 0;
+        SortedSet { collection, rule: Rule::DEFAULT, levels, has_edges, may_need_index: false }
+    }
+
+    /// What the meta should say.
+    fn marks(&self) -> u8 {
+        self.levels | if self.has_edges { HAS_EDGES } else { 0 }
     }
 
     /// The sorted set at a key; an error if the key holds another type.
@@ -147,7 +157,7 @@ impl SortedSet {
                 index.add(position(*score, member));
             }
             set.write_index(view, index);
-            set.collection.set_levels(view, key, set.levels)?;
+            set.collection.set_marks(view, key, set.marks())?;
         }
         collection.grown(view, members.len() as u64)
     }
@@ -192,6 +202,7 @@ impl SortedSet {
             left = self.leave_index(view, &position, &[(&position, height)], 1);
         }
         let position = position(new, member);
+        self.widen(view, &position)?;
         view.set(&self.key(0, &position), &[]);
         self.enter_index(view, &position, height).and(left)?;
         Ok(if old.is_some() { Change::Moved } else { Change::Added })
@@ -203,8 +214,8 @@ impl SortedSet {
         if self.may_need_index {
             self.build_index_if_large(view)?;
         }
-        if self.levels != self.collection.levels {
-            self.collection.set_levels(view, key, self.levels)?;
+        if self.marks() != self.collection.marks {
+            self.collection.set_marks(view, key, self.marks())?;
         }
         Ok(())
     }
@@ -222,13 +233,13 @@ impl SortedSet {
     }
 
     /// Removes members that follow one another, in either direction, at least one; counts that, and
-    /// removes the key with the last one.
-    pub fn remove_all(
+    /// removes the key with the last one. Whether it did.
+    fn remove_all(
         &self,
         view: &mut View<'_>,
         key: &[u8],
         members: &[Position],
-    ) -> Result<(), Stop> {
+    ) -> Result<bool, Stop> {
         let mut entries: SmallVec<[(&[u8], u8); 8]> = SmallVec::new();
         for position in members {
             let element = self.collection.element(split(position).1);
@@ -242,7 +253,7 @@ impl SortedSet {
         let (first, last) = (&members[0], &members[members.len() - 1]);
         let left = self.leave_index(view, first.min(last), &entries, members.len() as u64);
         let shrunk = self.collection.shrunk(view, key, members.len() as u64);
-        left.and(shrunk.map(|_| ()))
+        left.and(shrunk)
     }
 
     /// The hash of a member decides what levels of the rank index it is in.

@@ -108,7 +108,12 @@ impl SortedSet {
         scan: Scan<'_>,
         visit: &mut Visitor<'_>,
     ) -> Result<(), Stop> {
-        let (begin, end) = (self.key(level, scan.begin), self.key(level, scan.end));
+        let (mut begin, mut end) = (scan.begin, scan.end);
+        let edges = self.edges(view)?;
+        if let Some(edges) = &edges {
+            (begin, end) = (begin.max(&edges.low), end.min(&edges.high));
+        }
+        let (begin, end) = (self.key(level, begin), self.key(level, end));
         let skip = self.key(level, START).len();
         let scan = Scan { begin: &begin, end: &end, ..scan };
         view.walk(scan, &mut |key, record| visit(&key[skip..], record))

@@ -150,7 +150,8 @@ impl World {
 
     fn remove_run(&mut self, steps: &mut Vec<Box<Step<'static>>>) {
         let members = self.sorted();
-        let skip = self.random(1 + members.len() as u64 / 2);
+        // Often from an end.
+        let skip = self.random(2) * self.random(1 + members.len() as u64 / 2);
         let window = Window { skip, limit: self.random(20), reverse: self.random(2) == 0 };
         let picked = pick(&members, window);
         for (member, _) in &picked {
@@ -265,16 +266,19 @@ fn check_ranks(set: &SortedSet, view: &View<'_>, members: &[(Vec<u8>, f64)], pla
 
 fn run(seed: u64, blind: bool) {
     let mut world = World::new(seed, blind);
-    let mut indexed = 0;
+    let (mut indexed, mut edged) = (0, 0);
     for _ in 0..200 {
         world.change();
         world.check();
         world.group(false, &mut |view| {
-            indexed += u32::from(find(view)?.is_some_and(|set| set.levels > 1));
+            let set = find(view)?;
+            indexed += u32::from(set.is_some_and(|set| set.levels > 1));
+            edged += u32::from(set.is_some_and(|set| set.has_edges));
             Ok(())
         });
     }
     assert!(indexed > 20, "{indexed}");
+    assert!(blind == (edged == 0), "{edged}");
 }
 
 #[test]
