@@ -68,7 +68,8 @@ impl SortedSet {
         removed: &[Position],
         from_high: bool,
     ) -> Result<(), Stop> {
-        let renews = |position: &Position| keys::hash64(split(position).1) % RENEWED_1_IN == 0;
+        let renews =
+            |position: &Position| keys::hash64(split(position).1).is_multiple_of(RENEWED_1_IN);
         let Some(last) = removed.last().filter(|_| removed.iter().any(renews)) else {
             return Ok(());
         };
