@@ -194,7 +194,8 @@ impl Maker {
             16 => return sorted(self.several(b"SINTER", &SETS)),
             17 => return sorted(self.several(b"SDIFF", &SETS)),
             18..22 => {
-                let name = self.rng.pick(&[b"SUNIONSTORE".as_slice(), b"SINTERSTORE", b"SDIFFSTORE"]);
+                let name =
+                    self.rng.pick(&[b"SUNIONSTORE".as_slice(), b"SINTERSTORE", b"SDIFFSTORE"]);
                 let mut args = args![name, key];
                 args.extend(self.several(b"", &SETS).into_iter().skip(1));
                 args
@@ -383,8 +384,7 @@ impl Maker {
             }
             7 => args![b"ZREVRANGEBYLEX", LEX, self.lex_bound(), self.lex_bound()],
             8 => {
-                let mut args =
-                    args![b"ZRANGE", LEX, self.lex_bound(), self.lex_bound(), b"BYLEX"];
+                let mut args = args![b"ZRANGE", LEX, self.lex_bound(), self.lex_bound(), b"BYLEX"];
                 self.limit(&mut args);
                 args
             }
