@@ -135,8 +135,7 @@ impl Maker {
                 _ => self.connection(conn),
             }
         };
-        let is_lex = command.args.get(1).is_some_and(|key| key == collections::LEX);
-        if self.rng.one_in(16) && !is_lex {
+        if self.rng.one_in(16) && !collections::must_stay(&command.args) {
             self.distort(&mut command.args);
         }
         command
