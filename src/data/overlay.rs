@@ -1,11 +1,12 @@
 //! A group's own writes, not yet committed: found by key, and undone back to a mark.
 
+mod order;
+
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
-use std::ops::Bound;
 
 use hashbrown::HashTable;
 
+use self::order::Order;
 use super::keys::{self, KeyspaceId};
 use crate::store::{Mutation, Mutations, counter, counter_bytes};
 
@@ -20,8 +21,8 @@ pub struct Overlay {
     notes: Vec<Note>,
     /// The live mutation of each key.
     index: HashTable<u32>,
-    /// The same in key order, from the first scan of a group on: most groups never scan.
-    ordered: OnceCell<BTreeMap<Box<[u8]>, u32>>,
+    /// The same in the order of keys, from the first scan of a group on: most groups never scan.
+    ordered: OnceCell<Order>,
     /// By how much the number of keys of each keyspace changed, by keyspace. New ones have the
     /// highest ids, so they come at the end.
     sizes: Vec<(KeyspaceId, i64)>,
@@ -127,7 +128,7 @@ impl Overlay {
             self.mutations.supersede(previous);
         }
         if let Some(ordered) = self.ordered.get_mut() {
-            ordered.insert(key.into(), number);
+            ordered.enter(&self.mutations, number);
         }
         self.notes.push(Note { previous, size_delta, withdraws: false });
         self.resize(number, size_delta.into());
@@ -152,11 +153,8 @@ impl Overlay {
                 }
             }
             if let Some(ordered) = self.ordered.get_mut() {
-                let key = self.mutations.get(number).key();
-                match ordered.get_mut(key) {
-                    Some(live) if note.previous != NONE => *live = note.previous,
-                    _ => drop(ordered.remove(key)),
-                }
+                let previous = Some(note.previous).filter(|previous| *previous != NONE);
+                ordered.leave(&self.mutations, number, previous);
             }
             self.resize(number, -i64::from(note.size_delta));
             if self.is_write(note.previous) {
@@ -168,12 +166,12 @@ impl Overlay {
 
     /// Live writes with `begin <= key < end`, in key order. `begin` may not be behind `end`.
     pub fn range(&self, begin: &[u8], end: &[u8]) -> impl DoubleEndedIterator<Item = Mutation<'_>> {
-        let numbers = self.index.iter().copied();
         let ordered = self.ordered.get_or_init(|| {
-            numbers.map(|number| (self.mutations.get(number).key().into(), number)).collect()
+            let mut ordered = Order::default();
+            self.index.iter().for_each(|number| ordered.enter(&self.mutations, *number));
+            ordered
         });
-        let found = ordered.range::<[u8], _>((Bound::Included(begin), Bound::Excluded(end)));
-        found.map(|(_, &number)| self.mutations.get(number))
+        ordered.range(&self.mutations, begin, end).map(|number| self.mutations.get(number))
     }
 
     /// By how much the group changed the number of keys of each keyspace it changed.

@@ -358,6 +358,9 @@ impl<'a> View<'a> {
         if self.overlay.is_empty() {
             return Ok(self.snapshot.scan(scan, visit)?);
         }
+        if self.overlay.range(scan.begin, scan.end).next().is_none() {
+            return Ok(self.snapshot.scan(scan, visit)?);
+        }
         let own = self.overlay.range(scan.begin, scan.end);
         let limit = self.limit_behind_own(scan);
         if scan.reverse {
