@@ -33,8 +33,8 @@
 //! | [`store`] | keeping records: the contract, and the stores that fulfil it |
 //!
 //! Leaves that all may use: [`resp`] (the wire format), [`config`], [`limits`] (every bound), [`clock`]
-//! (the only source of time), [`num`] and [`glob`] (Redis's numbers and patterns), [`error`],
-//! [`logging`], [`metrics`].
+//! (the only source of time), [`num`] and [`glob`] (Redis's numbers and patterns), [`json`] (documents
+//! and paths), [`error`], [`logging`], [`metrics`].
 //!
 //! # Life of a `GET`
 //!
@@ -157,6 +157,7 @@ pub mod config;
 pub mod data;
 pub mod error;
 pub mod glob;
+pub mod json;
 pub mod limits;
 pub mod logging;
 pub mod metrics;

@@ -6,7 +6,7 @@ use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    Args, Spec, bitmap, client, cluster, command_info, connection, expiry, generic, hash, list,
+    Args, Spec, bitmap, client, cluster, command_info, connection, expiry, generic, hash, json, list,
     observe, scan, server, set, sorted_set, string, transaction,
 };
 
@@ -18,6 +18,7 @@ static TABLES: &[&[Spec]] = &[
     list::TABLE,
     set::TABLE,
     sorted_set::TABLE,
+    json::TABLE,
     generic::TABLE,
     scan::TABLE,
     expiry::TABLE,
