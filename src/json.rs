@@ -25,7 +25,7 @@ use std::borrow::Cow;
 use crate::error::Stop;
 
 pub use parse::{compact, parse, parse_arg};
-pub use path::{Index, Path, Place, Step};
+pub use path::{Index, Path, Place, Search, Step};
 pub use print::{Format, is_integer, pretty, print};
 pub use serde_json::{Number, Value};
 

@@ -100,7 +100,9 @@ pub const JSON_PATH_BYTES_MAX: usize = 8 * 1024;
 /// Brackets and parentheses open at once in a JSON path: its parser takes exponential time in filters
 /// inside filters.
 pub const JSON_PATH_NESTING_MAX: usize = 12;
-/// Values that evaluating a path may look at: about a second.
+/// Characters of a path that errors quote.
+pub const JSON_PATH_SHOWN_MAX: usize = 128;
+/// Values that the paths of a command may look at in a document: about a second.
 pub const JSON_PATH_WORK_MAX: u64 = 10_000_000;
 /// What matching a regular expression costs of it...
 pub const JSON_SEARCH_COST: u64 = 20;
@@ -114,6 +116,8 @@ pub const JSON_REGEX_PROGRAM_BYTES_MAX: usize = 256 * 1024;
 pub const JSON_REGEX_TEXT_BYTES_MAX: usize = 64 * 1024;
 /// Compiled regular expressions that a thread keeps.
 pub const JSON_REGEXES_KEPT: usize = 8;
+/// Text of documents, in bytes, that one `JSON.MGET` or `JSON.MSET` may parse, with what it parses again.
+pub const JSON_PARSED_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Longest `INDENT`, `NEWLINE` and `SPACE` of `JSON.GET`, in bytes each.
 pub const JSON_FORMAT_BYTES_MAX: usize = 64;
 /// Longest configuration file, in bytes.

@@ -21,6 +21,7 @@ use super::{Ctx, Flags, Group, Handler, Keys, Outcome, Spec};
 use crate::data::{KeyspaceId, Prior, string};
 use crate::error::Stop;
 use crate::json::{self, Path, Value};
+use crate::limits::JSON_PARSED_BYTES_MAX;
 
 const READ: Flags = Flags::READONLY;
 const WRITE: Flags = Flags::WRITE;
@@ -289,4 +290,12 @@ fn write(
 /// Refuses to put `bytes` of text into a document so many times, before memory is used for it.
 fn check_growth(ctx: &Ctx<'_, '_>, times: usize, bytes: usize) -> Outcome {
     string::check_len(ctx.view, (times as u64).saturating_mul(bytes as u64))
+}
+
+/// Refuses to parse more text for one command than `bytes` if that is too much.
+fn check_parsed(bytes: u64) -> Outcome {
+    if bytes <= JSON_PARSED_BYTES_MAX {
+        return Ok(());
+    }
+    Err(format!("ERR the documents are longer than {JSON_PARSED_BYTES_MAX} bytes together").into())
 }

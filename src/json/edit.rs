@@ -186,7 +186,9 @@ fn is_same_number(left: &Number, right: &Number) -> bool {
 /// The text of a changed document; an error if it nests too deep now.
 pub fn finish(root: &Value) -> Result<Vec<u8>, Stop> {
     if depth(root) > JSON_DEPTH_MAX {
-        return Err(format!("ERR the document would nest deeper than {JSON_DEPTH_MAX} levels").into());
+        return Err(
+            format!("ERR the document would nest deeper than {JSON_DEPTH_MAX} levels").into()
+        );
     }
     Ok(print(root))
 }

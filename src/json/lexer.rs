@@ -59,7 +59,8 @@ pub type Wrong = (&'static str, usize);
 
 /// Takes `text`, which begins with `$`, apart.
 pub fn lex(text: &str) -> Result<Lexed, Wrong> {
-    let mut lexer = Lexer { text, chars: text.char_indices().peekable(), out: String::new(), nesting: 0 };
+    let mut lexer =
+        Lexer { text, chars: text.char_indices().peekable(), out: String::new(), nesting: 0 };
     lexer.expect('$')?;
     let segments = lexer.segments()?;
     match lexer.peek() {
@@ -115,7 +116,7 @@ impl<'t> Lexer<'t> {
     }
 
     fn expect(&mut self, wanted: char) -> Result<(), Wrong> {
-        if self.take(wanted) { Ok(()) } else { Err(self.wrong("something else is needed")) }
+        if self.take(wanted) { Ok(()) } else { Err(self.wrong("a closing bracket is missing")) }
     }
 
     fn skip_spaces(&mut self) {
@@ -303,7 +304,8 @@ impl<'t> Lexer<'t> {
         let mut code = 0;
         for _ in 0..4 {
             let digit = self.skip().and_then(|char| char.to_digit(16));
-            let digit = digit.ok_or_else(|| self.wrong("an escape is not four hexadecimal digits"))?;
+            let digit =
+                digit.ok_or_else(|| self.wrong("an escape is not four hexadecimal digits"))?;
             code = code << 4 | digit;
         }
         Ok(code)

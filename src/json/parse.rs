@@ -99,7 +99,9 @@ fn refusal(what: &str, error: &simd_json::Error) -> Stop {
         ErrorType::InvalidNumber => "a number is malformed or out of range",
         ErrorType::InvalidEscape | ErrorType::InvalidUnicodeCodepoint => "an escape is malformed",
         ErrorType::TrailingData => "something follows the value",
-        ErrorType::Syntax => "a string or bracket is not closed, or a control character not escaped",
+        ErrorType::Syntax => {
+            "a string or bracket is not closed, or a control character not escaped"
+        }
         _ => "a token is not what is expected there",
     };
     match error.index() {

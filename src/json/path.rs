@@ -12,7 +12,7 @@ use serde_json_path::{JsonPath, PathElement};
 use super::cost::{Size, cost};
 use super::lexer::{self, Segment, Selector};
 use crate::error::Stop;
-use crate::limits::{JSON_PATH_BYTES_MAX, JSON_PATH_WORK_MAX};
+use crate::limits::{JSON_PATH_BYTES_MAX, JSON_PATH_SHOWN_MAX, JSON_PATH_WORK_MAX};
 
 /// A path, ready to be evaluated.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ enum Form {
     /// Names and indices: at most one place.
     Fixed(Vec<Index>),
     /// Anything else.
-    Query { path: JsonPath, segments: Vec<Segment> },
+    Query { query: JsonPath, segments: Vec<Segment> },
 }
 
 /// A step of a path that leads to at most one place.
@@ -67,16 +67,16 @@ impl<'t> Path<'t> {
             _ => Cow::Owned(format!("$.{given}")),
         };
         let lexed = lexer::lex(&text).map_err(|(reason, at)| {
-            Stop::from(format!("ERR invalid path: {reason}, at byte {at} of '{text}'"))
+            Stop::from(format!("ERR invalid path: {reason}, at byte {at} of '{}'", shown(&text)))
         })?;
         let form = match fixed(&lexed.segments) {
             Some(steps) => Form::Fixed(steps),
             None => {
-                let path = JsonPath::parse(&lexed.standard);
-                let path = path.map_err(|error| {
-                    Stop::from(format!("ERR invalid path: {} in '{text}'", error.message()))
+                let query = JsonPath::parse(&lexed.standard).map_err(|_| {
+                    let text = shown(&text);
+                    Stop::from(format!("ERR invalid path: a filter is not understood in '{text}'"))
                 })?;
-                Form::Query { path, segments: lexed.segments }
+                Form::Query { query, segments: lexed.segments }
             }
         };
         Ok(Path { given, text, form })
@@ -114,43 +114,67 @@ impl<'t> Path<'t> {
             Form::Query { .. } => None,
         }
     }
+}
 
-    /// The values the path leads to, in the order it finds them.
-    pub fn find<'d>(&self, root: &'d Value) -> Result<Vec<&'d Value>, Stop> {
-        match &self.form {
-            Form::Fixed(steps) => Ok(follow(root, steps).into_iter().collect()),
-            Form::Query { path, segments } => {
-                self.check_cost(segments, root)?;
-                Ok(path.query(root).all())
+/// A document in which paths are looked up, and what that may still cost.
+pub struct Search<'d> {
+    root: &'d Value,
+    size: Option<Size>,
+    left: u64,
+}
+
+impl<'d> Search<'d> {
+    /// Nothing is looked up yet.
+    pub fn new(root: &'d Value) -> Search<'d> {
+        Search { root, size: None, left: JSON_PATH_WORK_MAX }
+    }
+
+    /// The values a path leads to, in the order it finds them.
+    pub fn find(&mut self, path: &Path<'_>) -> Result<Vec<&'d Value>, Stop> {
+        self.charge(path)?;
+        match &path.form {
+            Form::Fixed(steps) => Ok(follow(self.root, steps).into_iter().collect()),
+            Form::Query { query, .. } => Ok(query.query(self.root).all()),
+        }
+    }
+
+    /// The places a path leads to, in the order it finds them.
+    pub fn places(&mut self, path: &Path<'_>) -> Result<Vec<Place>, Stop> {
+        self.charge(path)?;
+        match &path.form {
+            Form::Fixed(steps) => Ok(place_of(self.root, steps).into_iter().collect()),
+            Form::Query { query, .. } => {
+                let found = query.query_located(self.root);
+                Ok(found
+                    .locations()
+                    .map(|location| location.iter().map(Step::from).collect())
+                    .collect())
             }
         }
     }
 
-    /// The places the path leads to, in the order it finds them.
-    pub fn places(&self, root: &Value) -> Result<Vec<Place>, Stop> {
-        match &self.form {
-            Form::Fixed(steps) => Ok(place_of(root, steps).into_iter().collect()),
-            Form::Query { path, segments } => {
-                self.check_cost(segments, root)?;
-                let found = path.query_located(root);
-                let place = |location: &serde_json_path::NormalizedPath<'_>| {
-                    location.iter().map(Step::from).collect()
-                };
-                Ok(found.locations().map(place).collect())
+    fn charge(&mut self, path: &Path<'_>) -> Outcome {
+        let cost = match &path.form {
+            Form::Fixed(steps) => 1 + steps.len() as u64,
+            Form::Query { segments, .. } => {
+                cost(segments, *self.size.get_or_insert_with(|| Size::of(self.root)))
             }
-        }
+        };
+        let left = self.left.checked_sub(cost).ok_or_else(|| {
+            let path = shown(path.text());
+            let max = JSON_PATH_WORK_MAX;
+            format!("ERR looking up '{path}' in this document could take more than {max} steps")
+        });
+        self.left = left?;
+        Ok(())
     }
+}
 
-    fn check_cost(&self, segments: &[Segment], root: &Value) -> Result<(), Stop> {
-        if cost(segments, Size::of(root)) <= JSON_PATH_WORK_MAX {
-            return Ok(());
-        }
-        Err(format!(
-            "ERR evaluating '{}' on this document could take more than {JSON_PATH_WORK_MAX} steps",
-            self.text
-        )
-        .into())
-    }
+type Outcome = Result<(), Stop>;
+
+/// As much of a path as errors quote.
+fn shown(path: &str) -> String {
+    path.chars().take(JSON_PATH_SHOWN_MAX).collect()
 }
 
 impl From<&PathElement<'_>> for Step {
@@ -173,7 +197,7 @@ fn fixed(segments: &[Segment]) -> Option<Vec<Index>> {
 }
 
 /// The value that steps from `root` lead to.
-pub fn follow<'d>(root: &'d Value, steps: &[Index]) -> Option<&'d Value> {
+fn follow<'d>(root: &'d Value, steps: &[Index]) -> Option<&'d Value> {
     steps.iter().try_fold(root, |value, step| match (value, step) {
         (Value::Object(members), Index::Name(name)) => members.get(name),
         (Value::Array(items), Index::At(index)) => items.get(position(*index, items.len())?),

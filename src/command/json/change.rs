@@ -8,7 +8,7 @@ use super::{Document, NO_DOCUMENT, at_most, check_growth, nowhere_or, path_at, w
 use crate::command::{Ctx, Outcome};
 use crate::error::{self, Stop};
 use crate::json::edit::{self, Operation, at, innermost_first};
-use crate::json::{self, Number, Path, Value};
+use crate::json::{self, Number, Path, Search, Value};
 use crate::num;
 use crate::resp::{Protocol, Reply};
 
@@ -25,7 +25,7 @@ fn change<T>(
 ) -> Result<Results<T>, Stop> {
     let key = ctx.arg(1);
     let mut document = Document::open(ctx, key)?.ok_or(NO_DOCUMENT)?;
-    let places = path.places(&document.root)?;
+    let places = Search::new(&document.root).places(path)?;
     check_growth(ctx, places.len(), added_bytes)?;
     let mut results: Results<T> = places.iter().map(|_| None).collect();
     for number in innermost_first(&places) {
@@ -86,10 +86,6 @@ fn calculate(ctx: &mut Ctx<'_, '_>, operation: Operation) -> Outcome {
         }
         _ => Ok(None),
     })?;
-    let or = "does not contains a number";
-    if path.is_legacy() && !results.iter().any(Option::is_some) {
-        return Err(nowhere_or(path.text(), or));
-    }
     match ctx.reply.protocol() {
         // Numbers in an array, whatever the notation of the path.
         Protocol::Resp3 => {
@@ -103,13 +99,14 @@ fn calculate(ctx: &mut Ctx<'_, '_>, operation: Operation) -> Outcome {
             Ok(())
         }
         Protocol::Resp2 if path.is_legacy() => {
-            reply_results(ctx, &path, results, or, |reply, number| {
+            reply_results(ctx, &path, results, "does not contains a number", |reply, number| {
                 reply.bulk(number.as_str().as_bytes());
             })
         }
         // JSON text of an array.
         Protocol::Resp2 => {
-            let values = results.into_iter().map(|number| number.map_or(Value::Null, Value::Number));
+            let values =
+                results.into_iter().map(|number| number.map_or(Value::Null, Value::Number));
             ctx.reply.bulk(&json::print(&values.collect()));
             Ok(())
         }

@@ -1,10 +1,12 @@
 //! JSON commands that reply with values.
 
+use std::collections::BTreeSet;
+
 use super::change::reply_number;
-use super::{nowhere, path_at, read, with_text};
+use super::{check_parsed, nowhere, path_at, read, with_text};
 use crate::command::{Ctx, Outcome};
 use crate::error::{self, Stop};
-use crate::json::{self, Format, Path, Value};
+use crate::json::{self, Format, Path, Search, Value};
 use crate::limits::JSON_FORMAT_BYTES_MAX;
 use crate::resp::{Protocol, Reply};
 
@@ -114,7 +116,8 @@ fn short(text: &[u8]) -> Result<&[u8], Stop> {
     if text.len() <= JSON_FORMAT_BYTES_MAX {
         return Ok(text);
     }
-    Err(format!("ERR INDENT, NEWLINE and SPACE are limited to {JSON_FORMAT_BYTES_MAX} bytes").into())
+    Err(format!("ERR INDENT, NEWLINE and SPACE are limited to {JSON_FORMAT_BYTES_MAX} bytes")
+        .into())
 }
 
 pub(super) fn get(ctx: &mut Ctx<'_, '_>) -> Outcome {
@@ -130,9 +133,10 @@ pub(super) fn get(ctx: &mut Ctx<'_, '_>) -> Outcome {
         return Ok(());
     };
     if let Some(expand) = options.expand {
+        let mut search = Search::new(&root);
         ctx.reply.array(options.paths.len());
         return options.paths.iter().try_for_each(|path| {
-            let values = path.find(&root)?;
+            let values = search.find(path)?;
             ctx.reply.array(values.len());
             values.into_iter().try_for_each(|value| {
                 reply_value(ctx.reply, value, expand);
@@ -172,7 +176,7 @@ fn text_of_one(
     format: &Format<'_>,
     bytes_max: usize,
 ) -> Result<Vec<u8>, Stop> {
-    let values = path.find(root)?;
+    let values = Search::new(root).find(path)?;
     let mut text = Vec::new();
     if path.is_legacy() {
         let first = values.first().ok_or_else(|| nowhere(path.text()))?;
@@ -183,7 +187,7 @@ fn text_of_one(
     Ok(text)
 }
 
-/// An object with the values of each path; arrays unless all paths are legacy.
+/// An object with the values of each path, once if it is given twice; arrays unless all paths are legacy.
 fn text_of_several(
     root: &Value,
     paths: &[Path<'_>],
@@ -191,10 +195,12 @@ fn text_of_several(
     bytes_max: usize,
 ) -> Result<Vec<u8>, Stop> {
     let is_legacy = paths.iter().all(Path::is_legacy);
+    let mut search = Search::new(root);
+    let mut seen = BTreeSet::new();
     let mut text = vec![b'{'];
-    for (index, path) in paths.iter().enumerate() {
-        let values = path.find(root)?;
-        format.begin_item(index, 1, &mut text);
+    for path in paths.iter().filter(|path| seen.insert(path.given())) {
+        let values = search.find(path)?;
+        format.begin_item(usize::from(text.len() > 1), 1, &mut text);
         text.extend_from_slice(&json::print(&path.given().into()));
         text.push(b':');
         text.extend_from_slice(format.space);
@@ -232,10 +238,12 @@ pub(super) fn mget(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let path = Path::parse(ctx.arg(last))?;
     let bytes_max = ctx.server.config.output_buffer_limit;
     ctx.reply.array(last - 1);
-    let mut pending = Ok(());
+    let (mut pending, mut parsed) = (Ok(()), 0);
     for index in 1..last {
         ctx.check_replies()?;
+        check_parsed(parsed)?;
         let text = with_text(ctx, ctx.arg(index), |stored| {
+            parsed += stored.len() as u64;
             if path.is_root() && path.is_legacy() {
                 return Ok(json::stored(stored)?.into_owned());
             }
@@ -260,7 +268,7 @@ pub(super) fn resp(ctx: &mut Ctx<'_, '_>) -> Outcome {
         ctx.reply.null();
         return Ok(());
     };
-    let values = path.find(&root)?;
+    let values = Search::new(&root).find(&path)?;
     if path.is_legacy() {
         reply_resp(ctx.reply, values.first().ok_or_else(|| nowhere(path.text()))?);
         return Ok(());

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::command::{Ctx, Outcome};
 use crate::error::{self, Stop};
-use crate::json::{self, Path, Value, edit};
+use crate::json::{self, Path, Search, Value, edit};
 use crate::num;
 use crate::resp::{Protocol, Reply};
 
@@ -45,7 +45,7 @@ pub(super) fn kind(ctx: &mut Ctx<'_, '_>) -> Outcome {
         ctx.reply.null();
         return Ok(());
     };
-    let values = path.find(&root)?;
+    let values = Search::new(&root).find(&path)?;
     if path.is_legacy() {
         match values.first() {
             Some(value) => ctx.reply.bulk(kind_name(value).as_bytes()),
@@ -53,9 +53,14 @@ pub(super) fn kind(ctx: &mut Ctx<'_, '_>) -> Outcome {
         }
         return Ok(());
     }
-    reply_each(ctx, &values, |value| Some(kind_name(value)), |reply, name| {
-        reply.bulk(name.as_bytes());
-    })
+    reply_each(
+        ctx,
+        &values,
+        |value| Some(kind_name(value)),
+        |reply, name| {
+            reply.bulk(name.as_bytes());
+        },
+    )
 }
 
 fn str_len(value: &Value) -> Option<usize> {
@@ -90,7 +95,7 @@ pub(super) fn strlen(ctx: &mut Ctx<'_, '_>) -> Outcome {
     at_most(ctx, 3)?;
     let path = path_at(ctx, 2)?;
     let Some(root) = read_or_reply(ctx, &path, || NO_DOCUMENT.into())? else { return Ok(()) };
-    let values = path.find(&root)?;
+    let values = Search::new(&root).find(&path)?;
     if !path.is_legacy() {
         return reply_each(ctx, &values, str_len, reply_len);
     }
@@ -103,7 +108,7 @@ pub(super) fn arrlen(ctx: &mut Ctx<'_, '_>) -> Outcome {
     at_most(ctx, 3)?;
     let path = path_at(ctx, 2)?;
     let Some(root) = read_or_reply(ctx, &path, || NO_DOCUMENT.into())? else { return Ok(()) };
-    let values = path.find(&root)?;
+    let values = Search::new(&root).find(&path)?;
     if !path.is_legacy() {
         return reply_each(ctx, &values, arr_len, reply_len);
     }
@@ -118,7 +123,7 @@ pub(super) fn objlen(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let path = path_at(ctx, 2)?;
     let absent = || nowhere_or(path.text(), "not an object");
     let Some(root) = read_or_reply(ctx, &path, absent)? else { return Ok(()) };
-    let values = path.find(&root)?;
+    let values = Search::new(&root).find(&path)?;
     if !path.is_legacy() {
         return reply_each(ctx, &values, obj_len, reply_len);
     }
@@ -134,7 +139,7 @@ pub(super) fn objkeys(ctx: &mut Ctx<'_, '_>) -> Outcome {
     at_most(ctx, 3)?;
     let path = path_at(ctx, 2)?;
     let Some(root) = read_or_reply(ctx, &path, || NO_DOCUMENT.into())? else { return Ok(()) };
-    let values = path.find(&root)?;
+    let values = Search::new(&root).find(&path)?;
     let names = |value: &Value| -> Option<Vec<String>> {
         Some(value.as_object()?.keys().cloned().collect())
     };
@@ -164,7 +169,7 @@ pub(super) fn arrindex(ctx: &mut Ctx<'_, '_>) -> Outcome {
     };
     let (start, stop) = (position(4)?, position(5)?);
     let root = read(ctx, ctx.arg(1))?.ok_or_else(|| nowhere(path.given()))?;
-    let values = path.find(&root)?;
+    let values = Search::new(&root).find(&path)?;
     let find = |value: &Value| Some(first_index(value.as_array()?, &wanted, start, stop));
     if !path.is_legacy() {
         return reply_each(ctx, &values, find, Reply::integer);
@@ -196,7 +201,7 @@ pub(super) fn memory(ctx: &mut Ctx<'_, '_>) -> Outcome {
     }
     let path = path_at(ctx, 3)?;
     let root = read(ctx, ctx.arg(2))?;
-    let values = root.as_ref().map(|root| path.find(root)).transpose()?;
+    let values = root.as_ref().map(|root| Search::new(root).find(&path)).transpose()?;
     let text_len = |value: &Value| Some(json::print(value).len());
     match (path.is_legacy(), values) {
         (true, None) => ctx.reply.integer(0),

@@ -1,12 +1,15 @@
 //! JSON commands that put values into documents and take them out, whatever the values are.
 
-use super::{Document, NEW_AT_ROOT, NO_DOCUMENT, at_most, check_growth, path_at, wrong_arity, write};
+use super::{
+    Document, NEW_AT_ROOT, NO_DOCUMENT, at_most, check_growth, check_parsed, path_at, write,
+    wrong_arity,
+};
 use crate::command::options::Condition;
 use crate::command::{Ctx, Outcome};
 use crate::data::string;
 use crate::error::{self, Stop};
 use crate::json::edit::{self, at};
-use crate::json::{self, Index, Path};
+use crate::json::{self, Index, Path, Search};
 
 pub(super) fn set(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let (key, path, text) = (ctx.arg(1), Path::parse(ctx.arg(2))?, ctx.arg(3));
@@ -71,7 +74,7 @@ fn set_value(
         return if refused { Ok(false) } else { Err(NEW_AT_ROOT.into()) };
     };
     if condition != Condition::IfAbsent {
-        let places = edit::outermost(path.places(&document.root)?);
+        let places = edit::outermost(Search::new(&document.root).places(path)?);
         if !places.is_empty() {
             check_growth(ctx, places.len(), text.len())?;
             for place in &places {
@@ -121,7 +124,7 @@ fn add(
 ) -> Result<bool, Stop> {
     let Some(steps) = path.fixed() else { return Err("Err wrong static path".into()) };
     if let Some(Index::At(_)) = steps.last() {
-        let is_there = !path.find(&document.root)?.is_empty();
+        let is_there = !Search::new(&document.root).find(path)?.is_empty();
         return if is_there { Ok(false) } else { Err("ERR array index out of range".into()) };
     }
     let added = edit::add_member(&mut document.root, steps, value);
@@ -136,17 +139,19 @@ pub(super) fn mset(ctx: &mut Ctx<'_, '_>) -> Outcome {
         return Err(wrong_arity(ctx));
     }
     let keyspace = ctx.keyspace()?;
-    let triplets = || (1..ctx.args.len()).step_by(3);
+    let end = ctx.args.len();
+    let triplets = || (1..end).step_by(3);
     let mut paths = Vec::with_capacity(ctx.args.len() / 3);
     let mut pending = Ok(());
     for index in triplets() {
         let path = Path::parse(ctx.arg(index + 1))?;
-        let looked = string::get_to_replace(ctx.view, keyspace, ctx.arg(index)).and_then(|found| {
-            match found.0 {
-                Some(found) if !path.is_root() => found.value(ctx.view, keyspace).map(drop),
-                _ => Ok(()),
-            }
-        });
+        let looked =
+            string::get_to_replace(ctx.view, keyspace, ctx.arg(index)).and_then(
+                |found| match found.0 {
+                    Some(found) if !path.is_root() => found.value(ctx.view, keyspace).map(drop),
+                    _ => Ok(()),
+                },
+            );
         match looked {
             Ok(()) => {}
             // Go on, so that all keys are fetched together.
@@ -157,9 +162,14 @@ pub(super) fn mset(ctx: &mut Ctx<'_, '_>) -> Outcome {
     }
     pending?;
     reply_done(ctx, |ctx| {
-        let mut all = true;
-        for (path, index) in paths.iter().zip((1..).step_by(3)) {
+        let (mut all, mut parsed) = (true, 0);
+        for (path, index) in paths.iter().zip(triplets()) {
             let (key, text) = (ctx.arg(index), ctx.arg(index + 2));
+            if !path.is_root() {
+                let found = string::get(ctx.view, keyspace, key)?;
+                parsed += found.map_or(0, |found| found.len());
+                check_parsed(parsed)?;
+            }
             all &= set_value(ctx, key, path, text, Condition::Always)?;
         }
         Ok(all)
@@ -192,7 +202,7 @@ fn merge_value(
             false => Err(NEW_AT_ROOT.into()),
         };
     };
-    let places = path.places(&document.root)?;
+    let places = Search::new(&document.root).places(path)?;
     if places.is_empty() {
         return add(ctx, key, path, document, patch);
     }
@@ -226,7 +236,7 @@ fn del_root(ctx: &mut Ctx<'_, '_>, key: &[u8]) -> Result<usize, Stop> {
 
 fn del_values(ctx: &mut Ctx<'_, '_>, key: &[u8], path: &Path<'_>) -> Result<usize, Stop> {
     let Some(mut document) = Document::open(ctx, key)? else { return Ok(0) };
-    let places = edit::outermost(path.places(&document.root)?);
+    let places = edit::outermost(Search::new(&document.root).places(path)?);
     let removed = edit::remove_all(&mut document.root, &places);
     if removed > 0 {
         document.save(ctx, key)?;
@@ -238,8 +248,9 @@ pub(super) fn clear(ctx: &mut Ctx<'_, '_>) -> Outcome {
     at_most(ctx, 3)?;
     let (key, path) = (ctx.arg(1), path_at(ctx, 2)?);
     let mut document = Document::open(ctx, key)?.ok_or(NO_DOCUMENT)?;
-    let mut places = edit::outermost(path.places(&document.root)?);
-    places.retain(|place| at(&mut document.root, place).is_some_and(|value| edit::can_clear(value)));
+    let mut places = edit::outermost(Search::new(&document.root).places(&path)?);
+    places
+        .retain(|place| at(&mut document.root, place).is_some_and(|value| edit::can_clear(value)));
     for place in &places {
         edit::clear(at(&mut document.root, place).expect("it was found"));
     }
