@@ -29,6 +29,10 @@ pub use path::{Index, Path, Place, Search, Step};
 pub use print::{Format, is_integer, pretty, print};
 pub use serde_json::{Number, Value};
 
+/// So many paths are followed through the parser's nodes, which takes time for each, rather than in a
+/// tree, which takes more time to be built.
+const PATHS_WITHOUT_TREE_MAX: usize = 8;
+
 /// The compact text of a stored string, which is checked only if this process has not seen it yet.
 pub fn stored(text: &[u8]) -> Result<Cow<'_, [u8]>, Stop> {
     if known::is_known(text) {
@@ -39,6 +43,22 @@ pub fn stored(text: &[u8]) -> Result<Cow<'_, [u8]>, Stop> {
         known::note(text);
     }
     Ok(compact)
+}
+
+/// Shows `then` the values that each path leads to in a stored string.
+pub fn look_up<T>(
+    text: &[u8],
+    paths: &[Path<'_>],
+    then: impl FnOnce(&[Vec<&Value>]) -> Result<T, Stop>,
+) -> Result<T, Stop> {
+    if paths.len() <= PATHS_WITHOUT_TREE_MAX && paths.iter().all(|path| path.fixed().is_some()) {
+        let parts = parse::parse_parts(text, paths.iter().filter_map(Path::fixed))?;
+        return then(&parts.iter().map(|part| part.iter().collect()).collect::<Vec<_>>());
+    }
+    let root = parse(text)?;
+    let mut search = Search::new(&root);
+    let lists: Vec<_> = paths.iter().map(|path| search.find(path)).collect::<Result<_, Stop>>()?;
+    then(&lists)
 }
 
 /// Remembers that `text` is compact, so that [`stored`] need not find out.

@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use serde_json::{Map, Number, Value};
 use simd_json::{Buffers, ErrorType, INPUT_PADDING, Node, StaticNode, Tape};
 
+use super::path::Index;
 use super::print;
 use crate::error::Stop;
 use crate::limits::{JSON_BUFFER_BYTES_MAX, JSON_DEPTH_MAX};
@@ -26,6 +27,18 @@ pub fn compact_stored(text: &[u8]) -> Result<Cow<'_, [u8]>, Stop> {
 /// The tree of a string that lies at a key.
 pub fn parse(text: &[u8]) -> Result<Value, Stop> {
     with_parsed(text, STORED, |parsed| parsed.tree())
+}
+
+/// Of a string that lies at a key, the trees of the values that steps lead to, one for each list of
+/// steps. The rest of the document costs nothing but being validated.
+pub fn parse_parts<'s>(
+    text: &[u8],
+    lists: impl Iterator<Item = &'s [Index]>,
+) -> Result<Vec<Option<Value>>, Stop> {
+    with_parsed(text, STORED, |parsed| {
+        let part = |steps| parsed.node_at(steps).map(|at| Walk::from(&parsed, at).tree());
+        lists.map(part).collect()
+    })
 }
 
 /// The tree of a value that a client sent.
@@ -128,6 +141,42 @@ impl<'t> Parsed<'t, '_> {
         Walk::new(self).tree()
     }
 
+    /// The node that steps lead to, as its number.
+    fn node_at(&self, steps: &[Index]) -> Option<usize> {
+        steps.iter().try_fold(0, |at, step| {
+            let mut children = self.children(at);
+            match (&self.nodes[at], step) {
+                // Of members with one name the last counts.
+                (Node::Object { .. }, Index::Name(name)) => children
+                    .map(|value| (value - 1, value))
+                    .filter(|(key, _)| matches!(self.nodes[*key], Node::String(key) if key == name))
+                    .map(|(_, value)| value)
+                    .last(),
+                (Node::Array { len, .. }, Index::At(index)) => {
+                    let from_end = if *index < 0 { *len as i64 } else { 0 };
+                    children.nth(usize::try_from(index + from_end).ok()?)
+                }
+                _ => None,
+            }
+        })
+    }
+
+    /// The nodes of the values in a container.
+    fn children(&self, at: usize) -> impl Iterator<Item = usize> {
+        // The first child, and where in front of each child its name is.
+        let (count, name) = match self.nodes[at] {
+            Node::Object { count, .. } => (count, 1),
+            Node::Array { count, .. } => (count, 0),
+            Node::String(_) | Node::Static(_) => (0, 0),
+        };
+        let end = at + 1 + count;
+        let inside = move |child: &usize| *child < end;
+        let next = move |child: &usize| Some(child + nodes_of(&self.nodes[*child]) + name);
+        std::iter::successors(Some(at + 1 + name).filter(inside), move |child| {
+            next(child).filter(inside)
+        })
+    }
+
     /// Whether tokens follow each other immediately: then every byte in front of one ends another.
     fn is_spaceless(&self) -> bool {
         let is_space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
@@ -198,6 +247,19 @@ impl<'w, 't> Walk<'w, 't> {
     fn new(parsed: &Parsed<'t, 'w>) -> Walk<'w, 't> {
         let (nodes, tokens) = (parsed.nodes.iter(), parsed.tokens.iter());
         Walk { source: parsed.source, nodes, tokens }
+    }
+
+    /// Begins with the node of this number.
+    fn from(parsed: &Parsed<'t, 'w>, at: usize) -> Walk<'w, 't> {
+        let mut walk = Walk::new(parsed);
+        for _ in 0..at {
+            match walk.node() {
+                Node::Static(StaticNode::Null | StaticNode::Bool(_)) => {}
+                Node::Static(_) => _ = walk.number(),
+                Node::String(_) | Node::Array { .. } | Node::Object { .. } => {}
+            }
+        }
+        walk
     }
 
     fn node(&mut self) -> &'w Node<'w> {

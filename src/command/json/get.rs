@@ -128,29 +128,37 @@ pub(super) fn get(ctx: &mut Ctx<'_, '_>) -> Outcome {
     {
         return get_whole(ctx, key, is_legacy);
     }
-    let Some(root) = read(ctx, key)? else {
-        ctx.reply.null();
-        return Ok(());
-    };
-    if let Some(expand) = options.expand {
-        let mut search = Search::new(&root);
-        ctx.reply.array(options.paths.len());
-        return options.paths.iter().try_for_each(|path| {
-            let values = search.find(path)?;
-            ctx.reply.array(values.len());
-            values.into_iter().try_for_each(|value| {
-                reply_value(ctx.reply, value, expand);
-                ctx.check_replies()
-            })
-        });
-    }
     let bytes_max = ctx.server.config.output_buffer_limit;
-    let text = match &options.paths[..] {
-        [path] => text_of_one(&root, path, &options.format, bytes_max)?,
-        paths => text_of_several(&root, paths, &options.format, bytes_max)?,
-    };
-    ctx.reply.bulk(&text);
+    let text = with_text(ctx, key, |stored| {
+        json::look_up(stored, &options.paths, |lists| match (options.expand, &options.paths[..]) {
+            (Some(expand), _) => expanded(lists, expand, bytes_max),
+            (None, [path]) => text_of_one(&lists[0], path, &options.format, bytes_max),
+            (None, paths) => text_of_several(lists, paths, &options.format, bytes_max),
+        })
+    })?;
+    match text {
+        Some(encoded) if options.expand.is_some() => ctx.reply.raw(&encoded),
+        Some(text) => ctx.reply.bulk(&text),
+        None => ctx.reply.null(),
+    }
     Ok(())
+}
+
+/// An array for each path, encoded for RESP3.
+fn expanded(lists: &[Vec<&Value>], expand: Expand, bytes_max: usize) -> Result<Vec<u8>, Stop> {
+    let mut reply = Reply::new();
+    reply.set_protocol(Protocol::Resp3);
+    reply.array(lists.len());
+    for values in lists {
+        reply.array(values.len());
+        for value in values {
+            reply_value(&mut reply, value, expand);
+            if reply.len() > bytes_max {
+                return Err(Stop::Unread);
+            }
+        }
+    }
+    Ok(reply.take())
 }
 
 /// Replies with the stored text, which is what printing the document would give.
@@ -171,35 +179,33 @@ fn get_whole(ctx: &mut Ctx<'_, '_>, key: &[u8], is_legacy: bool) -> Outcome {
 
 /// A JSONPath gives an array of all values, a legacy path the first.
 fn text_of_one(
-    root: &Value,
+    values: &[&Value],
     path: &Path<'_>,
     format: &Format<'_>,
     bytes_max: usize,
 ) -> Result<Vec<u8>, Stop> {
-    let values = Search::new(root).find(path)?;
     let mut text = Vec::new();
     if path.is_legacy() {
         let first = values.first().ok_or_else(|| nowhere(path.text()))?;
         json::pretty(first, format, 0, bytes_max, &mut text)?;
     } else {
-        array(&values, format, 0, bytes_max, &mut text)?;
+        array(values, format, 0, bytes_max, &mut text)?;
     }
     Ok(text)
 }
 
 /// An object with the values of each path, once if it is given twice; arrays unless all paths are legacy.
 fn text_of_several(
-    root: &Value,
+    lists: &[Vec<&Value>],
     paths: &[Path<'_>],
     format: &Format<'_>,
     bytes_max: usize,
 ) -> Result<Vec<u8>, Stop> {
     let is_legacy = paths.iter().all(Path::is_legacy);
-    let mut search = Search::new(root);
     let mut seen = BTreeSet::new();
     let mut text = vec![b'{'];
-    for path in paths.iter().filter(|path| seen.insert(path.given())) {
-        let values = search.find(path)?;
+    let named = paths.iter().zip(lists);
+    for (path, values) in named.filter(|(path, _)| seen.insert(path.given())) {
         format.begin_item(usize::from(text.len() > 1), 1, &mut text);
         text.extend_from_slice(&json::print(&path.given().into()));
         text.push(b':');
@@ -208,7 +214,7 @@ fn text_of_several(
             let first = values.first().ok_or_else(|| nowhere(path.given()))?;
             json::pretty(first, format, 1, bytes_max, &mut text)?;
         } else {
-            array(&values, format, 1, bytes_max, &mut text)?;
+            array(values, format, 1, bytes_max, &mut text)?;
         }
     }
     format.end_items(paths.len(), 0, &mut text);
@@ -247,7 +253,9 @@ pub(super) fn mget(ctx: &mut Ctx<'_, '_>) -> Outcome {
             if path.is_root() && path.is_legacy() {
                 return Ok(json::stored(stored)?.into_owned());
             }
-            text_of_one(&json::parse(stored)?, &path, &Format::default(), bytes_max)
+            json::look_up(stored, std::slice::from_ref(&path), |lists| {
+                text_of_one(&lists[0], &path, &Format::default(), bytes_max)
+            })
         });
         match text {
             Ok(Some(text)) => ctx.reply.bulk(&text),
