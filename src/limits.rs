@@ -98,8 +98,8 @@ pub const JSON_KNOWN_TEXTS: usize = 64 * 1024;
 /// Longest JSON path, in bytes.
 pub const JSON_PATH_BYTES_MAX: usize = 8 * 1024;
 /// Brackets and parentheses open at once in a JSON path: its parser takes exponential time in filters
-/// inside filters.
-pub const JSON_PATH_NESTING_MAX: usize = 12;
+/// inside filters, half a millisecond for so many.
+pub const JSON_PATH_NESTING_MAX: usize = 8;
 /// Characters of a path that errors quote.
 pub const JSON_PATH_SHOWN_MAX: usize = 128;
 /// Values that the paths of a command may look at in a document: about a second.

@@ -46,6 +46,9 @@ struct Found {
     repeats: u64,
 }
 
+/// Bytes of an expression that cost as much as a value.
+const LITERAL_BYTES: u64 = 8;
+
 const ROOT: Found = Found { total: 1, repeats: 1 };
 
 /// The cost of a path's evaluation on a document of that size.
@@ -93,7 +96,9 @@ fn filtering(filter: &Filter, applied: Found, size: Size) -> u64 {
     let candidates = Found { total, repeats: applied.repeats };
     let searches = filter.searches.saturating_mul(JSON_SEARCH_COST);
     let dynamic = filter.dynamic_searches.saturating_mul(JSON_SEARCH_DYNAMIC_COST);
-    let each = searches.saturating_add(dynamic).saturating_add(1);
+    // Literals are looked at too; each takes a few bytes of the expression.
+    let literals = 1 + filter.bytes as u64 / LITERAL_BYTES;
+    let each = searches.saturating_add(dynamic).saturating_add(literals);
     let mut cost = total.saturating_mul(each);
     for (is_absolute, path) in &filter.paths {
         let work = if *is_absolute {

@@ -39,6 +39,8 @@ pub enum Selector {
 pub struct Filter {
     /// The paths in it, and whether each begins at the document's root.
     pub paths: Vec<(bool, Vec<Segment>)>,
+    /// Bytes of the expression.
+    pub bytes: usize,
     /// Calls of `match` and `search` with the expression as a literal.
     pub searches: u64,
     /// Calls of them with an expression that comes from the document.
@@ -328,13 +330,17 @@ impl<'t> Lexer<'t> {
     /// The expression of a filter, up to the comma or bracket behind it.
     fn filter(&mut self) -> Result<Filter, Wrong> {
         let mut filter = Filter::default();
+        let start = self.out.len();
         let mut open: Vec<Open> = Vec::new();
         // Where the last operand begins in the output, for `=~`.
         let mut operand = self.out.len();
         loop {
             match self.peek() {
                 None => return Err(self.wrong("a filter is not closed")),
-                Some(']' | ',') if open.is_empty() => return Ok(filter),
+                Some(']' | ',') if open.is_empty() => {
+                    filter.bytes = self.out.len() - start;
+                    return Ok(filter);
+                }
                 Some(']' | '[') => return Err(self.wrong("a bracket does not belong there")),
                 Some('\'' | '"' | '@' | '$') => {
                     operand = self.out.len();

@@ -132,6 +132,37 @@ fn paths_have_two_notations() {
 }
 
 #[test]
+fn cut_and_flipped_paths_never_panic() {
+    let root = tree(r#"{"a":[1,{"b":"x"},[null,2.5]],"b":{"a":{"b":[]}}}"#);
+    let paths = [
+        r#"$..a[?@.b=='x' && !(@['a'] || count($.*)>1)]..*"#,
+        r#"a.b[-1:0:-2]["\u00e9\ud83d\ude00",'\'']"#,
+        r#"$ [1] . [*, 0 ,?match(@,"[ab]+")||@=~'é'].-x"#,
+    ];
+    let flips: &[u8] = b"$@.[]()?*:,'\"\\u=~!&|<>-0 a\x00\x7f\xc3";
+    for path in paths.map(str::as_bytes) {
+        for at in 0..path.len() {
+            let changed =
+                flips.iter().map(|&byte| [&path[..at], &[byte], &path[at + 1..]].concat());
+            let inserted = flips.iter().map(|&byte| [&path[..at], &[byte], &path[at..]].concat());
+            let cut = [path[..at].to_vec(), path[at..].to_vec()];
+            for path in changed.chain(inserted).chain(cut) {
+                let Ok(path) = Path::parse(&path) else { continue };
+                let places = Search::new(&root).places(&path).unwrap();
+                let mut copy = root.clone();
+                let values = Search::new(&root).find(&path).unwrap();
+                let reached =
+                    places.iter().map(|place| edit::at(&mut copy, place).unwrap().clone());
+                assert_eq!(
+                    reached.collect::<Vec<_>>(),
+                    values.into_iter().cloned().collect::<Vec<_>>()
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn few_fixed_paths_need_no_tree() {
     let text =
         br#" {"a":1,"b":[1.50,{"c":[2,-3]},"x",true,4e1],"":{"b":"1"},"a":[null,5.0,{"d":6}]} "#;
