@@ -4,7 +4,8 @@
 //! somebody has to make sure that it is JSON. A document is read more often than it changes, and
 //! hashing is an order of magnitude faster than parsing; so each process remembers the 128-bit hashes
 //! of texts it has checked or made. What is remembered is true of the text itself, wherever it is
-//! stored: nothing ever has to be forgotten, except for want of room.
+//! stored: nothing ever has to be forgotten, except for want of room. Who contrives two texts of one
+//! hash gets a string of their own back from `JSON.GET` that is no JSON; nothing else depends on it.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};

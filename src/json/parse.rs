@@ -144,36 +144,18 @@ impl<'t> Parsed<'t, '_> {
     /// The node that steps lead to, as its number.
     fn node_at(&self, steps: &[Index]) -> Option<usize> {
         steps.iter().try_fold(0, |at, step| {
-            let mut children = self.children(at);
+            let mut values = children(self.nodes, at);
             match (&self.nodes[at], step) {
                 // Of members with one name the last counts.
-                (Node::Object { .. }, Index::Name(name)) => children
-                    .map(|value| (value - 1, value))
-                    .filter(|(key, _)| matches!(self.nodes[*key], Node::String(key) if key == name))
-                    .map(|(_, value)| value)
-                    .last(),
+                (Node::Object { .. }, Index::Name(name)) => {
+                    values.filter(|value| name_of(self.nodes, *value) == name).last()
+                }
                 (Node::Array { len, .. }, Index::At(index)) => {
                     let from_end = if *index < 0 { *len as i64 } else { 0 };
-                    children.nth(usize::try_from(index + from_end).ok()?)
+                    values.nth(usize::try_from(index + from_end).ok()?)
                 }
                 _ => None,
             }
-        })
-    }
-
-    /// The nodes of the values in a container.
-    fn children(&self, at: usize) -> impl Iterator<Item = usize> {
-        // The first child, and where in front of each child its name is.
-        let (count, name) = match self.nodes[at] {
-            Node::Object { count, .. } => (count, 1),
-            Node::Array { count, .. } => (count, 0),
-            Node::String(_) | Node::Static(_) => (0, 0),
-        };
-        let end = at + 1 + count;
-        let inside = move |child: &usize| *child < end;
-        let next = move |child: &usize| Some(child + nodes_of(&self.nodes[*child]) + name);
-        std::iter::successors(Some(at + 1 + name).filter(inside), move |child| {
-            next(child).filter(inside)
         })
     }
 
@@ -189,16 +171,15 @@ impl<'t> Parsed<'t, '_> {
 /// Whether an object has two members of one name.
 fn has_repeated_names(nodes: &[Node<'_>]) -> bool {
     let mut sorted: Vec<&str> = Vec::new();
-    nodes.iter().enumerate().any(|(at, node)| {
-        let Node::Object { len, count } = node else { return false };
-        let members = &nodes[at + 1..at + 1 + count];
-        if *len <= NAMES_COMPARED_PAIRWISE {
-            let mut rest = names(members);
-            return std::iter::from_fn(|| rest.next().map(|name| (name, rest)))
+    (0..nodes.len()).any(|at| {
+        let Node::Object { len, .. } = nodes[at] else { return false };
+        let mut names = children(nodes, at).map(|value| name_of(nodes, value));
+        if len <= NAMES_COMPARED_PAIRWISE {
+            return std::iter::from_fn(|| names.next().map(|name| (name, names.clone())))
                 .any(|(name, mut later)| later.any(|other| other == name));
         }
         sorted.clear();
-        sorted.extend(names(members));
+        sorted.extend(names);
         sorted.sort_unstable();
         sorted.windows(2).any(|pair| pair[0] == pair[1])
     })
@@ -207,23 +188,41 @@ fn has_repeated_names(nodes: &[Node<'_>]) -> bool {
 /// Up to so many names are compared with each other; more are sorted.
 const NAMES_COMPARED_PAIRWISE: usize = 16;
 
-/// The names of an object's members, whose nodes are given.
-fn names<'p>(members: &'p [Node<'p>]) -> Names<'p> {
-    Names { members }
+/// The values in a container, as the numbers of their nodes.
+#[derive(Clone)]
+struct Children<'p> {
+    nodes: &'p [Node<'p>],
+    next: usize,
+    end: usize,
+    /// Nodes in front of each value: its name, if it has one.
+    names: usize,
 }
 
-#[derive(Clone, Copy)]
-struct Names<'p> {
-    members: &'p [Node<'p>],
+/// The values in the container whose node has this number; none in anything else.
+fn children<'p>(nodes: &'p [Node<'p>], at: usize) -> Children<'p> {
+    let (count, names) = match nodes[at] {
+        Node::Object { count, .. } => (count, 1),
+        Node::Array { count, .. } => (count, 0),
+        Node::String(_) | Node::Static(_) => (0, 0),
+    };
+    Children { nodes, next: at + 1 + names, end: at + 1 + count, names }
 }
 
-impl<'p> Iterator for Names<'p> {
-    type Item = &'p str;
+impl Iterator for Children<'_> {
+    type Item = usize;
 
-    fn next(&mut self) -> Option<&'p str> {
-        let [Node::String(name), value, ..] = self.members else { return None };
-        self.members = &self.members[1 + nodes_of(value)..];
-        Some(name)
+    fn next(&mut self) -> Option<usize> {
+        let value = Some(self.next).filter(|next| *next < self.end)?;
+        self.next += nodes_of(&self.nodes[value]) + self.names;
+        Some(value)
+    }
+}
+
+/// The name of a member whose value has this node.
+fn name_of<'p>(nodes: &'p [Node<'p>], value: usize) -> &'p str {
+    match nodes[value - 1] {
+        Node::String(name) => name,
+        _ => unreachable!("the names of members are strings"),
     }
 }
 

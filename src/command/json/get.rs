@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::change::reply_number;
 use super::{check_parsed, nowhere, path_at, read, with_text};
 use crate::command::{Ctx, Outcome};
+use crate::data::string;
 use crate::error::{self, Stop};
 use crate::json::{self, Format, Path, Search, Value};
 use crate::limits::JSON_FORMAT_BYTES_MAX;
@@ -21,11 +22,11 @@ pub(super) enum Expand {
 
 impl Expand {
     /// The format named `name`, where `text` is the name of JSON text, which is `None`.
-    fn parse(ctx: &Ctx<'_, '_>, name: &[u8], text: &str) -> Result<Option<Expand>, Stop> {
+    fn parse(ctx: &Ctx<'_, '_>, name: &[u8], text: &[u8]) -> Result<Option<Expand>, Stop> {
         let format = match name {
             b"EXPAND1" => Some(Expand::Outermost),
             b"EXPAND" => Some(Expand::All),
-            name if name == text.as_bytes() => None,
+            name if name == text => None,
             _ => return Err("ERR wrong reply format".into()),
         };
         if ctx.reply.protocol() == Protocol::Resp2 {
@@ -40,7 +41,7 @@ impl Expand {
         if !is_there {
             return Ok((None, 2));
         }
-        Ok((Expand::parse(ctx, ctx.arg(3), "STRINGS")?, 4))
+        Ok((Expand::parse(ctx, ctx.arg(3), b"STRINGS")?, 4))
     }
 }
 
@@ -81,20 +82,14 @@ impl<'c> Options<'c> {
         let mut args = behind_key.iter();
         while let Some(arg) = args.next() {
             let mut value = || args.next().ok_or(Stop::from(error::SYNTAX));
-            match () {
-                () if arg.eq_ignore_ascii_case(b"indent") => {
-                    options.format.indent = short(value()?)?;
-                }
-                () if arg.eq_ignore_ascii_case(b"newline") => {
-                    options.format.newline = short(value()?)?;
-                }
-                () if arg.eq_ignore_ascii_case(b"space") => options.format.space = short(value()?)?,
-                () if arg.eq_ignore_ascii_case(b"format") => {
-                    options.expand = Expand::parse(ctx, value()?, "STRING")?;
-                }
+            match &arg.to_ascii_lowercase()[..] {
+                b"indent" => options.format.indent = short(value()?)?,
+                b"newline" => options.format.newline = short(value()?)?,
+                b"space" => options.format.space = short(value()?)?,
+                b"format" => options.expand = Expand::parse(ctx, value()?, b"STRING")?,
                 // An option of version 1 that never did anything.
-                () if arg.eq_ignore_ascii_case(b"noescape") => {}
-                () => options.paths.push(Path::parse(arg)?),
+                b"noescape" => {}
+                _ => options.paths.push(Path::parse(arg)?),
             }
         }
         if options.paths.is_empty() {
@@ -164,7 +159,7 @@ fn expanded(lists: &[Vec<&Value>], expand: Expand, bytes_max: usize) -> Result<V
 /// Replies with the stored text, which is what printing the document would give.
 fn get_whole(ctx: &mut Ctx<'_, '_>, key: &[u8], is_legacy: bool) -> Outcome {
     let keyspace = ctx.keyspace()?;
-    let Some(found) = crate::data::string::get(ctx.view, keyspace, key)? else {
+    let Some(found) = string::get(ctx.view, keyspace, key)? else {
         ctx.reply.null();
         return Ok(());
     };

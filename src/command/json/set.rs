@@ -16,20 +16,15 @@ pub(super) fn set(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let mut condition = Condition::Always;
     let mut options = ctx.args.from(4);
     while !options.is_empty() {
-        let option = options.get(0);
-        let is_open = condition == Condition::Always;
-        match () {
-            () if option.eq_ignore_ascii_case(b"nx") && is_open => {
-                condition = Condition::IfAbsent;
-            }
-            () if option.eq_ignore_ascii_case(b"xx") && is_open => {
-                condition = Condition::IfPresent;
-            }
-            () if option.eq_ignore_ascii_case(b"format") => {
-                check_format(options.from(1).iter().next())?;
+        let may_choose = condition == Condition::Always;
+        match &options.get(0).to_ascii_lowercase()[..] {
+            b"nx" if may_choose => condition = Condition::IfAbsent,
+            b"xx" if may_choose => condition = Condition::IfPresent,
+            b"format" => {
                 options = options.from(1);
+                check_format(options.iter().next())?;
             }
-            () => return Err(error::SYNTAX.into()),
+            _ => return Err(error::SYNTAX.into()),
         }
         options = options.from(1);
     }
