@@ -91,6 +91,8 @@ pub const GROUPS_IN_FLIGHT_MAX: usize = 64;
 pub const MEMORY_BYTES_MAX: usize = 1 << 40;
 /// Levels of containers in a JSON document, as in RedisJSON. Whatever walks a document recurses so deep.
 pub const JSON_DEPTH_MAX: usize = 128;
+/// Names and values in a tree made of JSON, each of which takes about a hundred bytes.
+pub const JSON_TREE_NODES_MAX: usize = 1024 * 1024;
 /// Memory for parsing that a thread keeps is given back after a document longer than this.
 pub const JSON_BUFFER_BYTES_MAX: usize = 256 * 1024;
 /// Texts that a process remembers to be compact JSON; each takes eight bytes.
@@ -104,6 +106,8 @@ pub const JSON_PATH_NESTING_MAX: usize = 8;
 pub const JSON_PATH_SHOWN_MAX: usize = 128;
 /// Values that the paths of a command may look at in a document: about a second.
 pub const JSON_PATH_WORK_MAX: u64 = 10_000_000;
+/// Names on the way to all places that a path leads to, in bytes together.
+pub const JSON_PLACE_NAMES_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What matching a regular expression costs of it...
 pub const JSON_SEARCH_COST: u64 = 20;
 /// ... and what one costs that has to be compiled for the purpose.
@@ -116,8 +120,9 @@ pub const JSON_REGEX_PROGRAM_BYTES_MAX: usize = 256 * 1024;
 pub const JSON_REGEX_TEXT_BYTES_MAX: usize = 64 * 1024;
 /// Compiled regular expressions that a thread keeps.
 pub const JSON_REGEXES_KEPT: usize = 8;
-/// Text of documents, in bytes, that one `JSON.MGET` or `JSON.MSET` may parse, with what it parses again.
-pub const JSON_PARSED_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Text of documents, in bytes, that one command may parse or print for its lengths alone, with what it
+/// goes through again.
+pub const JSON_TEXT_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Longest `INDENT`, `NEWLINE` and `SPACE` of `JSON.GET`, in bytes each.
 pub const JSON_FORMAT_BYTES_MAX: usize = 64;
 /// Longest configuration file, in bytes.

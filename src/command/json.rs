@@ -21,7 +21,7 @@ use super::{Ctx, Flags, Group, Handler, Keys, Outcome, Spec};
 use crate::data::{KeyspaceId, Prior, string};
 use crate::error::Stop;
 use crate::json::{self, Path, Value};
-use crate::limits::JSON_PARSED_BYTES_MAX;
+use crate::limits::{JSON_PATH_WORK_MAX, JSON_TEXT_BYTES_MAX};
 
 const READ: Flags = Flags::READONLY;
 const WRITE: Flags = Flags::WRITE;
@@ -292,10 +292,19 @@ fn check_growth(ctx: &Ctx<'_, '_>, times: usize, bytes: usize) -> Outcome {
     string::check_len(ctx.view, (times as u64).saturating_mul(bytes as u64))
 }
 
-/// Refuses to parse more text for one command than `bytes` if that is too much.
-fn check_parsed(bytes: u64) -> Outcome {
-    if bytes <= JSON_PARSED_BYTES_MAX {
+/// Refuses to go through more text for one command than `bytes` if that is too much.
+fn check_text(bytes: u64) -> Outcome {
+    if bytes <= JSON_TEXT_BYTES_MAX {
         return Ok(());
     }
-    Err(format!("ERR the documents are longer than {JSON_PARSED_BYTES_MAX} bytes together").into())
+    Err(format!("ERR the documents are longer than {JSON_TEXT_BYTES_MAX} bytes together").into())
+}
+
+/// Refuses to go through more elements of arrays for one command than `elements` if that is too much. No
+/// tree has so many, but a path can name an array again and again.
+fn check_elements(elements: u64) -> Outcome {
+    if elements <= JSON_PATH_WORK_MAX {
+        return Ok(());
+    }
+    Err(format!("ERR the arrays have more than {JSON_PATH_WORK_MAX} elements together").into())
 }

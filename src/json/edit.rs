@@ -4,6 +4,7 @@
 //! must not move what is still to be changed ([`innermost_first`], [`outermost`]).
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Number, Value};
 
@@ -97,12 +98,17 @@ pub fn merge(target: &mut Value, patch: Value) {
         *target = Value::Object(Map::new());
     }
     let Value::Object(members) = target else { unreachable!("it was made one") };
+    let mut removed = BTreeSet::new();
     for (name, value) in patch {
         if value.is_null() {
-            members.shift_remove(&name);
+            removed.insert(name);
         } else {
             merge(members.entry(name).or_insert(Value::Null), value);
         }
+    }
+    if !removed.is_empty() {
+        // All at once: one by one would take quadratic time.
+        members.retain(|name, _| !removed.contains(name));
     }
 }
 

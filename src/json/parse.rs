@@ -12,7 +12,7 @@ use simd_json::{Buffers, ErrorType, INPUT_PADDING, Node, StaticNode, Tape};
 use super::path::Index;
 use super::print;
 use crate::error::Stop;
-use crate::limits::{JSON_BUFFER_BYTES_MAX, JSON_DEPTH_MAX};
+use crate::limits::{JSON_BUFFER_BYTES_MAX, JSON_DEPTH_MAX, JSON_TREE_NODES_MAX};
 
 /// The compact form of a document that a client sent.
 pub fn compact(text: &[u8]) -> Result<Cow<'_, [u8]>, Stop> {
@@ -26,7 +26,7 @@ pub fn compact_stored(text: &[u8]) -> Result<Cow<'_, [u8]>, Stop> {
 
 /// The tree of a string that lies at a key.
 pub fn parse(text: &[u8]) -> Result<Value, Stop> {
-    with_parsed(text, STORED, |parsed| parsed.tree())
+    with_parsed(text, STORED, |parsed| parsed.tree_at(0))
 }
 
 /// Of a string that lies at a key, the trees of the values that steps lead to, one for each list of
@@ -36,14 +36,17 @@ pub fn parse_parts<'s>(
     lists: impl Iterator<Item = &'s [Index]>,
 ) -> Result<Vec<Option<Value>>, Stop> {
     with_parsed(text, STORED, |parsed| {
-        let part = |steps| parsed.node_at(steps).map(|at| Walk::from(&parsed, at).tree());
+        let part = |steps| match parsed.node_at(steps) {
+            Some(at) => parsed.tree_at(at).map(Some),
+            None => Ok(None),
+        };
         lists.map(part).collect()
     })
 }
 
 /// The tree of a value that a client sent.
 pub fn parse_arg(text: &[u8]) -> Result<Value, Stop> {
-    with_parsed(text, "ERR invalid JSON", |parsed| parsed.tree())
+    with_parsed(text, "ERR invalid JSON", |parsed| parsed.tree_at(0))
 }
 
 const STORED: &str = "ERR the string at this key is not JSON";
@@ -79,7 +82,7 @@ struct Parsed<'t, 'p> {
 fn with_parsed<'t, T>(
     text: &'t [u8],
     what: &str,
-    then: impl FnOnce(Parsed<'t, '_>) -> T,
+    then: impl FnOnce(Parsed<'t, '_>) -> Result<T, Stop>,
 ) -> Result<T, Stop> {
     SCRATCH.with_borrow_mut(|scratch| {
         let Scratch { bytes, buffers, tape } = scratch;
@@ -90,7 +93,7 @@ fn with_parsed<'t, T>(
         let mut used = std::mem::replace(tape, Tape(Vec::new())).reset();
         let result = simd_json::fill_tape_padded(bytes, text.len(), buffers, &mut used)
             .map_err(|error| refusal(what, &error))
-            .map(|()| {
+            .and_then(|()| {
                 let tokens = buffers.structural_indexes();
                 then(Parsed { source: text, nodes: &used.0, tokens })
             });
@@ -124,21 +127,29 @@ fn refusal(what: &str, error: &simd_json::Error) -> Stop {
 }
 
 impl<'t> Parsed<'t, '_> {
-    fn compact(&self) -> Cow<'t, [u8]> {
+    fn compact(&self) -> Result<Cow<'t, [u8]>, Stop> {
         if has_repeated_names(self.nodes) {
             // The tree has each name once.
-            return Cow::Owned(print::print(&self.tree()));
+            return Ok(Cow::Owned(print::print(&self.tree_at(0)?)));
         }
         if self.is_spaceless() && memchr::memchr(b'\\', self.source).is_none() {
-            return Cow::Borrowed(self.source);
+            return Ok(Cow::Borrowed(self.source));
         }
         let mut out = Vec::with_capacity(self.source.len());
-        Walk::new(self).print(&mut out);
-        Cow::Owned(out)
+        Walk::from(self, 0).print(&mut out);
+        Ok(Cow::Owned(out))
     }
 
-    fn tree(&self) -> Value {
-        Walk::new(self).tree()
+    /// The tree of the value whose node has this number.
+    fn tree_at(&self, at: usize) -> Result<Value, Stop> {
+        if nodes_of(&self.nodes[at]) <= JSON_TREE_NODES_MAX {
+            return Ok(Walk::from(self, at).tree());
+        }
+        Err(format!(
+            "ERR JSON with more than {JSON_TREE_NODES_MAX} names and values can only be set and \
+             read as a whole"
+        )
+        .into())
     }
 
     /// The node that steps lead to, as its number.
@@ -243,14 +254,10 @@ struct Walk<'w, 't> {
 }
 
 impl<'w, 't> Walk<'w, 't> {
-    fn new(parsed: &Parsed<'t, 'w>) -> Walk<'w, 't> {
-        let (nodes, tokens) = (parsed.nodes.iter(), parsed.tokens.iter());
-        Walk { source: parsed.source, nodes, tokens }
-    }
-
     /// Begins with the node of this number.
     fn from(parsed: &Parsed<'t, 'w>, at: usize) -> Walk<'w, 't> {
-        let mut walk = Walk::new(parsed);
+        let (nodes, tokens) = (parsed.nodes.iter(), parsed.tokens.iter());
+        let mut walk = Walk { source: parsed.source, nodes, tokens };
         for _ in 0..at {
             match walk.node() {
                 Node::Static(StaticNode::Null | StaticNode::Bool(_)) => {}

@@ -7,12 +7,14 @@
 use std::borrow::Cow;
 
 use serde_json::Value;
-use serde_json_path::{JsonPath, PathElement};
+use serde_json_path::{JsonPath, NormalizedPath, PathElement};
 
 use super::cost::{Size, cost};
 use super::lexer::{self, Segment, Selector};
 use crate::error::Stop;
-use crate::limits::{JSON_PATH_BYTES_MAX, JSON_PATH_SHOWN_MAX, JSON_PATH_WORK_MAX};
+use crate::limits::{
+    JSON_PATH_BYTES_MAX, JSON_PATH_SHOWN_MAX, JSON_PATH_WORK_MAX, JSON_PLACE_NAMES_BYTES_MAX,
+};
 
 /// A path, ready to be evaluated.
 #[derive(Debug)]
@@ -145,10 +147,16 @@ impl<'d> Search<'d> {
             Form::Fixed(steps) => Ok(place_of(self.root, steps).into_iter().collect()),
             Form::Query { query, .. } => {
                 let found = query.query_located(self.root);
-                Ok(found
-                    .locations()
-                    .map(|location| location.iter().map(Step::from).collect())
-                    .collect())
+                let mut names_bytes = 0;
+                let place = |location: &NormalizedPath<'_>| -> Result<Place, Stop> {
+                    let place: Place = location.iter().map(Step::from).collect();
+                    names_bytes += place.iter().map(Step::name_bytes).sum::<usize>();
+                    if names_bytes <= JSON_PLACE_NAMES_BYTES_MAX {
+                        return Ok(place);
+                    }
+                    Err("ERR the names on the way to all values at the path are too long".into())
+                };
+                found.locations().map(place).collect()
             }
         }
     }
@@ -175,6 +183,15 @@ type Outcome = Result<(), Stop>;
 /// As much of a path as errors quote.
 fn shown(path: &str) -> String {
     path.chars().take(JSON_PATH_SHOWN_MAX).collect()
+}
+
+impl Step {
+    fn name_bytes(&self) -> usize {
+        match self {
+            Step::Name(name) => name.len(),
+            Step::At(_) => 0,
+        }
+    }
 }
 
 impl From<&PathElement<'_>> for Step {

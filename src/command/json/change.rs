@@ -4,7 +4,9 @@
 //! legacy path replies with the last result alone, and is an error if there is none.
 
 use super::get::{Expand, reply_value};
-use super::{Document, NO_DOCUMENT, at_most, check_growth, nowhere_or, path_at, wrong_kind};
+use super::{
+    Document, NO_DOCUMENT, at_most, check_elements, check_growth, nowhere_or, path_at, wrong_kind,
+};
 use crate::command::{Ctx, Outcome};
 use crate::error::{self, Stop};
 use crate::json::edit::{self, Operation, at, innermost_first};
@@ -28,8 +30,11 @@ fn change<T>(
     let places = Search::new(&document.root).places(path)?;
     check_growth(ctx, places.len(), added_bytes)?;
     let mut results: Results<T> = places.iter().map(|_| None).collect();
+    let mut elements = 0;
     for number in innermost_first(&places) {
         if let Some(value) = at(&mut document.root, &places[number]) {
+            elements += value.as_array().map_or(0, Vec::len) as u64;
+            check_elements(elements)?;
             results[number] = act(value)?;
         }
     }

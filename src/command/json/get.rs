@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::change::reply_number;
-use super::{check_parsed, nowhere, path_at, read, with_text};
+use super::{check_text, nowhere, path_at, read, with_text};
 use crate::command::{Ctx, Outcome};
 use crate::data::string;
 use crate::error::{self, Stop};
@@ -242,7 +242,7 @@ pub(super) fn mget(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let (mut pending, mut parsed) = (Ok(()), 0);
     for index in 1..last {
         ctx.check_replies()?;
-        check_parsed(parsed)?;
+        check_text(parsed)?;
         let text = with_text(ctx, ctx.arg(index), |stored| {
             parsed += stored.len() as u64;
             if path.is_root() && path.is_legacy() {

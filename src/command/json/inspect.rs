@@ -4,7 +4,8 @@
 //! there is to say of the first value, or an error.
 
 use super::{
-    NO_DOCUMENT, at_most, kind_name, nowhere, nowhere_or, path_at, read, wrong_arity, wrong_kind,
+    NO_DOCUMENT, at_most, check_elements, check_text, kind_name, nowhere, nowhere_or, path_at,
+    read, wrong_arity, wrong_kind,
 };
 use crate::command::{Ctx, Outcome};
 use crate::error::{self, Stop};
@@ -170,6 +171,7 @@ pub(super) fn arrindex(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let (start, stop) = (position(4)?, position(5)?);
     let root = read(ctx, ctx.arg(1))?.ok_or_else(|| nowhere(path.given()))?;
     let values = Search::new(&root).find(&path)?;
+    check_elements(values.iter().filter_map(|value| arr_len(value)).sum::<usize>() as u64)?;
     let find = |value: &Value| Some(first_index(value.as_array()?, &wanted, start, stop));
     if !path.is_legacy() {
         return reply_each(ctx, &values, find, Reply::integer);
@@ -202,16 +204,21 @@ pub(super) fn memory(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let path = path_at(ctx, 3)?;
     let root = read(ctx, ctx.arg(2))?;
     let values = root.as_ref().map(|root| Search::new(root).find(&path)).transpose()?;
-    let text_len = |value: &Value| Some(json::print(value).len());
-    match (path.is_legacy(), values) {
-        (true, None) => ctx.reply.integer(0),
-        (true, Some(values)) => {
-            let first = values.first().ok_or_else(|| nowhere(path.text()))?;
-            reply_len(ctx.reply, json::print(first).len());
-        }
-        (false, values) => {
-            return reply_each(ctx, &values.unwrap_or_default(), text_len, reply_len);
-        }
+    let mut bytes = 0;
+    let lens = values.unwrap_or_default().into_iter().map(|value| {
+        check_text(bytes)?;
+        let len = json::print(value).len() as u64;
+        bytes += len;
+        Ok(len as i64)
+    });
+    if path.is_legacy() {
+        let first = { lens }.next().transpose()?;
+        let absent = if root.is_none() { Ok(0) } else { Err(nowhere(path.text())) };
+        ctx.reply.integer(first.map_or(absent, Ok)?);
+        return Ok(());
     }
+    let lens: Vec<i64> = lens.collect::<Result<_, Stop>>()?;
+    ctx.reply.array(lens.len());
+    lens.into_iter().for_each(|len| ctx.reply.integer(len));
     Ok(())
 }

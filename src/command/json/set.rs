@@ -1,7 +1,9 @@
 //! JSON commands that put values into documents and take them out, whatever the values are.
 
+use std::collections::BTreeSet;
+
 use super::{
-    Document, NEW_AT_ROOT, NO_DOCUMENT, at_most, check_growth, check_parsed, path_at, write,
+    Document, NEW_AT_ROOT, NO_DOCUMENT, at_most, check_growth, check_text, path_at, write,
     wrong_arity,
 };
 use crate::command::options::Condition;
@@ -163,7 +165,7 @@ pub(super) fn mset(ctx: &mut Ctx<'_, '_>) -> Outcome {
             if !path.is_root() {
                 let found = string::get(ctx.view, keyspace, key)?;
                 parsed += found.map_or(0, |found| found.len());
-                check_parsed(parsed)?;
+                check_text(parsed)?;
             }
             all &= set_value(ctx, key, path, text, Condition::Always)?;
         }
@@ -197,10 +199,13 @@ fn merge_value(
             false => Err(NEW_AT_ROOT.into()),
         };
     };
-    let places = Search::new(&document.root).places(path)?;
+    let mut places = Search::new(&document.root).places(path)?;
     if places.is_empty() {
         return add(ctx, key, path, document, patch);
     }
+    // Each value is merged with once, however often the path finds it.
+    let mut seen = BTreeSet::new();
+    places.retain(|place| seen.insert(place.clone()));
     check_growth(ctx, places.len(), text.len())?;
     let mut merged = false;
     for place in &places {
