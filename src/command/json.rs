@@ -26,9 +26,9 @@ use crate::limits::{JSON_PATH_WORK_MAX, JSON_TEXT_BYTES_MAX};
 const READ: Flags = Flags::READONLY;
 const WRITE: Flags = Flags::WRITE;
 const GROWS: Flags = Flags::WRITE.and(Flags::DENYOOM);
-const SECOND: Keys = Keys { first: 2, last: 2, step: 1 };
-const ALL_BUT_LAST: Keys = Keys { first: 1, last: -2, step: 1 };
-const TRIPLETS: Keys = Keys { first: 1, last: -1, step: 3 };
+const SECOND: Keys = Keys::range(2, 2, 1);
+const ALL_BUT_LAST: Keys = Keys::range(1, -2, 1);
+const TRIPLETS: Keys = Keys::range(1, -1, 3);
 const SIZE: &str = "O(N) where N is the size of the document";
 const SIZES: &str = "O(N) where N is the size of the documents";
 
