@@ -106,9 +106,12 @@ pub const JSON_PATH_NESTING_MAX: usize = 8;
 pub const JSON_PATH_SHOWN_MAX: usize = 128;
 /// Values that the paths of a command may look at in a document: about a second.
 pub const JSON_PATH_WORK_MAX: u64 = 10_000_000;
+/// A command that wants to know where the values are, too, pays so many times as much: places take more
+/// memory than values.
+pub const JSON_PLACE_COST: u64 = 4;
 /// Names on the way to all places that a path leads to, in bytes together.
 pub const JSON_PLACE_NAMES_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// What matching a regular expression costs of it...
+/// What matching a regular expression costs of [`JSON_PATH_WORK_MAX`]...
 pub const JSON_SEARCH_COST: u64 = 20;
 /// ... and what one costs that has to be compiled for the purpose.
 pub const JSON_SEARCH_DYNAMIC_COST: u64 = 10_000;

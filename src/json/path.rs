@@ -13,7 +13,8 @@ use super::cost::{Size, cost};
 use super::lexer::{self, Segment, Selector};
 use crate::error::Stop;
 use crate::limits::{
-    JSON_PATH_BYTES_MAX, JSON_PATH_SHOWN_MAX, JSON_PATH_WORK_MAX, JSON_PLACE_NAMES_BYTES_MAX,
+    JSON_PATH_BYTES_MAX, JSON_PATH_SHOWN_MAX, JSON_PATH_WORK_MAX, JSON_PLACE_COST,
+    JSON_PLACE_NAMES_BYTES_MAX,
 };
 
 /// A path, ready to be evaluated.
@@ -133,7 +134,7 @@ impl<'d> Search<'d> {
 
     /// The values a path leads to, in the order it finds them.
     pub fn find(&mut self, path: &Path<'_>) -> Result<Vec<&'d Value>, Stop> {
-        self.charge(path)?;
+        self.charge(path, 1)?;
         match &path.form {
             Form::Fixed(steps) => Ok(follow(self.root, steps).into_iter().collect()),
             Form::Query { query, .. } => Ok(query.query(self.root).all()),
@@ -142,7 +143,7 @@ impl<'d> Search<'d> {
 
     /// The places a path leads to, in the order it finds them.
     pub fn places(&mut self, path: &Path<'_>) -> Result<Vec<Place>, Stop> {
-        self.charge(path)?;
+        self.charge(path, JSON_PLACE_COST)?;
         match &path.form {
             Form::Fixed(steps) => Ok(place_of(self.root, steps).into_iter().collect()),
             Form::Query { query, .. } => {
@@ -161,14 +162,14 @@ impl<'d> Search<'d> {
         }
     }
 
-    fn charge(&mut self, path: &Path<'_>) -> Outcome {
+    fn charge(&mut self, path: &Path<'_>, times: u64) -> Outcome {
         let cost = match &path.form {
             Form::Fixed(steps) => 1 + steps.len() as u64,
             Form::Query { segments, .. } => {
                 cost(segments, *self.size.get_or_insert_with(|| Size::of(self.root)))
             }
         };
-        let left = self.left.checked_sub(cost).ok_or_else(|| {
+        let left = self.left.checked_sub(cost.saturating_mul(times)).ok_or_else(|| {
             let path = shown(path.text());
             let max = JSON_PATH_WORK_MAX;
             format!("ERR looking up '{path}' in this document could take more than {max} steps")

@@ -202,23 +202,26 @@ pub(super) fn memory(ctx: &mut Ctx<'_, '_>) -> Outcome {
         return Err(wrong_arity(ctx));
     }
     let path = path_at(ctx, 3)?;
-    let root = read(ctx, ctx.arg(2))?;
-    let values = root.as_ref().map(|root| Search::new(root).find(&path)).transpose()?;
-    let mut bytes = 0;
-    let lens = values.unwrap_or_default().into_iter().map(|value| {
-        check_text(bytes)?;
-        let len = json::print(value).len() as u64;
-        bytes += len;
-        Ok(len as i64)
-    });
+    let Some(root) = read(ctx, ctx.arg(2))? else {
+        match path.is_legacy() {
+            true => ctx.reply.integer(0),
+            false => ctx.reply.array(0),
+        }
+        return Ok(());
+    };
+    let values = Search::new(&root).find(&path)?;
     if path.is_legacy() {
-        let first = { lens }.next().transpose()?;
-        let absent = if root.is_none() { Ok(0) } else { Err(nowhere(path.text())) };
-        ctx.reply.integer(first.map_or(absent, Ok)?);
+        let first = values.first().ok_or_else(|| nowhere(path.text()))?;
+        reply_len(ctx.reply, json::print(first).len());
         return Ok(());
     }
-    let lens: Vec<i64> = lens.collect::<Result<_, Stop>>()?;
-    ctx.reply.array(lens.len());
-    lens.into_iter().for_each(|len| ctx.reply.integer(len));
+    let mut bytes = 0;
+    ctx.reply.array(values.len());
+    for value in values {
+        let len = json::print(value).len();
+        bytes += len as u64;
+        check_text(bytes)?;
+        reply_len(ctx.reply, len);
+    }
     Ok(())
 }
