@@ -33,8 +33,8 @@
 //! | [`store`] | keeping records: the contract, and the stores that fulfil it |
 //!
 //! Leaves that all may use: [`resp`] (the wire format), [`config`], [`limits`] (every bound), [`clock`]
-//! (the only source of time), [`num`] and [`glob`] (Redis's numbers and patterns), [`error`],
-//! [`logging`], [`metrics`].
+//! (the only source of time), [`num`] and [`glob`] (Redis's numbers and patterns), [`json`] (documents
+//! and paths), [`error`], [`logging`], [`metrics`].
 //!
 //! # Life of a `GET`
 //!
@@ -88,6 +88,7 @@
 //! | `HSET`, `HDEL`, `SADD`, `SREM`, `HINCRBY`, ... | the meta and the elements they name; what removes, one that stays | change the same elements, or the key |
 //! | `SPOP` | the meta and a run of neighbours from a random position | change one of these |
 //! | `SUNIONSTORE`, `SINTERSTORE`, `SDIFFSTORE` | what they read of their sources | change that |
+//! | `JSON.SET` and others that change a document | the meta, and the value unless all of it is replaced | write the same key |
 //! | `RENAME`, `COPY`, `BITOP` | the metas and values they move | write one of the keys |
 //! | `EXEC` | all of the above, and the watched keys | write any of them |
 //! | reads beside writes in one batch | all they read | write what they read |
@@ -157,6 +158,7 @@ pub mod config;
 pub mod data;
 pub mod error;
 pub mod glob;
+pub mod json;
 pub mod limits;
 pub mod logging;
 pub mod metrics;

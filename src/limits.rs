@@ -89,6 +89,45 @@ pub const GROUP_COMMANDS_MAX: usize = 65_535;
 pub const GROUPS_IN_FLIGHT_MAX: usize = 64;
 /// What a bound on memory (cache, buffers) may be configured to at most.
 pub const MEMORY_BYTES_MAX: usize = 1 << 40;
+/// Levels of containers in a JSON document, as in RedisJSON. Whatever walks a document recurses so deep.
+pub const JSON_DEPTH_MAX: usize = 128;
+/// Names and values in a tree made of JSON, each of which takes about a hundred bytes.
+pub const JSON_TREE_NODES_MAX: usize = 1024 * 1024;
+/// Memory for parsing that a thread keeps is given back after a document longer than this.
+pub const JSON_BUFFER_BYTES_MAX: usize = 256 * 1024;
+/// Texts that a process remembers to be compact JSON; each takes eight bytes.
+pub const JSON_KNOWN_TEXTS: usize = 64 * 1024;
+/// Longest JSON path, in bytes.
+pub const JSON_PATH_BYTES_MAX: usize = 8 * 1024;
+/// Brackets and parentheses open at once in a JSON path: its parser takes exponential time in filters
+/// inside filters, half a millisecond for so many.
+pub const JSON_PATH_NESTING_MAX: usize = 8;
+/// Characters of a path that errors quote.
+pub const JSON_PATH_SHOWN_MAX: usize = 128;
+/// Values that the paths of a command may look at in a document: about a second.
+pub const JSON_PATH_WORK_MAX: u64 = 10_000_000;
+/// A command that wants to know where the values are, too, pays so many times as much: places take more
+/// memory than values.
+pub const JSON_PLACE_COST: u64 = 4;
+/// Names on the way to all places that a path leads to, in bytes together.
+pub const JSON_PLACE_NAMES_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What matching a regular expression costs of [`JSON_PATH_WORK_MAX`]...
+pub const JSON_SEARCH_COST: u64 = 20;
+/// ... and what one costs that has to be compiled for the purpose.
+pub const JSON_SEARCH_DYNAMIC_COST: u64 = 10_000;
+/// Longest regular expression in a path, in bytes.
+pub const JSON_REGEX_BYTES_MAX: usize = 1024;
+/// How large it may be when compiled.
+pub const JSON_REGEX_PROGRAM_BYTES_MAX: usize = 256 * 1024;
+/// Longer strings do not match any.
+pub const JSON_REGEX_TEXT_BYTES_MAX: usize = 64 * 1024;
+/// Compiled regular expressions that a thread keeps.
+pub const JSON_REGEXES_KEPT: usize = 8;
+/// Text of documents, in bytes, that one command may parse or print for its lengths alone, with what it
+/// goes through again.
+pub const JSON_TEXT_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Longest `INDENT`, `NEWLINE` and `SPACE` of `JSON.GET`, in bytes each.
+pub const JSON_FORMAT_BYTES_MAX: usize = 64;
 /// Longest configuration file, in bytes.
 pub const CONFIG_FILE_BYTES_MAX: usize = 1024 * 1024;
 

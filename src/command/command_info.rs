@@ -162,7 +162,7 @@ fn categories(spec: &Spec) -> Vec<&'static str> {
         Group::Generic => "keyspace",
         Group::Transactions => "transaction",
         Group::Connection => "connection",
-        Group::Server | Group::Cluster | Group::PubSub => "",
+        Group::Json | Group::Server | Group::Cluster | Group::PubSub => "",
     };
     let is_in = |category: &str| match category {
         // A container itself does nothing.
@@ -238,6 +238,8 @@ fn document(reply: &mut Reply, spec: &'static Spec) {
         Group::Set => "set",
         Group::SortedSet => "sorted-set",
         Group::Generic => "generic",
+        // In Redis these commands come from a module.
+        Group::Json => "module",
         Group::Transactions => "transactions",
         Group::Connection => "connection",
         Group::Server => "server",

@@ -17,6 +17,7 @@ mod generic;
 mod hash;
 mod help;
 mod info;
+mod json;
 mod latency;
 mod list;
 mod lolwut;
@@ -326,6 +327,8 @@ pub enum Group {
     Set,
     /// Sorted sets.
     SortedSet,
+    /// JSON documents, which are strings.
+    Json,
     /// Keys of any type.
     Generic,
     /// `MULTI` and what belongs to it.

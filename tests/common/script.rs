@@ -6,6 +6,7 @@
 //!     a> GET k                     a command on connection `a`
 //!     >sorted,2 ...                how to send and compare, see [`Mode`]
 //!     only redis: reason           the next case, command or reply is for that side alone
+//!     all only redis: reason       all cases from here on are
 //!     # text                       a comment
 
 use std::collections::BTreeMap;
@@ -99,16 +100,19 @@ pub struct Case {
 /// Reads a scenario file; an error names the line.
 pub fn parse(text: &str) -> Result<Vec<Case>, String> {
     let mut cases: Vec<Case> = Vec::new();
-    let mut only = None;
+    let (mut only, mut all_only) = (None, None);
     for (index, line) in text.lines().enumerate() {
         let at = |why: &str| format!("line {}: {why}: {line}", index + 1);
         if line.trim().is_empty() || line.starts_with('#') {
             continue;
         }
-        if let Some(exception) = line.strip_prefix("only ") {
+        if let Some(exception) = line.strip_prefix("all only ") {
+            let (side, _) = parse_only(exception).ok_or_else(|| at("not `SIDE: reason`"))?;
+            all_only = Some(side);
+        } else if let Some(exception) = line.strip_prefix("only ") {
             only = Some(parse_only(exception).ok_or_else(|| at("not `only SIDE: reason`"))?);
         } else if let Some(title) = line.strip_prefix("== ") {
-            let only = only.take().map(|(side, _)| side);
+            let only = only.take().map(|(side, _)| side).or(all_only);
             cases.push(Case { title: title.into(), only, steps: Vec::new() });
         } else if let Some(text) = line.strip_prefix("< ") {
             let step = cases.last_mut().and_then(|case| case.steps.last_mut());

@@ -95,7 +95,7 @@ impl Drawing<'_, '_> {
 
 impl Collection {
     /// Visits keys and records of elements chosen at random, until `visit` has enough; whether these
-    /// were all elements, each once. All that is random comes from `seed`.
+    /// were all elements, each once; of one alone that is not always known. All that is random comes from `seed`.
     pub fn draw(
         &self,
         view: &View<'_>,

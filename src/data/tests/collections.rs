@@ -202,6 +202,19 @@ fn members_that_were_popped_leave_nothing() {
 }
 
 #[test]
+fn the_last_member_popped_takes_the_key_with_it() {
+    // Whatever place in the run is chosen.
+    let mut world = World::new();
+    for round in 0..500 {
+        world.fill(0, "", 2);
+        world.remove("hash");
+        assert_eq!((world.pop("set", 1), world.pop("set", 1)), (1, 1));
+        assert_eq!(world.size(0), 0, "round {round}");
+    }
+    world.check_left(0, 0);
+}
+
+#[test]
 fn drawing_changes_nothing() {
     let mut world = World::new();
     world.fill(0, "", 200);
