@@ -200,7 +200,7 @@ impl Combining {
             match item {
                 Item::Batch(batch) if batch.is_blocked() => self.parked.park(batch),
                 Item::Batch(batch) if batch.is_to_be_sent() => {
-                    batch.client.shared.set_blocked(false);
+                    batch.client.shared.set_wait(None);
                     finished[batch.home].push(batch);
                 }
                 // What did not fit comes before everything that arrived later.

@@ -366,7 +366,7 @@ impl Flights<'_> {
                 None
             }
             Item::Batch(batch) if batch.is_to_be_sent() => {
-                batch.client.shared.set_blocked(false);
+                batch.client.shared.set_wait(None);
                 self.finished[batch.home].push(batch);
                 None
             }

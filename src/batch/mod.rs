@@ -35,7 +35,7 @@ pub use group::Chores;
 pub use groups::Groups;
 pub use parked::Parked;
 pub use run::Reader;
-pub use writer::{Home, Writer};
+pub use writer::{Home, Stay, Writer};
 
 /// One step of a batch.
 #[derive(Debug)]
@@ -268,7 +268,7 @@ impl Batch {
     }
 
     /// Shows others that the next op waits for data.
-    fn publish_blocked(&mut self, server: &Server) {
+    fn publish_blocked(&mut self, server: &Server, ticket: u64) {
         let now = Done {
             at_ms: server.uptime_ms(clock::monotonic()),
             command: self.ops.get(self.next).and_then(Op::number),
@@ -276,7 +276,7 @@ impl Batch {
             queued: None,
         };
         self.client.publish(now);
-        self.client.shared.set_blocked(true);
+        self.client.shared.set_wait(Some(ticket));
     }
 
     /// Notes that the next op has found nothing to take.

@@ -17,7 +17,7 @@ use atomic_waker::AtomicWaker;
 use parking_lot::Mutex;
 
 use super::Batch;
-use super::writer::Home;
+use super::writer::{Home, Stay};
 use crate::clock;
 use crate::command::Server;
 use crate::data::Ready;
@@ -128,9 +128,10 @@ impl Parked {
         });
         let since = *waiting.since.get_or_insert_with(clock::monotonic);
         let deadline = waiting.wait.timeout.map(|timeout| since + timeout);
-        batch.publish_blocked(&self.server);
-        // Before anybody can find it here: what else there is to say about it comes later.
-        self.homes[batch.home].parked(batch.slot, deadline);
+        let stay = Stay { slot: batch.slot, client: batch.client.shared.id, ticket, deadline };
+        // Before anybody can find it here or there: what else there is to say about it comes later.
+        self.homes[batch.home].parked(stay);
+        batch.publish_blocked(&self.server, ticket);
         state.by_place.insert((batch.home, batch.slot), ticket);
         for key in &keys {
             state.by_key.entry(*key).or_default().insert(ticket);
@@ -199,6 +200,6 @@ impl Parked {
         let ticket = *state.by_place.get(&(home, slot))?;
         let batch = state.remove(ticket);
         self.count(&state);
-        batch.inspect(|batch| batch.client.shared.set_blocked(false))
+        batch.inspect(|batch| batch.client.shared.set_wait(None))
     }
 }
