@@ -13,6 +13,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -21,7 +22,8 @@ use parking_lot::Mutex;
 
 use crate::clock;
 use crate::command::Server;
-use crate::data::{Ready, keys};
+use crate::data::background::Chore;
+use crate::data::keys;
 use crate::limits::{COMMAND_DEADLINE, WATCH_AGAIN};
 use crate::store::{CommitError, Mode, Mutations};
 
@@ -107,6 +109,7 @@ impl Groups {
         // Background work looks before it writes: a batch that need not should not wait for that.
         let company_max = match item {
             Item::Batch(_) => company_max,
+            Item::Chores(ref chores, _) if chores.serve() => company_max,
             Item::Chores(..) => 1,
         };
         Waiting { item, since, footprint: keys, company_max }
@@ -146,12 +149,16 @@ impl Groups {
             if self.queue.lock().closed {
                 return Poll::Ready(());
             }
-            let mut ready = watching.poll(cx, &self.parked);
+            let mut changed = watching.poll(cx, &self.parked);
             while again.poll_tick(cx).is_ready() {
                 // There may be more records than watches.
-                ready = Ready::All;
+                changed = self.parked.records();
             }
-            self.enqueue(self.parked.pull(&ready).into_iter().map(Item::Batch));
+            // Those who wait stay where newcomers see them until a group has something for them.
+            self.enqueue(changed.into_iter().map(|record| {
+                let (chores, done) = (vec![Chore::Serve(record)], channel().0);
+                Item::Chores(Chores { chores, done }, None)
+            }));
             Poll::Pending
         })
         .await;
@@ -311,6 +318,8 @@ impl Flights<'_> {
         match landed {
             Landed::Done => {
                 self.count(&flight, &items);
+                // What did not fit comes before what has not waited.
+                items.sort_by_key(Item::ticket);
                 for item in items.drain(..) {
                     let rest = self.finish(item);
                     left.extend(rest.map(|rest| self.groups.waiting(rest, now, usize::MAX)));

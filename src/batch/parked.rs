@@ -167,6 +167,11 @@ impl Parked {
         news.into_iter().map(|record| (record.clone(), is_wanted(record))).collect()
     }
 
+    /// The records that somebody waits for, where others may write too.
+    pub(super) fn records(&self) -> Vec<RecordKey> {
+        self.state.lock().by_record.keys().cloned().collect()
+    }
+
     /// Whether somebody waits for one of these keys.
     pub(super) fn are_wanted(&self, keys: &[u64]) -> bool {
         if self.is_empty() {

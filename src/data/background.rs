@@ -57,6 +57,8 @@ pub enum Chore {
         /// The key it was registered for.
         key: Box<[u8]>,
     },
+    /// The meta of a key to which another process may have given what somebody waits for.
+    Serve(RecordKey),
 }
 
 impl Chore {
@@ -64,6 +66,7 @@ impl Chore {
     pub fn key(&self) -> Option<&[u8]> {
         match self {
             Chore::Expire { key, .. } | Chore::Audit { key, .. } => Some(key),
+            Chore::Serve(record) => Some(keys::split_meta(record).1),
             Chore::Clear(_) | Chore::Beat { .. } | Chore::Forget { .. } => None,
         }
     }
@@ -351,6 +354,13 @@ pub fn step(view: &mut View<'_>, chore: &Chore) -> Result<bool, Stop> {
             match markers.len() < CHORES_MAX {
                 true => view.clear(&keys::process(*process)),
                 false => view.set(&keys::process(*process), &[&members::GONE.to_be_bytes()]),
+            }
+            Ok(false)
+        }
+        Chore::Serve(record) => {
+            // Those who wait for it wait for other keys too, and should be found there meanwhile.
+            if view.get(record)?.is_some() {
+                view.make_ready(keys::split_meta(record).1);
             }
             Ok(false)
         }
