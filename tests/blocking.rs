@@ -8,9 +8,9 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
-mod common;
 #[path = "blocking/clients.rs"]
 mod clients;
+mod common;
 #[path = "blocking/kills.rs"]
 mod kills;
 #[path = "blocking/load.rs"]

@@ -182,9 +182,10 @@ fn two_waits(stage: &mut Stage<'_>) {
     let mut next = 0;
     stage.came(1);
     for round in 0..10 {
-        stage.does(&format!("RPUSH k {next} {} {} {} {}", next + 1, next + 2, next + 3, next + 4), {
-            ":5"
-        });
+        stage.does(
+            &format!("RPUSH k {next} {} {} {} {}", next + 1, next + 2, next + 3, next + 4),
+            ":5",
+        );
         for _ in 0..5 {
             heard(&mut conn, &format!(r#"*["k", "{next}"]"#));
             next += 1;

@@ -89,8 +89,7 @@ fn another_type(stage: &mut Stage<'_>) {
     stage.served(&mut waiter, r#"*["b", "x"]"#);
 }
 
-const WRONG_TYPE: &str =
-    "-WRONGTYPE Operation against a key holding the wrong kind of value";
+const WRONG_TYPE: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value";
 
 fn nowhere_to_put_it(stage: &mut Stage<'_>) {
     let mut waiter = stage.waiter("BLMOVE k to LEFT LEFT 0");
