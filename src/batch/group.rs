@@ -38,7 +38,7 @@ pub struct Chores {
 impl Chores {
     /// Whether this is for those who wait for data.
     pub(super) fn serve(&self) -> bool {
-        self.chores.iter().all(|chore| matches!(chore, Chore::Serve(_)))
+        self.chores.iter().all(|chore| matches!(chore, Chore::Serve { .. }))
     }
 }
 

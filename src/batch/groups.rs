@@ -22,7 +22,6 @@ use parking_lot::Mutex;
 
 use crate::clock;
 use crate::command::Server;
-use crate::data::background::Chore;
 use crate::data::keys;
 use crate::limits::{COMMAND_DEADLINE, WATCH_AGAIN};
 use crate::store::{CommitError, Mode, Mutations};
@@ -149,14 +148,15 @@ impl Groups {
             if self.queue.lock().closed {
                 return Poll::Ready(());
             }
-            let mut changed = watching.poll(cx, &self.parked);
+            let changed = watching.poll(cx, &self.parked);
+            let mut all = false;
             while again.poll_tick(cx).is_ready() {
-                // There may be more records than watches.
-                changed = self.parked.records();
+                // There may be more records than watches, and other databases than there were.
+                all = true;
             }
             // Those who wait stay where newcomers see them until a group has something for them.
-            self.enqueue(changed.into_iter().map(|record| {
-                let (chores, done) = (vec![Chore::Serve(record)], channel().0);
+            self.enqueue(self.parked.chores(&changed, all).into_iter().map(|chore| {
+                let (chores, done) = (vec![chore], channel().0);
                 Item::Chores(Chores { chores, done }, None)
             }));
             Poll::Pending

@@ -8,7 +8,7 @@
 //! A batch is parked between two groups that touch its keys, so no push goes unnoticed. Its connection
 //! may take it back at any time: when it has waited long enough, or when its client is gone.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Context;
@@ -19,8 +19,9 @@ use parking_lot::Mutex;
 use super::Batch;
 use super::writer::{Home, Stay};
 use crate::clock;
-use crate::command::Server;
+use crate::command::{Client, Server};
 use crate::data::Ready;
+use crate::data::background::Chore;
 use crate::data::keys::RecordKey;
 
 /// See the module.
@@ -167,9 +168,25 @@ impl Parked {
         news.into_iter().map(|record| (record.clone(), is_wanted(record))).collect()
     }
 
-    /// The records that somebody waits for, where others may write too.
-    pub(super) fn records(&self) -> Vec<RecordKey> {
-        self.state.lock().by_record.keys().cloned().collect()
+    /// The keys that those wait for who wait for one of these records, or everybody.
+    pub(super) fn chores(&self, changed: &HashSet<RecordKey>, all: bool) -> Vec<Chore> {
+        if self.is_empty() || changed.is_empty() && !all {
+            return Vec::new();
+        }
+        let state = self.state.lock();
+        let is_concerned = |resident: &&Resident| {
+            all || resident.records.iter().any(|record| changed.contains(record))
+        };
+        let mut places = BTreeSet::new();
+        for Resident { batch, .. } in state.batches.values().filter(is_concerned) {
+            let Client { tenant, database, .. } = batch.client;
+            places.extend(batch.waits_for().map(|key| (tenant, database, key)));
+        }
+        let serve = |(tenant, database, key): (_, _, &[u8])| {
+            let key = key.into();
+            Chore::Serve { tenant, database, key }
+        };
+        places.into_iter().map(serve).collect()
     }
 
     /// Whether somebody waits for one of these keys.

@@ -1,6 +1,6 @@
 //! Watches on what those wait for who found nothing to take: other processes may provide it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::task::Context;
 
@@ -21,7 +21,7 @@ impl Watching {
     }
 
     /// The metas of keys that may have become ready. Call again when woken.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, parked: &Parked) -> Vec<RecordKey> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, parked: &Parked) -> HashSet<RecordKey> {
         for (record, is_wanted) in parked.news() {
             if !is_wanted {
                 self.watches.remove(&record);
@@ -32,13 +32,12 @@ impl Watching {
                 self.watches.insert(record, watch);
             }
         }
-        let mut changed = Vec::new();
+        let mut changed = HashSet::new();
         for (record, watch) in &mut self.watches {
             while watch.poll_changed(cx).is_ready() {
-                changed.push(record.clone());
+                changed.insert(record.clone());
             }
         }
-        changed.dedup();
         changed
     }
 }

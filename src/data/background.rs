@@ -57,16 +57,24 @@ pub enum Chore {
         /// The key it was registered for.
         key: Box<[u8]>,
     },
-    /// The meta of a key to which another process may have given what somebody waits for.
-    Serve(RecordKey),
+    /// A key to which another process may have given what somebody waits for.
+    Serve {
+        /// Whose it is.
+        tenant: Tenant,
+        /// Where they wait for it.
+        database: u8,
+        /// The user's key.
+        key: Box<[u8]>,
+    },
 }
 
 impl Chore {
     /// The user's key that it is about, if there is one.
     pub fn key(&self) -> Option<&[u8]> {
         match self {
-            Chore::Expire { key, .. } | Chore::Audit { key, .. } => Some(key),
-            Chore::Serve(record) => Some(keys::split_meta(record).1),
+            Chore::Expire { key, .. } | Chore::Audit { key, .. } | Chore::Serve { key, .. } => {
+                Some(key)
+            }
             Chore::Clear(_) | Chore::Beat { .. } | Chore::Forget { .. } => None,
         }
     }
@@ -357,10 +365,11 @@ pub fn step(view: &mut View<'_>, chore: &Chore) -> Result<bool, Stop> {
             }
             Ok(false)
         }
-        Chore::Serve(record) => {
+        Chore::Serve { tenant, database, key } => {
+            let keyspace = view.keyspace(*tenant, *database)?;
             // Those who wait for it wait for other keys too, and should be found there meanwhile.
-            if view.get(record)?.is_some() {
-                view.make_ready(keys::split_meta(record).1);
+            if view.get(&keys::meta(keyspace, key))?.is_some() {
+                view.make_ready(key);
             }
             Ok(false)
         }
