@@ -196,11 +196,17 @@ impl Combining {
             group.push(item);
         }
         executor.execute(self.local(), group);
+        for item in group.extract_if(.., |item| item.is_blocked()) {
+            if let Item::Batch(batch) = item {
+                self.parked.park(batch);
+            }
+        }
+        // What did not fit comes before what has not waited.
+        group.sort_by_key(Item::ticket);
         for item in group.drain(..).rev() {
             match item {
-                Item::Batch(batch) if batch.is_blocked() => self.parked.park(batch),
                 Item::Batch(batch) if batch.is_to_be_sent() => {
-                    batch.client.shared.set_blocked(false);
+                    batch.client.shared.set_wait(None);
                     finished[batch.home].push(batch);
                 }
                 // What did not fit comes before everything that arrived later.

@@ -21,17 +21,8 @@ pub(super) fn footprint(item: &Item, hashes: &mut Vec<u64>) {
     }
 }
 
-/// The same for the next op of a batch alone.
-pub(super) fn of_next(batch: &Batch, hashes: &mut Vec<u64>) {
-    of_ops(batch, &batch.ops[batch.next..][..1], hashes);
-}
-
 fn of_batch(batch: &Batch, hashes: &mut Vec<u64>) {
-    of_ops(batch, &batch.ops[batch.next..], hashes);
-}
-
-fn of_ops(batch: &Batch, ops: &[Op], hashes: &mut Vec<u64>) {
-    for op in ops {
+    for op in &batch.ops[batch.next..] {
         match op {
             Op::Run { spec, request } => {
                 let args = Args::new(&batch.input, batch.requests.command(*request as usize));

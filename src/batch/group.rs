@@ -35,6 +35,13 @@ pub struct Chores {
     pub done: Sender<usize>,
 }
 
+impl Chores {
+    /// Whether this is for those who wait for data.
+    pub(super) fn serve(&self) -> bool {
+        self.chores.iter().all(|chore| matches!(chore, Chore::Serve { .. }))
+    }
+}
+
 /// A member of a group.
 #[derive(Debug)]
 pub(super) enum Item {
@@ -53,6 +60,19 @@ impl Item {
     pub(super) fn restore(&mut self) {
         if let Item::Batch(batch) = self {
             batch.restore();
+        }
+    }
+
+    /// Whether it is a batch whose next op has to wait for data.
+    pub(super) fn is_blocked(&self) -> bool {
+        matches!(self, Item::Batch(batch) if batch.is_blocked())
+    }
+
+    /// Its place among those that wait for data; behind all of them if it has none.
+    pub(super) fn ticket(&self) -> u64 {
+        match self {
+            Item::Batch(batch) => batch.ticket(),
+            Item::Chores(..) => u64::MAX,
         }
     }
 
@@ -129,6 +149,7 @@ impl Frame {
         let mut run = Run::new(&mut view, &self.server, budget);
         run.refusal = *refusal;
         run.parked = self.parked.as_deref();
+        run.ahead = items.iter().flat_map(waited_for).collect();
         run_items(&mut run, items)?;
         if let Some(parked) = run.parked.filter(|_| run.refusal.is_none()) {
             serve(&mut run, items, parked)?;
@@ -139,12 +160,20 @@ impl Frame {
     /// Takes those who have been waiting for data out of a group that failed: it is not theirs.
     pub(super) fn park_again(&self, items: &mut Vec<Item>) {
         let Some(parked) = &self.parked else { return };
-        let waits = |item: &mut Item| matches!(item, Item::Batch(batch) if batch.has_waited());
-        for item in items.extract_if(.., waits) {
+        for item in items.extract_if(.., |item| item.ticket() != u64::MAX) {
             if let Item::Batch(batch) = item {
                 parked.park(batch);
             }
         }
+    }
+}
+
+/// Hashes of the keys that a member has been waiting for: what was executed before, or is not ready
+/// after all, has such members.
+fn waited_for(item: &Item) -> Vec<u64> {
+    match item {
+        Item::Batch(batch) if batch.has_waited() => batch.wanted(),
+        _ => Vec::new(),
     }
 }
 

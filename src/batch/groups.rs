@@ -13,6 +13,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -21,7 +22,7 @@ use parking_lot::Mutex;
 
 use crate::clock;
 use crate::command::Server;
-use crate::data::{Ready, keys};
+use crate::data::keys;
 use crate::limits::{COMMAND_DEADLINE, WATCH_AGAIN};
 use crate::store::{CommitError, Mode, Mutations};
 
@@ -107,6 +108,7 @@ impl Groups {
         // Background work looks before it writes: a batch that need not should not wait for that.
         let company_max = match item {
             Item::Batch(_) => company_max,
+            Item::Chores(ref chores, _) if chores.serve() => company_max,
             Item::Chores(..) => 1,
         };
         Waiting { item, since, footprint: keys, company_max }
@@ -146,12 +148,17 @@ impl Groups {
             if self.queue.lock().closed {
                 return Poll::Ready(());
             }
-            let mut ready = watching.poll(cx, &self.parked);
+            let changed = watching.poll(cx, &self.parked);
+            let mut all = false;
             while again.poll_tick(cx).is_ready() {
-                // There may be more records than watches.
-                ready = Ready::All;
+                // There may be more records than watches, and other databases than there were.
+                all = true;
             }
-            self.enqueue(self.parked.pull(&ready).into_iter().map(Item::Batch));
+            // Those who wait stay where newcomers see them until a group has something for them.
+            self.enqueue(self.parked.chores(&changed, all).into_iter().map(|chore| {
+                let (chores, done) = (vec![chore], channel().0);
+                Item::Chores(Chores { chores, done }, None)
+            }));
             Poll::Pending
         })
         .await;
@@ -311,6 +318,8 @@ impl Flights<'_> {
         match landed {
             Landed::Done => {
                 self.count(&flight, &items);
+                // What did not fit comes before what has not waited.
+                items.sort_by_key(Item::ticket);
                 for item in items.drain(..) {
                     let rest = self.finish(item);
                     left.extend(rest.map(|rest| self.groups.waiting(rest, now, usize::MAX)));
@@ -366,7 +375,7 @@ impl Flights<'_> {
                 None
             }
             Item::Batch(batch) if batch.is_to_be_sent() => {
-                batch.client.shared.set_blocked(false);
+                batch.client.shared.set_wait(None);
                 self.finished[batch.home].push(batch);
                 None
             }

@@ -24,7 +24,7 @@ use std::time::Instant;
 use crate::clock;
 use crate::command::state::{Done, ReplyMode};
 use crate::command::stats::registry;
-use crate::command::{Args, Client, Flags, Server, Spec};
+use crate::command::{Args, Client, Flags, Keys, Server, Spec};
 use crate::data::KeyspaceId;
 use crate::data::keys::{self, RecordKey};
 use crate::error::{self, Wait};
@@ -35,7 +35,7 @@ pub use group::Chores;
 pub use groups::Groups;
 pub use parked::Parked;
 pub use run::Reader;
-pub use writer::{Home, Writer};
+pub use writer::{Home, Stay, Writer};
 
 /// One step of a batch.
 #[derive(Debug)]
@@ -268,7 +268,7 @@ impl Batch {
     }
 
     /// Shows others that the next op waits for data.
-    fn publish_blocked(&mut self, server: &Server) {
+    fn publish_blocked(&mut self, server: &Server, ticket: u64) {
         let now = Done {
             at_ms: server.uptime_ms(clock::monotonic()),
             command: self.ops.get(self.next).and_then(Op::number),
@@ -276,7 +276,7 @@ impl Batch {
             queued: None,
         };
         self.client.publish(now);
-        self.client.shared.set_blocked(true);
+        self.client.shared.set_wait(Some(ticket));
     }
 
     /// Notes that the next op has found nothing to take.
@@ -304,17 +304,27 @@ impl Batch {
 
     /// Hashes of the keys that the next op waits for.
     fn wanted(&self) -> Vec<u64> {
-        let mut hashes = Vec::new();
-        footprint::of_next(self, &mut hashes);
-        hashes
+        self.waits_for().map(keys::hash64).collect()
+    }
+
+    /// The keys that the next op waits for. What has two is to move something: from the first, and it
+    /// does not wait for the second.
+    fn waits_for(&self) -> impl Iterator<Item = &[u8]> {
+        let run = self.ops.get(self.next).and_then(|op| match op {
+            Op::Run { spec, request } => Some((spec, *request as usize)),
+            _ => None,
+        });
+        run.into_iter().flat_map(|(spec, request)| {
+            let args = Args::new(&self.input, self.requests.command(request));
+            let count = if spec.keys == Keys::TWO { 1 } else { usize::MAX };
+            spec.keys.of(args).take(count)
+        })
     }
 
     /// The metas of the keys that the next op waits for.
     fn wanted_records(&self) -> Vec<RecordKey> {
         let Some(Waiting { keyspace, .. }) = self.waiting else { return Vec::new() };
-        let Some(Op::Run { spec, request }) = self.ops.get(self.next) else { return Vec::new() };
-        let args = Args::new(&self.input, self.requests.command(*request as usize));
-        spec.keys.of(args).map(|key| keys::meta(keyspace, key)).collect()
+        self.waits_for().map(|key| keys::meta(keyspace, key)).collect()
     }
 
     /// Whether it should go back to its connection, if only to send replies.

@@ -8,7 +8,7 @@
 //! A batch is parked between two groups that touch its keys, so no push goes unnoticed. Its connection
 //! may take it back at any time: when it has waited long enough, or when its client is gone.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Context;
@@ -17,10 +17,11 @@ use atomic_waker::AtomicWaker;
 use parking_lot::Mutex;
 
 use super::Batch;
-use super::writer::Home;
+use super::writer::{Home, Stay};
 use crate::clock;
-use crate::command::Server;
+use crate::command::{Client, Server};
 use crate::data::Ready;
+use crate::data::background::Chore;
 use crate::data::keys::RecordKey;
 
 /// See the module.
@@ -128,9 +129,10 @@ impl Parked {
         });
         let since = *waiting.since.get_or_insert_with(clock::monotonic);
         let deadline = waiting.wait.timeout.map(|timeout| since + timeout);
-        batch.publish_blocked(&self.server);
-        // Before anybody can find it here: what else there is to say about it comes later.
-        self.homes[batch.home].parked(batch.slot, deadline);
+        let stay = Stay { slot: batch.slot, client: batch.client.shared.id, ticket, deadline };
+        // Before anybody can find it here or there: what else there is to say about it comes later.
+        self.homes[batch.home].parked(stay);
+        batch.publish_blocked(&self.server, ticket);
         state.by_place.insert((batch.home, batch.slot), ticket);
         for key in &keys {
             state.by_key.entry(*key).or_default().insert(ticket);
@@ -166,6 +168,27 @@ impl Parked {
         news.into_iter().map(|record| (record.clone(), is_wanted(record))).collect()
     }
 
+    /// The keys that those wait for who wait for one of these records, or everybody.
+    pub(super) fn chores(&self, changed: &HashSet<RecordKey>, all: bool) -> Vec<Chore> {
+        if self.is_empty() || changed.is_empty() && !all {
+            return Vec::new();
+        }
+        let state = self.state.lock();
+        let is_concerned = |resident: &&Resident| {
+            all || resident.records.iter().any(|record| changed.contains(record))
+        };
+        let mut places = BTreeSet::new();
+        for Resident { batch, .. } in state.batches.values().filter(is_concerned) {
+            let Client { tenant, database, .. } = batch.client;
+            places.extend(batch.waits_for().map(|key| (tenant, database, key)));
+        }
+        let serve = |(tenant, database, key): (_, _, &[u8])| {
+            let key = key.into();
+            Chore::Serve { tenant, database, key }
+        };
+        places.into_iter().map(serve).collect()
+    }
+
     /// Whether somebody waits for one of these keys.
     pub(super) fn are_wanted(&self, keys: &[u64]) -> bool {
         if self.is_empty() {
@@ -199,6 +222,6 @@ impl Parked {
         let ticket = *state.by_place.get(&(home, slot))?;
         let batch = state.remove(ticket);
         self.count(&state);
-        batch.inspect(|batch| batch.client.shared.set_blocked(false))
+        batch.inspect(|batch| batch.client.shared.set_wait(None))
     }
 }

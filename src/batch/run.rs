@@ -80,6 +80,8 @@ pub(super) struct Run<'r, 'v> {
     pub quiet: bool,
     /// Those who wait for data.
     pub parked: Option<&'r Parked>,
+    /// Hashes of the keys that members of the group have been waiting for.
+    pub ahead: Vec<u64>,
     /// It is the turn of those who have nothing to take otherwise.
     pub serving: bool,
 }
@@ -87,7 +89,7 @@ pub(super) struct Run<'r, 'v> {
 impl<'r, 'v> Run<'r, 'v> {
     pub(super) fn new(view: &'r mut View<'v>, server: &'r Server, budget: Budget) -> Run<'r, 'v> {
         let (refusal, quiet, parked, serving) = (None, false, None, false);
-        Run { view, server, budget, refusal, quiet, parked, serving }
+        Run { view, server, budget, refusal, quiet, parked, ahead: Vec::new(), serving }
     }
 }
 
@@ -210,9 +212,10 @@ impl Run<'_, '_> {
         if waiting.is_some_and(|waiting| waiting.ticket.is_some()) {
             return Turn::AfterWaiting;
         }
-        let hashes = || spec.keys.of(args).map(keys::hash64).collect::<Vec<_>>();
+        let Some(parked) = self.parked.filter(|_| !self.serving) else { return Turn::Now };
+        let hashes: Vec<u64> = spec.keys.of(args).map(keys::hash64).collect();
         let others =
-            !self.serving && self.parked.is_some_and(|parked| parked.are_wanted(&hashes()));
+            parked.are_wanted(&hashes) || hashes.iter().any(|hash| self.ahead.contains(hash));
         if others { Turn::Later } else { Turn::Now }
     }
 

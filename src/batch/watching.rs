@@ -1,12 +1,11 @@
 //! Watches on what those wait for who found nothing to take: other processes may provide it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::task::Context;
 
 use super::Parked;
-use crate::data::Ready;
-use crate::data::keys::{self, RecordKey};
+use crate::data::keys::RecordKey;
 use crate::limits::WATCHES_MAX;
 use crate::store::{Store, Watch};
 
@@ -21,8 +20,8 @@ impl Watching {
         Watching { store: Arc::clone(store), watches: HashMap::new() }
     }
 
-    /// What may have become ready; whoever waits for it should look. Call again when woken.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, parked: &Parked) -> Ready {
+    /// The metas of keys that may have become ready. Call again when woken.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, parked: &Parked) -> HashSet<RecordKey> {
         for (record, is_wanted) in parked.news() {
             if !is_wanted {
                 self.watches.remove(&record);
@@ -33,13 +32,12 @@ impl Watching {
                 self.watches.insert(record, watch);
             }
         }
-        let mut changed = Vec::new();
+        let mut changed = HashSet::new();
         for (record, watch) in &mut self.watches {
             while watch.poll_changed(cx).is_ready() {
-                changed.push(keys::hash64(keys::split_meta(record).1));
+                changed.insert(record.clone());
             }
         }
-        changed.dedup();
-        Ready::Keys(changed)
+        changed
     }
 }

@@ -18,8 +18,21 @@ pub trait Home: Send + Sync {
     /// Takes the finished batches out of `batches` and wakes their connections.
     fn deliver(&self, batches: &mut Vec<Box<Batch>>);
 
-    /// The batch of the connection in `slot` waits for data, until `deadline` at most.
-    fn parked(&self, slot: usize, deadline: Option<Instant>);
+    /// The batch of a connection waits for data.
+    fn parked(&self, stay: Stay);
+}
+
+/// A batch is among those that wait for data.
+#[derive(Debug, Clone, Copy)]
+pub struct Stay {
+    /// Where its connection waits.
+    pub slot: usize,
+    /// The connection's id.
+    pub client: u64,
+    /// The number of the wait, larger than those of all that began before.
+    pub ticket: u64,
+    /// When it ends at the latest.
+    pub deadline: Option<Instant>,
 }
 
 /// See the module.

@@ -93,7 +93,7 @@ fn line(ctx: &Ctx<'_, '_>, text: &mut String, client: &ClientShared, row: &Clien
     let mut flags = String::new();
     for (is_set, flag) in [
         (row.queued.is_some(), 'x'),
-        (client.is_blocked(), 'b'),
+        (client.wait().is_some(), 'b'),
         (client.is_killed(), 'c'),
         (client.addr.starts_with('/'), 'U'),
         (row.no_evict, 'e'),
@@ -136,10 +136,11 @@ pub fn unblock(ctx: &mut Ctx<'_, '_>) -> Outcome {
     };
     let id = num::parse_i64(ctx.arg(2)).ok_or(error::NOT_AN_INTEGER)?;
     let mut clients = ctx.server.clients().into_iter();
-    let client = clients.find(|client| client.id == id as u64 && client.is_blocked());
-    ctx.reply.integer(i64::from(client.is_some()));
-    if let Some(client) = client {
-        ctx.client.effects.push(Effect::Unblock { client, with_error });
+    let client = clients.find(|client| client.id == id as u64);
+    let waiting = client.and_then(|client| client.wait().map(|wait| (client, wait)));
+    ctx.reply.integer(i64::from(waiting.is_some()));
+    if let Some((client, wait)) = waiting {
+        ctx.client.effects.push(Effect::Unblock { client, wait, with_error });
     }
     Ok(())
 }

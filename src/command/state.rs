@@ -122,6 +122,8 @@ pub enum Effect {
     Unblock {
         /// Whom.
         client: Arc<ClientShared>,
+        /// Which of its waits; see [`ClientShared::wait`].
+        wait: u64,
         /// `ERROR` instead of `TIMEOUT`.
         with_error: bool,
     },
@@ -182,7 +184,8 @@ pub struct ClientShared {
     /// When it connected, Unix milliseconds.
     pub connected_ms: u64,
     killed: AtomicBool,
-    blocked: AtomicBool,
+    /// See [`ClientShared::wait`]; 0 for none.
+    wait: AtomicU64,
     killer: Arc<dyn Killer>,
     labels: Mutex<Arc<Labels>>,
     recent: Recent,
@@ -228,8 +231,9 @@ pub struct ClientRow {
 
 /// What may be done to connections, from any thread.
 pub trait Killer: Send + Sync + std::fmt::Debug {
-    /// Ends the wait of the connection with this id, with an error or as if its time were over.
-    fn unblock(&self, client: u64, with_error: bool);
+    /// Ends this wait of the connection with this id, with an error or as if its time were over; does
+    /// nothing if it is over.
+    fn unblock(&self, client: u64, wait: u64, with_error: bool);
 
     /// Ends the connection with this id soon; does nothing if it is gone.
     fn kill(&self, client: u64);
@@ -238,14 +242,14 @@ pub trait Killer: Send + Sync + std::fmt::Debug {
 impl ClientShared {
     /// A connection that has just been accepted.
     pub fn new(id: u64, addr: String, laddr: String, now_ms: u64, killer: Arc<dyn Killer>) -> Self {
-        let (killed, blocked) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (killed, wait) = (AtomicBool::new(false), AtomicU64::new(0));
         ClientShared {
             id,
             addr,
             laddr,
             connected_ms: now_ms,
             killed,
-            blocked,
+            wait,
             killer,
             labels: Mutex::default(),
             recent: Recent::default(),
@@ -277,14 +281,15 @@ impl ClientShared {
         self.killer.kill(self.id);
     }
 
-    /// Notes whether a command of the connection waits for data.
-    pub fn set_blocked(&self, blocked: bool) {
-        self.blocked.store(blocked, Ordering::Release);
+    /// Notes which wait for data a command of the connection is in.
+    pub fn set_wait(&self, wait: Option<u64>) {
+        self.wait.store(wait.unwrap_or(0), Ordering::Release);
     }
 
-    /// Whether a command of the connection waits for data.
-    pub fn is_blocked(&self) -> bool {
-        self.blocked.load(Ordering::Acquire)
+    /// The wait for data that a command of the connection is in: waits are numbered from 1 in the order
+    /// in which they begin, those of all connections together.
+    pub fn wait(&self) -> Option<u64> {
+        Some(self.wait.load(Ordering::Acquire)).filter(|wait| *wait != 0)
     }
 
     /// Whether somebody asked for the end of the connection.
@@ -326,8 +331,8 @@ impl Client {
                     server.pause.begin(now_ms, duration_ms, all);
                 }
                 Effect::Unpause => server.pause.end(),
-                Effect::Unblock { client, with_error } => {
-                    client.killer.unblock(client.id, with_error);
+                Effect::Unblock { client, wait, with_error } => {
+                    client.killer.unblock(client.id, wait, with_error);
                 }
                 Effect::ShutDown => server.shut_down(),
             }

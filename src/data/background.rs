@@ -57,13 +57,24 @@ pub enum Chore {
         /// The key it was registered for.
         key: Box<[u8]>,
     },
+    /// A key to which another process may have given what somebody waits for.
+    Serve {
+        /// Whose it is.
+        tenant: Tenant,
+        /// Where they wait for it.
+        database: u8,
+        /// The user's key.
+        key: Box<[u8]>,
+    },
 }
 
 impl Chore {
     /// The user's key that it is about, if there is one.
     pub fn key(&self) -> Option<&[u8]> {
         match self {
-            Chore::Expire { key, .. } | Chore::Audit { key, .. } => Some(key),
+            Chore::Expire { key, .. } | Chore::Audit { key, .. } | Chore::Serve { key, .. } => {
+                Some(key)
+            }
             Chore::Clear(_) | Chore::Beat { .. } | Chore::Forget { .. } => None,
         }
     }
@@ -351,6 +362,14 @@ pub fn step(view: &mut View<'_>, chore: &Chore) -> Result<bool, Stop> {
             match markers.len() < CHORES_MAX {
                 true => view.clear(&keys::process(*process)),
                 false => view.set(&keys::process(*process), &[&members::GONE.to_be_bytes()]),
+            }
+            Ok(false)
+        }
+        Chore::Serve { tenant, database, key } => {
+            let keyspace = view.keyspace(*tenant, *database)?;
+            // Those who wait for it wait for other keys too, and should be found there meanwhile.
+            if view.get(&keys::meta(keyspace, key))?.is_some() {
+                view.make_ready(key);
             }
             Ok(false)
         }

@@ -19,7 +19,7 @@ use super::acceptor::Accepted;
 use super::buffer::{Budget, Pool};
 use super::conn;
 use super::stream::Stream;
-use crate::batch::{Batch, Groups, Home, InVain, Reader, Writer};
+use crate::batch::{Batch, Groups, Home, InVain, Reader, Stay, Writer};
 use crate::clock;
 use crate::command::state::{ClientShared, Done, Killer};
 use crate::command::stats::Shard;
@@ -41,10 +41,10 @@ struct Messages {
     accepted: Vec<Accepted>,
     finished: Vec<Box<Batch>>,
     kills: Vec<u64>,
-    /// Slots whose batches wait for data, and until when at most.
-    parked: Vec<(usize, Option<Instant>)>,
-    /// Clients whose waits are to end, and how.
-    unblocked: Vec<(u64, InVain)>,
+    /// Batches that wait for data.
+    parked: Vec<Stay>,
+    /// Waits that are to end, of which clients, and how.
+    unblocked: Vec<(u64, u64, InVain)>,
     stopping: bool,
 }
 
@@ -74,8 +74,8 @@ impl Home for Inbox {
         self.notify.notify_one();
     }
 
-    fn parked(&self, slot: usize, deadline: Option<Instant>) {
-        self.messages.lock().parked.push((slot, deadline));
+    fn parked(&self, stay: Stay) {
+        self.messages.lock().parked.push(stay);
         self.notify.notify_one();
     }
 }
@@ -87,9 +87,9 @@ impl std::fmt::Debug for Inbox {
 }
 
 impl Killer for Inbox {
-    fn unblock(&self, client: u64, with_error: bool) {
+    fn unblock(&self, client: u64, wait: u64, with_error: bool) {
         let why = if with_error { InVain::Unblocked } else { InVain::TimedOut };
-        self.messages.lock().unblocked.push((client, why));
+        self.messages.lock().unblocked.push((client, wait, why));
         self.notify.notify_one();
     }
 
@@ -200,6 +200,9 @@ struct Slot {
     /// The batch has come back from the writer.
     finished: Option<Box<Batch>>,
     waiting: Option<Waker>,
+    /// The last wait for data, and whether it is known to be over.
+    wait: u64,
+    is_over: bool,
     /// The batch waits for data, until then at most.
     parked: Option<Option<Instant>>,
     /// It is to wait no longer.
@@ -217,6 +220,12 @@ struct Activity {
 }
 
 impl Slot {
+    /// Nothing that is still on its way about the present wait matters any more.
+    fn end_wait(&mut self) {
+        self.is_over = true;
+        (self.parked, self.in_vain) = (None, None);
+    }
+
     /// Wakes the connection, if it waits for its batch.
     fn wake(&mut self) {
         if let Some(waker) = self.waiting.take() {
@@ -314,10 +323,16 @@ impl Worker {
         std::mem::swap(&mut messages, &mut *self.inbox.messages.lock());
         let mut slots = self.slots.borrow_mut();
         // A batch is parked before it comes back for another reason.
-        for (slot, deadline) in messages.parked.drain(..) {
-            let slot = &mut slots[slot];
-            slot.parked = Some(deadline);
-            slot.wake();
+        for Stay { slot, client, ticket, deadline } in messages.parked.drain(..) {
+            // It may have been taken back, and even its connection may be gone.
+            if let Some(slot) = slots.get_mut(slot)
+                && slot.client == client
+                && (slot.wait < ticket || !slot.is_over)
+            {
+                (slot.wait, slot.is_over) = (ticket, false);
+                slot.parked = Some(deadline);
+                slot.wake();
+            }
         }
         for batch in messages.finished.drain(..) {
             let slot = &mut slots[batch.slot];
@@ -325,8 +340,11 @@ impl Worker {
             slot.wake();
         }
         if !messages.unblocked.is_empty() {
-            for (client, why) in messages.unblocked.drain(..) {
-                if let Some((_, slot)) = slots.iter_mut().find(|(_, slot)| slot.client == client) {
+            for (client, wait, why) in messages.unblocked.drain(..) {
+                let is_meant = |slot: &Slot| (slot.client, slot.wait) == (client, wait);
+                if let Some((_, slot)) = slots.iter_mut().find(|(_, slot)| is_meant(slot))
+                    && !slot.is_over
+                {
                     slot.in_vain = Some(why);
                     slot.wake();
                 }
@@ -366,6 +384,8 @@ impl Worker {
             stream: Rc::clone(&stream),
             finished: None,
             waiting: None,
+            wait: 0,
+            is_over: true,
             parked: None,
             in_vain: None,
             held: false,
@@ -426,11 +446,10 @@ impl Worker {
         poll_fn(|context| {
             let slot = &mut self.slots.borrow_mut()[slot];
             if let Some(batch) = slot.finished.take() {
-                (slot.parked, slot.in_vain) = (None, None);
+                slot.end_wait();
                 return Poll::Ready(Returned::Batch(batch));
             }
             if let Some(deadline) = slot.parked.take() {
-                slot.in_vain = None;
                 return Poll::Ready(Returned::Parked(deadline));
             }
             if let Some(why) = slot.in_vain.take() {
@@ -444,7 +463,9 @@ impl Worker {
 
     /// Takes a batch back that waits for data; `None` if it is being executed, and will come back.
     pub fn unpark(&self, slot: usize) -> Option<Box<Batch>> {
-        self.writer.parked().unpark(self.number, slot)
+        let batch = self.writer.parked().unpark(self.number, slot)?;
+        self.slots.borrow_mut()[slot].end_wait();
+        Some(batch)
     }
 
     /// Hands all batches of one turn of the event loop to the writer together: this task runs after

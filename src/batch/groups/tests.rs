@@ -1,6 +1,7 @@
 //! Groups in flight neither lose nor repeat anything, whatever the store does to them.
 
 use super::*;
+use crate::batch::Stay;
 use crate::batch::group::Execution;
 use crate::command::Client;
 use crate::command::state::{ClientShared, Killer};
@@ -17,14 +18,14 @@ struct Nobody;
 
 impl Killer for Nobody {
     fn kill(&self, _: u64) {}
-    fn unblock(&self, _: u64, _: bool) {}
+    fn unblock(&self, _: u64, _: u64, _: bool) {}
 }
 
 #[derive(Default)]
 struct Desk(Mutex<Vec<Box<Batch>>>);
 
 impl Home for Desk {
-    fn parked(&self, _: usize, _: Option<Instant>) {}
+    fn parked(&self, _: Stay) {}
 
     fn deliver(&self, batches: &mut Vec<Box<Batch>>) {
         self.0.lock().append(batches);

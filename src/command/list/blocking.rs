@@ -4,6 +4,7 @@ use super::pop::{self, PopAny};
 use crate::command::blocking::{parse_timeout, take_array_or_wait, take_or_wait};
 use crate::command::{Ctx, Outcome};
 use crate::data::list::{End, List};
+use crate::error::Stop;
 
 fn pop(ctx: &mut Ctx<'_, '_>, from: End) -> Outcome {
     let last = ctx.args.len() - 1;
@@ -39,9 +40,24 @@ fn move_item(ctx: &mut Ctx<'_, '_>, timeout: usize, from: End, to: End) -> Outco
     let wait = parse_timeout(ctx.arg(timeout))?;
     let target = ctx.arg(2);
     let source = std::iter::once(ctx.arg(1));
+    // Once there is something to move it does not wait for a place to put it.
+    let mut failed = None;
     let moved = take_or_wait(ctx, wait, source, |ctx, source| {
-        pop::move_item(ctx, (source, from), (target, to))
+        let keyspace = ctx.keyspace()?;
+        if List::find(ctx.view, keyspace, source)?.is_none() {
+            return Ok(false);
+        }
+        match pop::move_item(ctx, (source, from), (target, to)) {
+            Err(stop @ Stop::Error(_)) => {
+                failed = Some(stop);
+                Ok(true)
+            }
+            moved => moved,
+        }
     })?;
+    if let Some(stop) = failed {
+        return Err(stop);
+    }
     if !moved {
         ctx.reply.null();
     }
