@@ -191,6 +191,10 @@ pub const SCAN_STEP: usize = 1024;
 pub const SCAN_STEP_MAX: usize = 64 * 1024;
 /// ... while the records of a step have no more bytes than this.
 pub const SCAN_STEP_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Sorted sets with more members than this get a rank index, by which so many or more are passed over...
+pub const RANK_INDEX_FROM: u64 = 512;
+/// ... unless they have more than this when it is to be built: one command reads them all.
+pub const RANK_INDEX_BUILT_MAX: u64 = 65_536;
 /// Elements are chosen at random among so many neighbours in the order of their hashes, which begin at
 /// a random position. Collections that have fewer are read whole and the choice is exactly uniform; in
 /// others an element's chance is off by one part in the square root of this, typically...

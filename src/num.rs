@@ -44,23 +44,22 @@ pub fn parse_u64(text: &[u8]) -> Option<u64> {
 /// for a double.
 pub fn parse_f64(text: &[u8]) -> Option<f64> {
     let literal = Literal::scan(text)?;
-    let magnitude = match literal.kind {
-        Kind::Infinity => f64::INFINITY,
-        Kind::Zero => 0.0,
-        Kind::Decimal(digits) => in_range(digits.parse().ok()?)?,
-        Kind::Hexadecimal(digits) => {
-            let value = ieee::Double::from_str_r(&hexadecimal(digits), Round::NearestTiesToEven)
-                .ok()?
-                .value;
-            in_range(f64::from_bits(value.to_bits() as u64))?
-        }
-    };
-    Some(if literal.negative { -magnitude } else { magnitude })
+    let value = literal.value()?;
+    // Zero and infinity are what is left of a literal that is neither but out of range.
+    let is_finite = value != 0.0 && value.is_finite();
+    (is_finite || matches!(literal.kind, Kind::Infinity | Kind::Zero)).then_some(value)
 }
 
-/// Zero and infinity are what is left of a literal that is neither but out of range.
-fn in_range(magnitude: f64) -> Option<f64> {
-    (magnitude != 0.0 && magnitude.is_finite()).then_some(magnitude)
+/// Reads a double where Redis leaves that to `strtod` alone: spaces in front are allowed, what is
+/// out of range is infinite or zero, and so is no text at all, or what a zero byte cuts off.
+pub fn parse_f64_lax(text: &[u8]) -> Option<f64> {
+    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
+    if text.is_empty() {
+        return Some(0.0);
+    }
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r');
+    let spaces = text.iter().take_while(|byte| is_space(byte)).count();
+    Literal::scan(&text[spaces..])?.value()
 }
 
 /// A floating-point literal that C accepts, taken apart.
@@ -97,6 +96,20 @@ impl<'a> Literal<'a> {
                 .map(|(text, zero)| if zero { Kind::Zero } else { Kind::Decimal(text) }),
         };
         Some(Literal { negative, kind: kind? })
+    }
+
+    fn value(&self) -> Option<f64> {
+        let magnitude = match self.kind {
+            Kind::Infinity => f64::INFINITY,
+            Kind::Zero => 0.0,
+            Kind::Decimal(digits) => digits.parse().ok()?,
+            Kind::Hexadecimal(digits) => {
+                let text = hexadecimal(digits);
+                let value = ieee::Double::from_str_r(&text, Round::NearestTiesToEven);
+                f64::from_bits(value.ok()?.value.to_bits() as u64)
+            }
+        };
+        Some(if self.negative { -magnitude } else { magnitude })
     }
 }
 

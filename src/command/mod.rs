@@ -26,6 +26,7 @@ mod pause;
 mod scan;
 mod server;
 mod set;
+mod sorted_set;
 pub mod state;
 pub mod stats;
 mod string;

@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     Args, Spec, bitmap, client, cluster, command_info, connection, expiry, generic, hash, list,
-    observe, scan, server, set, string, transaction,
+    observe, scan, server, set, sorted_set, string, transaction,
 };
 
 /// The tables of all data types, each a list of rows.
@@ -17,6 +17,7 @@ static TABLES: &[&[Spec]] = &[
     hash::TABLE,
     list::TABLE,
     set::TABLE,
+    sorted_set::TABLE,
     generic::TABLE,
     scan::TABLE,
     expiry::TABLE,

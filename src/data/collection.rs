@@ -18,7 +18,7 @@ use std::ops::ControlFlow;
 
 use super::entry::{self, NewValue, Prior};
 use super::keys::{self, Incarnation, KeyspaceId, RecordKey};
-use super::meta::{Elements, Kind};
+use super::meta::{ELEMENTS_BYTES, Elements, Kind};
 use super::view::View;
 use crate::error::{self, Stop};
 use crate::limits::KEY_BYTES_MAX;
@@ -51,6 +51,8 @@ impl View<'_> {
 pub struct Collection {
     keyspace: KeyspaceId,
     incarnation: Incarnation,
+    /// What else the meta says of a sorted set, see [`super::sorted_set`].
+    pub(super) marks: u8,
 }
 
 impl Collection {
@@ -61,15 +63,27 @@ impl Collection {
         key: &[u8],
         kind: Kind,
     ) -> Result<Option<Collection>, Stop> {
-        let Some(entry) = view.lookup(keyspace, key)? else { return Ok(None) };
-        if entry.header.kind != kind {
-            return Err(error::WRONG_TYPE.into());
-        }
-        Ok(entry.elements()?.map(|elements| Collection::at(keyspace, elements)))
+        Collection::find_any(view, keyspace, key, &[kind])
     }
 
-    fn at(keyspace: KeyspaceId, elements: Elements) -> Collection {
-        Collection { keyspace, incarnation: elements.incarnation }
+    /// As [`Collection::find`], where several types will do.
+    pub fn find_any(
+        view: &View<'_>,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        kinds: &[Kind],
+    ) -> Result<Option<Collection>, Stop> {
+        let Some(entry) = view.lookup(keyspace, key)? else { return Ok(None) };
+        if !kinds.contains(&entry.header.kind) {
+            return Err(error::WRONG_TYPE.into());
+        }
+        Ok(entry.elements()?.map(|elements| Collection::at(keyspace, elements, entry.body())))
+    }
+
+    /// What a meta's body refers to.
+    pub(super) fn at(keyspace: KeyspaceId, elements: Elements, body: &[u8]) -> Collection {
+        let marks = body.get(ELEMENTS_BYTES).copied().unwrap_or(0);
+        Collection { keyspace, incarnation: elements.incarnation, marks }
     }
 
     /// As [`Collection::find`], but creates the collection if there is none. It must get an element
@@ -85,7 +99,7 @@ impl Collection {
             Some(entry) if entry.header.is_live(view.now_ms()) => {
                 let elements = entry.elements()?.filter(|_| entry.header.kind == kind);
                 let elements = elements.ok_or(error::WRONG_TYPE)?;
-                return Ok(Collection::at(keyspace, elements));
+                return Ok(Collection::at(keyspace, elements, entry.body()));
             }
             Some(entry) => entry.prior()?,
             None => Prior::Absent,
@@ -108,7 +122,28 @@ impl Collection {
         let body = elements.encode();
         let new = NewValue { kind, expires_ms, body: &[&body], elements: Some(elements) };
         view.put(keyspace, key, &new, prior)?;
-        Ok(Collection::at(keyspace, elements))
+        Ok(Collection::at(keyspace, elements, &body))
+    }
+
+    /// Has the meta say something else of a sorted set.
+    pub(super) fn set_marks(
+        &mut self,
+        view: &mut View<'_>,
+        key: &[u8],
+        marks: u8,
+    ) -> Result<(), Stop> {
+        let prior = view.prior(self.keyspace, key)?;
+        let Prior::Present { header, elements: Some(elements) } = prior else { return Ok(()) };
+        self.marks = marks;
+        let (kind, expires_ms) = (header.kind, header.expires_ms);
+        let body: [&[u8]; 2] = [&elements.encode(), &[marks]];
+        let new = NewValue { kind, expires_ms, body: &body, elements: Some(elements) };
+        view.put(self.keyspace, key, &new, prior)
+    }
+
+    /// Where its elements live.
+    pub(super) fn place(&self) -> (KeyspaceId, Incarnation) {
+        (self.keyspace, self.incarnation)
     }
 
     /// How many elements it has.

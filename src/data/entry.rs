@@ -11,7 +11,7 @@ use super::meta::{Elements, HEAD, Header, Kind, Stamp};
 use super::view::View;
 use crate::error::{self, Stop, Together};
 use crate::limits::{CHUNK_BYTES, ELEMENTS_CLEARED_AT_ONCE, KEY_BYTES_MAX, TRANSACTION_BYTES_MAX};
-use crate::store::{Scan, counter_bytes};
+use crate::store::Scan;
 
 /// A key's meta record.
 pub struct Entry<'v> {
@@ -344,14 +344,8 @@ impl View<'_> {
             });
             together.take(walked)?;
         }
-        // A counter that was only added to is no record of the group's own yet.
-        let counted = self.counter(&keys::counter(from.0, from.1));
-        let counted = together.take(counted)?;
         together.end()?;
         found.iter().for_each(|(record, value)| self.set(record, &[value]));
-        if let Some(counted) = counted.filter(|counted| *counted != 0) {
-            self.set(&keys::counter(to.0, to.1), &[&counter_bytes(counted)]);
-        }
         Ok(())
     }
 }

@@ -10,6 +10,9 @@
 //! | item of a list | `p 'e' incarnation position` |
 //! | field of a hash, member of a set or sorted set | `p 'e' incarnation hash64(field) field` |
 //! | member of a sorted set by score | `p 's' incarnation 0 score member` |
+//! | entry of a sorted set's rank index | `p 's' incarnation level score member` |
+//! | members from that entry on | `p 's' incarnation level+128 score member` |
+//! | where the members of a sorted set begin and end | `p 's' incarnation 255` |
 //! | chunk of a long element | `p 'b'`, the rest of the element's key, `u32` |
 //! | number of elements, and of modifications | `p 'n' incarnation` |
 //! | expiry index | `p 'x' unix-ms hash64(key) key` |
@@ -156,6 +159,14 @@ pub fn tail(record: &[u8]) -> &[u8] {
 /// The field or member in the tail of an element's key.
 pub fn tail_name(tail: &[u8]) -> &[u8] {
     &tail[8..]
+}
+
+/// What the keys of one level of a sorted set's records by score begin with: 0 has the members, the
+/// others are the rank index.
+pub fn by_score(keyspace: KeyspaceId, incarnation: Incarnation, level: u8) -> RecordKey {
+    let mut record = of_incarnation(keyspace, b's', incarnation);
+    record.push(level);
+    record
 }
 
 /// Key of one chunk of the element with the key `element`.

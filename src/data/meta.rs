@@ -12,6 +12,8 @@ use super::keys::{Incarnation, be_u64};
 
 /// Bytes before the body of a meta record.
 pub const HEAD: usize = 22;
+/// Bytes of [`Elements`] in the body.
+pub const ELEMENTS_BYTES: usize = 16;
 const VERSION: u8 = 1;
 
 /// Tells one modification from every other: commit sequence, two zero bytes, order in the group.
@@ -113,8 +115,8 @@ impl Header {
 
 impl Elements {
     /// What the body of the meta record begins with.
-    pub fn encode(&self) -> [u8; 16] {
-        let mut bytes = [0; 16];
+    pub fn encode(&self) -> [u8; ELEMENTS_BYTES] {
+        let mut bytes = [0; ELEMENTS_BYTES];
         bytes[..8].copy_from_slice(&self.incarnation.to_be_bytes());
         bytes[8..].copy_from_slice(&self.len.to_be_bytes());
         bytes
@@ -122,7 +124,7 @@ impl Elements {
 
     /// Reads the body of a meta record.
     pub fn decode(body: &[u8]) -> Option<Elements> {
-        let body = body.first_chunk::<16>()?;
+        let body = body.first_chunk::<ELEMENTS_BYTES>()?;
         Some(Elements { incarnation: be_u64(&body[..8]), len: be_u64(&body[8..]) })
     }
 }

@@ -15,6 +15,7 @@ pub mod meta;
 mod overlay;
 pub mod random;
 pub mod set;
+pub mod sorted_set;
 pub mod string;
 #[cfg(test)]
 mod tests;

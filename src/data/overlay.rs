@@ -27,9 +27,6 @@ pub struct Overlay {
     sizes: Vec<(KeyspaceId, i64)>,
 }
 
-/// A write as a scan sees it: its key, and its value or `None` for a removal.
-pub type Own<'a> = (&'a [u8], Option<&'a [u8]>);
-
 #[derive(Debug, Clone, Copy)]
 struct Note {
     /// The mutation of the same key that this one supersedes, or `NONE`.
@@ -169,18 +166,14 @@ impl Overlay {
         }
     }
 
-    /// Live writes with `begin <= key < end`, in key order, but for counters that were only added to.
-    /// `begin` may not be behind `end`.
-    pub fn range(&self, begin: &[u8], end: &[u8]) -> impl DoubleEndedIterator<Item = Own<'_>> {
+    /// Live writes with `begin <= key < end`, in key order. `begin` may not be behind `end`.
+    pub fn range(&self, begin: &[u8], end: &[u8]) -> impl DoubleEndedIterator<Item = Mutation<'_>> {
         let numbers = self.index.iter().copied();
         let ordered = self.ordered.get_or_init(|| {
             numbers.map(|number| (self.mutations.get(number).key().into(), number)).collect()
         });
         let found = ordered.range::<[u8], _>((Bound::Included(begin), Bound::Excluded(end)));
-        found.map(|(_, &number)| self.mutations.get(number)).filter_map(|own| match own {
-            Mutation::Add { .. } => None,
-            own => Some(own.change()),
-        })
+        found.map(|(_, &number)| self.mutations.get(number))
     }
 
     /// By how much the group changed the number of keys of each keyspace it changed.
@@ -258,9 +251,9 @@ mod tests {
     fn text(overlay: &Overlay, begin: &str, end: &str) -> String {
         let string = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         let each = overlay.range(begin.as_bytes(), end.as_bytes());
-        each.map(|(key, value)| match value {
-            Some(value) => format!("{}={} ", string(key), string(value)),
-            None => format!("{}- ", string(key)),
+        each.map(|own| match own.change() {
+            (key, Some(value)) => format!("{}={} ", string(key), string(value)),
+            (key, None) => format!("{}- ", string(key)),
         })
         .collect()
     }
@@ -280,7 +273,7 @@ mod tests {
         overlay.set(b"d", &[b"4"], 0);
         assert_eq!(text(&overlay, "a", "z"), "a=3 b=2 c=1 d=4 ");
         assert_eq!(text(&overlay, "b", "d"), "b=2 c=1 ");
-        let backwards: Vec<_> = overlay.range(b"a", b"c").rev().map(|(key, _)| key).collect();
+        let backwards: Vec<_> = overlay.range(b"a", b"c").rev().map(Mutation::key).collect();
         assert_eq!(backwards, [b"b", b"a"]);
         overlay.rollback(mark);
         assert_eq!(text(&overlay, "a", "z"), "a=1 c=1 d- ");

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 
 use super::keys::{self, Incarnation, KeyspaceId};
 use super::meta::Stamp;
-use super::overlay::{self, Overlay, Own};
+use super::overlay::{self, Overlay};
 use super::random::Random;
 use crate::error::Stop;
 use crate::limits::{CHUNK_BYTES, DATABASES, FETCHED_BYTES_MAX, FETCHED_READS_MAX};
@@ -374,7 +374,7 @@ impl<'a> View<'a> {
             return usize::MAX;
         }
         let own = self.overlay.range(scan.begin, scan.end);
-        match own.filter(|(_, value)| value.is_none()).count() {
+        match own.filter(|own| matches!(own, Mutation::Clear { .. })).count() {
             0 => scan.limit,
             // Commands that each remove another record ask for the same range then.
             hidden => {
@@ -431,7 +431,7 @@ impl<'a> View<'a> {
 }
 
 /// Merges a snapshot's records with the group's own writes in the same range.
-struct Merge<'v, I: Iterator<Item = Own<'v>>> {
+struct Merge<'v, I: Iterator<Item = Mutation<'v>>> {
     own: std::iter::Peekable<I>,
     scan: Scan<'v>,
     /// Records wanted of the snapshot at most.
@@ -439,7 +439,7 @@ struct Merge<'v, I: Iterator<Item = Own<'v>>> {
     left: usize,
 }
 
-impl<'v, I: Iterator<Item = Own<'v>>> Merge<'v, I> {
+impl<'v, I: Iterator<Item = Mutation<'v>>> Merge<'v, I> {
     fn new(own: I, scan: Scan<'v>, limit: usize) -> Merge<'v, I> {
         Merge { own: own.peekable(), scan, limit, left: scan.limit }
     }
@@ -452,9 +452,16 @@ impl<'v, I: Iterator<Item = Own<'v>>> Merge<'v, I> {
                 done = true;
                 return ControlFlow::Break(());
             }
-            if self.own.peek().is_some_and(|(own, _)| *own == key) {
-                return ControlFlow::Continue(());
-            }
+            let sum = match self.own.peek().filter(|own| own.key() == key) {
+                None => None,
+                Some(Mutation::Add { by, .. }) => {
+                    let sum = counter(Some(value)).wrapping_add(*by);
+                    self.own.next();
+                    Some(counter_bytes(sum))
+                }
+                Some(_) => return ControlFlow::Continue(()),
+            };
+            let value = sum.as_ref().map_or(value, |sum| &sum[..]);
             self.left -= 1;
             let flow = visit(key, value);
             done = flow.is_break();
@@ -468,31 +475,34 @@ impl<'v, I: Iterator<Item = Own<'v>>> Merge<'v, I> {
 
     /// Visits own writes that come before `key`, and the one at `key` itself is taken off after.
     fn own_before(&mut self, key: &[u8], visit: &mut Visitor<'_>) -> ControlFlow<()> {
-        while let Some(&(own, value)) = self.own.peek() {
-            let before = if self.scan.reverse { own > key } else { own < key };
+        while let Some(&own) = self.own.peek() {
+            let before = if self.scan.reverse { own.key() > key } else { own.key() < key };
             if !before {
                 break;
             }
             self.own.next();
-            self.visit_own(own, value, visit)?;
+            self.visit_own(own, visit)?;
         }
         ControlFlow::Continue(())
     }
 
     fn own_before_end(&mut self, visit: &mut Visitor<'_>) -> ControlFlow<()> {
-        while let Some((own, value)) = self.own.next() {
-            self.visit_own(own, value, visit)?;
+        while let Some(own) = self.own.next() {
+            self.visit_own(own, visit)?;
         }
         ControlFlow::Continue(())
     }
 
-    fn visit_own(
-        &mut self,
-        key: &[u8],
-        value: Option<&[u8]>,
-        visit: &mut Visitor<'_>,
-    ) -> ControlFlow<()> {
-        let Some(value) = value else { return ControlFlow::Continue(()) };
+    fn visit_own(&mut self, own: Mutation<'_>, visit: &mut Visitor<'_>) -> ControlFlow<()> {
+        let sum;
+        let (key, value) = match own {
+            Mutation::Set { key, value } => (key, value),
+            Mutation::Clear { .. } => return ControlFlow::Continue(()),
+            Mutation::Add { key, by } => {
+                sum = counter_bytes(by);
+                (key, &sum[..])
+            }
+        };
         if self.left == 0 {
             return ControlFlow::Break(());
         }

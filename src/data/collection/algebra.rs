@@ -1,9 +1,12 @@
 //! Unions, intersections and differences: elements lie in the order of their hashes in every
 //! collection, so they are walked through side by side, a bounded number of each in memory.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
+
+use smallvec::SmallVec;
 
 use super::Collection;
 use super::cursor::Cursor;
@@ -14,6 +17,12 @@ use crate::limits::{MERGED_ELEMENTS_MAX, MERGED_STEP_MIN, PROBED_FACTOR, SCAN_ST
 
 /// Called with the tail of each element's key; `Break` ends the walk.
 pub type TailVisitor<'v> = dyn FnMut(&[u8]) -> ControlFlow<()> + 'v;
+
+/// Called with the number of a collection, and the tail of an element's key and its record there.
+pub type OccurrenceVisitor<'v> = dyn FnMut(usize, &[u8], &[u8]) -> ControlFlow<()> + 'v;
+
+/// Called with the tail of an element's key and its records in the first collection, and in others.
+pub type RecordsVisitor<'v> = dyn FnMut(&[u8], &[Cow<'_, [u8]>]) -> ControlFlow<()> + 'v;
 
 fn cursors<'c>(collections: impl ExactSizeIterator<Item = &'c Collection>) -> Vec<Cursor> {
     let step_max = (MERGED_ELEMENTS_MAX / collections.len().max(1)).max(MERGED_STEP_MIN);
@@ -26,6 +35,22 @@ pub fn union(
     collections: &[Collection],
     visit: &mut TailVisitor<'_>,
 ) -> Result<(), Stop> {
+    let mut last = RecordKey::new();
+    occurrences(view, collections, &mut |_, tail, _| {
+        if tail == &last[..] {
+            return ControlFlow::Continue(());
+        }
+        last = RecordKey::from_slice(tail);
+        visit(tail)
+    })
+}
+
+/// Visits the elements of all collections, those of one name one after the other.
+pub fn occurrences(
+    view: &View<'_>,
+    collections: &[Collection],
+    visit: &mut OccurrenceVisitor<'_>,
+) -> Result<(), Stop> {
     let mut cursors = cursors(collections.iter());
     let mut heads = BinaryHeap::with_capacity(cursors.len());
     let mut together = Together::default();
@@ -35,8 +60,10 @@ pub fn union(
         }
     }
     together.end()?;
-    let mut last = RecordKey::new();
     while let Some(Reverse((element, index))) = heads.pop() {
+        if visit(index, &element, cursors[index].record()).is_break() {
+            break;
+        }
         cursors[index].advance();
         let next = match cursors[index].peek(view) {
             Ok(next) => next,
@@ -48,12 +75,6 @@ pub fn union(
         };
         if let Some(next) = next {
             heads.push(Reverse((RecordKey::from_slice(next), index)));
-        }
-        if element != last {
-            if visit(&element).is_break() {
-                break;
-            }
-            last = element;
         }
     }
     Ok(())
@@ -68,13 +89,18 @@ enum Other {
 }
 
 impl Other {
-    /// Whether it has an element of the same name as the one with this key.
-    fn has(&mut self, view: &View<'_>, key: &[u8]) -> Result<bool, Stop> {
+    /// The record of the element of the same name as the one with this key, if there is one.
+    fn find<'s>(
+        &'s mut self,
+        view: &'s View<'_>,
+        key: &[u8],
+    ) -> Result<Option<Cow<'s, [u8]>>, Stop> {
         match self {
-            Other::Walked(cursor) => cursor.reaches(view, keys::tail(key)),
-            Other::Probed(collection) => {
-                Ok(view.get(&collection.element_at(keys::tail(key)))?.is_some())
+            Other::Walked(cursor) => {
+                let found = cursor.reaches(view, keys::tail(key))?;
+                Ok(found.then(|| Cow::Borrowed(cursor.record())))
             }
+            Other::Probed(collection) => view.get(&collection.element_at(keys::tail(key))),
         }
     }
 }
@@ -94,7 +120,10 @@ fn others(base_len: u64, others: &[(u64, Collection)]) -> Vec<Other> {
 }
 
 /// The collections with their numbers of elements.
-fn counted(view: &View<'_>, collections: &[Collection]) -> Result<Vec<(u64, Collection)>, Stop> {
+pub fn counted(
+    view: &View<'_>,
+    collections: &[Collection],
+) -> Result<Vec<(u64, Collection)>, Stop> {
     let mut together = Together::default();
     let mut counted = Vec::with_capacity(collections.len());
     for collection in collections {
@@ -113,7 +142,7 @@ pub fn intersection(
 ) -> Result<(), Stop> {
     let mut counted = counted(view, collections)?;
     counted.sort_by_key(|(len, _)| *len);
-    walk(view, &counted, true, visit)
+    walk(view, &counted, true, &mut |tail, _| visit(tail))
 }
 
 /// Visits the elements that the first of the collections has and no other. There is at least one.
@@ -122,15 +151,16 @@ pub fn difference(
     collections: &[Collection],
     visit: &mut TailVisitor<'_>,
 ) -> Result<(), Stop> {
-    walk(view, &counted(view, collections)?, false, visit)
+    walk(view, &counted(view, collections)?, false, &mut |tail, _| visit(tail))
 }
 
-/// Visits the elements of the first collection that all others have, or none of them.
-fn walk(
+/// Visits the elements of the first collection that all others have, with all their records, or those
+/// that none of them has. The collections have their numbers of elements.
+pub fn walk(
     view: &View<'_>,
     collections: &[(u64, Collection)],
     wanted: bool,
-    visit: &mut TailVisitor<'_>,
+    visit: &mut RecordsVisitor<'_>,
 ) -> Result<(), Stop> {
     let Some(((base_len, base), rest)) = collections.split_first() else { return Ok(()) };
     let mut others = others(*base_len, rest);
@@ -140,10 +170,12 @@ fn walk(
         }
     }
     let mut outcome = Ok(());
-    base.walk(view, &mut |key, _| {
+    base.walk(view, &mut |key, record| {
+        let mut records: SmallVec<[_; 4]> = SmallVec::new();
+        records.push(Cow::Borrowed(record));
         for other in &mut others {
-            match other.has(view, key) {
-                Ok(has) if has == wanted => {}
+            match other.find(view, key) {
+                Ok(found) if found.is_some() == wanted => records.extend(found),
                 Ok(_) => return ControlFlow::Continue(()),
                 // Go on: what the others of the elements need is fetched together.
                 Err(Stop::Pending) => {
@@ -159,7 +191,7 @@ fn walk(
         if outcome.is_err() {
             return ControlFlow::Continue(());
         }
-        visit(keys::tail(key))
+        visit(keys::tail(key), &records)
     })?;
     outcome
 }

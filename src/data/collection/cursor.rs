@@ -39,6 +39,11 @@ impl Cursor {
         Ok((self.at < self.read.len()).then(|| keys::tail(self.read.get(self.at).0)))
     }
 
+    /// The record of the element that [`Cursor::peek`] returned.
+    pub fn record(&self) -> &[u8] {
+        self.read.get(self.at).1
+    }
+
     /// Passes the element that [`Cursor::peek`] returned.
     pub fn advance(&mut self) {
         self.at += 1;
@@ -73,8 +78,8 @@ impl Cursor {
         }
         let mut read = std::mem::take(&mut self.read);
         read.clear();
-        let scanned = view.scan(self.next_scan(), &mut |key, _| {
-            read.push(key, &[]);
+        let scanned = view.scan(self.next_scan(), &mut |key, record| {
+            read.push(key, record);
             ControlFlow::Continue(())
         });
         if let Err(stop) = scanned {
