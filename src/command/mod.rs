@@ -20,6 +20,7 @@ mod info;
 mod latency;
 mod list;
 mod lolwut;
+mod object;
 mod observe;
 pub mod options;
 mod pause;

@@ -6,8 +6,8 @@ use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    Args, Spec, bitmap, client, cluster, command_info, connection, expiry, generic, hash, list,
-    observe, scan, server, set, sorted_set, string, transaction,
+    Args, Spec, bitmap, client, cluster, command_info, connection, expiry, generic, hash,
+    list, object, observe, scan, server, set, sorted_set, string, transaction,
 };
 
 /// The tables of all data types, each a list of rows.
@@ -19,6 +19,7 @@ static TABLES: &[&[Spec]] = &[
     set::TABLE,
     sorted_set::TABLE,
     generic::TABLE,
+    object::TABLE,
     scan::TABLE,
     expiry::TABLE,
     transaction::TABLE,

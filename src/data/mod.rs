@@ -8,6 +8,7 @@ mod database;
 pub mod element;
 pub mod entry;
 pub mod hash;
+pub mod inspect;
 pub mod keys;
 pub mod list;
 pub mod members;
