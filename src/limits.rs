@@ -39,6 +39,8 @@ pub const INLINE_VALUE_BYTES_MAX: usize = 4 * 1024;
 pub const CHUNK_BYTES: usize = 64 * 1024;
 /// Collections with more elements than this are not copied: no transaction could hold them.
 pub const COPIED_ELEMENTS_MAX: u64 = (TRANSACTION_BYTES_MAX / MUTATION_OVERHEAD_BYTES) as u64;
+/// Longest payload of `DUMP`: `RESTORE` has to fit it into a transaction.
+pub const DUMP_BYTES_MAX: usize = TRANSACTION_BYTES_MAX;
 /// `MEMORY USAGE` looks at so many elements at least, whatever it is asked for.
 pub const USAGE_SAMPLES_MIN: u64 = 128;
 /// Elements up to this many are removed with their key; more are left to the collector.

@@ -12,6 +12,7 @@ mod cluster;
 mod command_info;
 mod config;
 mod connection;
+mod dump;
 mod expiry;
 mod generic;
 mod hash;

@@ -6,7 +6,7 @@ use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    Args, Spec, bitmap, client, cluster, command_info, connection, expiry, generic, hash,
+    Args, Spec, bitmap, client, cluster, command_info, connection, dump, expiry, generic, hash,
     list, object, observe, scan, server, set, sorted_set, string, transaction,
 };
 
@@ -20,6 +20,7 @@ static TABLES: &[&[Spec]] = &[
     sorted_set::TABLE,
     generic::TABLE,
     object::TABLE,
+    dump::TABLE,
     scan::TABLE,
     expiry::TABLE,
     transaction::TABLE,

@@ -5,6 +5,7 @@
 pub mod background;
 pub mod collection;
 mod database;
+pub mod dump;
 pub mod element;
 pub mod entry;
 pub mod hash;
