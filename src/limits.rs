@@ -41,6 +41,10 @@ pub const CHUNK_BYTES: usize = 64 * 1024;
 pub const COPIED_ELEMENTS_MAX: u64 = (TRANSACTION_BYTES_MAX / MUTATION_OVERHEAD_BYTES) as u64;
 /// Longest payload of `DUMP`: `RESTORE` has to fit it into a transaction.
 pub const DUMP_BYTES_MAX: usize = TRANSACTION_BYTES_MAX;
+/// `SORT` holds elements and what they are sorted by in memory, of so many bytes at most...
+pub const SORTED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// ... each counted with this much for its place among the others.
+pub const SORTED_OVERHEAD_BYTES: usize = 48;
 /// `MEMORY USAGE` looks at so many elements at least, whatever it is asked for.
 pub const USAGE_SAMPLES_MIN: u64 = 128;
 /// Elements up to this many are removed with their key; more are left to the collector.

@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     Args, Spec, bitmap, client, cluster, command_info, connection, dump, expiry, generic, hash,
-    list, object, observe, scan, server, set, sorted_set, string, transaction,
+    list, object, observe, scan, server, set, sort, sorted_set, string, transaction,
 };
 
 /// The tables of all data types, each a list of rows.
@@ -20,6 +20,7 @@ static TABLES: &[&[Spec]] = &[
     sorted_set::TABLE,
     generic::TABLE,
     object::TABLE,
+    sort::TABLE,
     dump::TABLE,
     scan::TABLE,
     expiry::TABLE,
