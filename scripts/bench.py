@@ -20,6 +20,8 @@ import subprocess
 import tempfile
 import time
 
+import bench_collections as collections
+
 TESTS = ["ping_mbulk", "set", "get", "incr", "mset"]
 PIPELINES = [1, 16, 100]
 CLIENTS = 50
@@ -56,6 +58,14 @@ TARGETS = {
     "b": {"set": (1.0, 1.2, 1.5), "incr": (1.0, 1.2, 1.5), "mset": (1.0, 1.2, 1.5)},
     "c": {"set": (1.0, 1.1, 1.4), "get": (1.0, 1.1, 1.4), "incr": (1.0, 1.1, 1.4)},
 }
+
+
+def target(letter, test, pipeline):
+    """The ratio to reach; tests of collections have the targets of SET and, if they read, GET."""
+    alike = "get" if test.startswith("lrange") else "set"
+    name = alike if test in collections.TESTS else test
+    ratios = TARGETS[letter].get(name)
+    return f"{ratios[PIPELINES.index(pipeline)]:.1f}" if ratios else "-"
 
 
 class Server:
@@ -113,8 +123,21 @@ def start_redis(flags, directory):
 
 def measure(server, test, pipeline, requests):
     """One run: requests per second, p99 in milliseconds, CPU microseconds per command."""
-    command = ["redis-benchmark", "-p", str(server.port), "-t", test, "-c", str(CLIENTS),
-               "-P", str(pipeline), "-n", str(requests), "-r", str(KEYS), "--csv"]
+    if test in collections.TESTS:
+        collections.prepare(server, test, requests, fill)
+        if test.startswith("lrange"):
+            requests = max(requests // collections.LRANGE_PART, 1000)
+    return benchmark(server, ["-t", test, "-r", str(KEYS)], CLIENTS, pipeline, requests)
+
+
+def fill(server, test, requests):
+    """Runs a test that is not measured, so often that another one finds enough to take away."""
+    benchmark(server, ["-t", test, "-r", str(requests)], CLIENTS, 100, requests)
+
+
+def benchmark(server, what, clients, pipeline, requests):
+    command = ["redis-benchmark", "-p", str(server.port), "-c", str(clients), "-P", str(pipeline),
+               "-n", str(requests), "--csv", *what]
     before = server.cpu_seconds()
     run = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
     cpu = server.cpu_seconds() - before
@@ -122,13 +145,13 @@ def measure(server, test, pipeline, requests):
     return float(rows[-1][1]), float(rows[-1][6]), cpu / requests * 1e6
 
 
-def compare(servers, test, pipeline, requests, rounds):
+def compare(servers, rounds, measure):
     """Medians of alternating rounds, for each server."""
     samples = {name: [] for name in servers}
     for turn in range(rounds):
         order = list(servers) if turn % 2 == 0 else list(reversed(servers))
         for name in order:
-            samples[name].append(measure(servers[name], test, pipeline, requests))
+            samples[name].append(measure(servers[name]))
     return {name: [statistics.median(column) for column in zip(*rows)]
             for name, rows in samples.items()}
 
@@ -148,13 +171,31 @@ def bench_pairing(letter, args, directory):
     for test in args.tests:
         for pipeline in args.pipelines:
             count = max(int(requests[pipeline] * args.scale), 1000)
-            result = compare(servers, test, pipeline, count, args.rounds)
+            result = compare(servers, args.rounds,
+                             lambda server: measure(server, test, pipeline, count))
             ours, theirs = result["ringstone"], result["redis"]
-            targets = TARGETS[letter].get(test)
-            target = f"{targets[PIPELINES.index(pipeline)]:.1f}" if targets else "-"
             print(f"| {test.upper()} | {pipeline} | {ours[0]:,.0f} | {theirs[0]:,.0f} "
-                  f"| {ours[0] / theirs[0]:.2f} | {target} | {ours[1]:.2f} | {theirs[1]:.2f} "
+                  f"| {ours[0] / theirs[0]:.2f} | {target(letter, test, pipeline)} | {ours[1]:.2f} | {theirs[1]:.2f} "
                   f"| {ours[2]:.2f} | {theirs[2]:.2f} |", flush=True)
+    for server in servers.values():
+        server.stop()
+
+
+def bench_large(args, directory):
+    """Large collections beside Redis, and documents."""
+    def compare_commands(servers, words, requests, clients, pipeline):
+        return compare(servers, args.rounds,
+                       lambda server: benchmark(server, words, clients, pipeline, requests))
+
+    _, ringstone_flags, redis_flags, _ = PAIRINGS["c"]
+    servers = {
+        "ringstone": start_ringstone(args.binary, ringstone_flags, directory / "large-r"),
+        "redis": start_redis(redis_flags, directory / "large"),
+    }
+    if "sets" in args.parts:
+        collections.bench_sets(args, servers, compare_commands)
+    if "documents" in args.parts:
+        collections.bench_documents(args, servers["ringstone"], compare_commands)
     for server in servers.values():
         server.stop()
 
@@ -194,13 +235,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--binary", default="target/release/ringstone")
     parser.add_argument("--pairings", default="abc", help="which of a, b, c (default: all)")
-    parser.add_argument("--tests", default=",".join(TESTS), type=lambda text: text.split(","))
+    parser.add_argument("--tests", default=",".join([*TESTS, *collections.TESTS]),
+                        type=lambda text: text.split(","), help="of redis-benchmark (-t)")
+    parser.add_argument("--parts", default="pairings,sets,documents,idle",
+                        type=lambda text: text.split(","), help="what to measure")
     parser.add_argument("--pipelines", default=PIPELINES,
                         type=lambda text: [int(part) for part in text.split(",")])
     parser.add_argument("--rounds", default=3, type=int, help="runs per server and figure")
     parser.add_argument("--scale", default=1.0, type=float, help="factor on the request counts")
     parser.add_argument("--workers", default=0, type=int, help="ringstone's --workers")
-    parser.add_argument("--no-idle", action="store_true", help="leave out the memory table")
     args = parser.parse_args()
     args.binary = str(pathlib.Path(args.binary).resolve())
     directory = pathlib.Path(tempfile.mkdtemp(prefix="ringstone-bench-"))
@@ -209,9 +252,11 @@ def main():
         print(f"{datetime.date.today()}, {os.cpu_count()} cores, Linux {platform.release()}, "
               f"redis-benchmark -c {CLIENTS} -r {KEYS}, medians of {args.rounds} rounds")
         print(redis.stdout.strip())
-        for letter in args.pairings:
+        for letter in args.pairings if "pairings" in args.parts else "":
             bench_pairing(letter, args, directory)
-        if not args.no_idle:
+        if "sets" in args.parts or "documents" in args.parts:
+            bench_large(args, directory)
+        if "idle" in args.parts:
             bench_idle(args, directory)
     finally:
         shutil.rmtree(directory, ignore_errors=True)

@@ -193,16 +193,19 @@ def miscounted(run):
     return max(least - counter, counter - least - run["errors"], 0)
 
 
-def bench_two_processes(args, pair):
+def bench_two_processes(args, pair, verdicts):
     """The same with the clients spread over two processes, and what the cluster refused."""
     print("\nThe same on two ringstone processes, 25 clients each\n")
     print_header(["", "commands/s", "p50 ms", "p99 ms", "slowest ms", "errors", "conflicts"])
-    for workload in ("incr", "expire"):
+    for workload in ("incr", "expire", "hset", "sadd"):
         before = conflicts(pair)
         run = load(args, pair, workload)
         print(f"| {workload.upper()} | {run['per_second']:,.0f} | {run['p50_ms']:.2f} "
               f"| {run['p99_ms']:.2f} | {run['max_ms']:.1f} | {run['errors']} "
               f"| {conflicts(pair) - before} |", flush=True)
+        if workload in ("hset", "sadd"):
+            verdicts.judge(f"{workload.upper()} of different elements on two processes: conflicts",
+                           conflicts(pair) - before, "<=", 0)
 
 
 def grouping(args, server, test):
@@ -301,12 +304,13 @@ def run(args, directory, stack):
     commit_ms = bench_idle(args, servers["grouped"], verdicts)
     if "contention" in args.parts:
         for workload, title in (("incr", "50 clients, INCR of one key"),
-                                ("expire", "50 clients, EXPIRE of one key")):
+                                ("expire", "50 clients, EXPIRE of one key"),
+                                ("hset", "50 clients, HSET of different fields of one hash")):
             bench_contention(args, workload, title, servers, commit_ms, verdicts)
         bench_bare_increments(args)
     pair = [cluster.server("pair", metrics=True) for _ in range(2)]
     if "contention" in args.parts:
-        bench_two_processes(args, pair)
+        bench_two_processes(args, pair, verdicts)
     if "pipelines" in args.parts:
         for server in servers.values():
             load(args, [server], "get", 1)

@@ -160,27 +160,28 @@ fn same(left: &Reply, right: &Reply, compare: Compare) -> bool {
         (Compare::Near(slack), Reply::Int(a), Reply::Int(b)) if *a > 0 && *b > 0 => {
             a.abs_diff(*b) <= slack as u64
         }
-        (Compare::Sorted, Reply::Array(_), Reply::Array(_)) => {
-            left.clone().sorted() == right.clone().sorted()
-        }
+        (Compare::Sorted, ..) => left.clone().sorted() == right.clone().sorted(),
         (Compare::Kind, Reply::Error(_), _) | (Compare::Kind, _, Reply::Error(_)) => left == right,
         (Compare::Kind, ..) => std::mem::discriminant(left) == std::mem::discriminant(right),
         _ => left == right,
     }
 }
 
-/// Follows a SCAN to its end; the keys as a sorted set, or the reply when it is not a page.
+/// Follows a SCAN to its end; what it lists as a sorted set, or the reply when it is not a page.
 fn scan(conn: &mut Conn, args: &[Vec<u8>]) -> Result<Reply, String> {
     let mut args = args.to_vec();
-    let mut keys = BTreeSet::new();
+    let mut found = BTreeSet::new();
+    let name = args[0].to_ascii_uppercase();
+    let cursor = if name == b"SCAN" { 1 } else { 2 };
+    let size = if name == b"HSCAN" || name == b"ZSCAN" { 2 } else { 1 };
     for _ in 0..10_000 {
         conn.try_send_raw(&common::encode(&args)).map_err(|error| format!("send: {error}\n"))?;
         let (reply, _) = conn.try_read().map_err(|why| format!("# no reply to SCAN: {why:?}\n"))?;
         let Reply::Array(parts) = &reply else { return Ok(reply) };
-        keys.extend(parts[1].items().iter().cloned());
-        args[1] = parts[0].bulk().unwrap().to_vec();
-        if args[1] == b"0" {
-            return Ok(Reply::Array(keys.into_iter().collect()));
+        found.extend(parts[1].items().chunks(size).map(<[Reply]>::to_vec));
+        args[cursor] = parts[0].bulk().unwrap().to_vec();
+        if args[cursor] == b"0" {
+            return Ok(Reply::Array(found.into_iter().flatten().collect()));
         }
     }
     Err("# a SCAN without an end\n".into())

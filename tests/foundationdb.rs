@@ -15,6 +15,8 @@ mod load;
 mod outages;
 #[path = "foundationdb/processes.rs"]
 mod processes;
+#[path = "foundationdb/sorted_sets.rs"]
+mod sorted_sets;
 #[path = "foundationdb/start.rs"]
 mod start;
 #[path = "foundationdb/tally.rs"]

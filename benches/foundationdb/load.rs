@@ -43,8 +43,8 @@ fn arguments() -> ArgMatches {
             Arg::new("workload")
                 .long("workload")
                 .required(true)
-                .value_parser(["incr", "expire", "get", "set"])
-                .help("One counter, the lifetime of one key, or strings"),
+                .value_parser(["incr", "expire", "hset", "sadd", "get", "set"])
+                .help("One counter, the lifetime of one key, one hash, one set, or strings"),
         )
         .arg(whole_number("clients", "50", "Connections"))
         .arg(whole_number("seconds", "5", "How long"))
@@ -110,6 +110,8 @@ async fn prepare(control: &mut Client, workload: &str, range: u64) -> Result<(),
     match workload {
         "incr" => control.call("SET load:counter 0").await?.expect_ok(),
         "expire" => control.call(&format!("SET load:session {VALUE}")).await?.expect_ok(),
+        "hset" => control.call(&format!("HSET load:hash field {VALUE}")).await?.expect_ok(),
+        "sadd" => control.call("SADD load:set member").await?.expect_ok(),
         _ => {
             for first in (0..range).step_by(100) {
                 let pairs: Vec<_> = (first..(first + 100).min(range))
@@ -148,6 +150,8 @@ impl Load {
         match self.workload.as_str() {
             "incr" => "INCR load:counter".to_owned(),
             "expire" => format!("EXPIRE load:session {}", LIFETIME_MIN + random % LIFETIMES),
+            "hset" => format!("HSET load:hash field:{client}:{random} {VALUE}"),
+            "sadd" => format!("SADD load:set member:{client}:{random}"),
             "get" => format!("GET {}", key(random % self.range)),
             _ => format!("SET {} {VALUE}", key(random % self.range)),
         }

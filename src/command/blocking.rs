@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use super::{Ctx, Outcome, Turn};
 use crate::error::{Stop, Wait};
-use crate::num;
+use crate::num::LongDouble;
 
 /// How long a command waits: seconds, a fraction of them too; 0 means for ever.
 pub fn parse_timeout(text: &[u8]) -> Result<Wait, Stop> {
-    let seconds = num::parse_f64(text).filter(|seconds| !seconds.is_nan());
-    let seconds = seconds.ok_or("ERR timeout is not a float or out of range")?;
-    let ms = (seconds * 1000.0).ceil();
+    let seconds = LongDouble::parse(text).ok_or("ERR timeout is not a float or out of range")?;
+    let ms = (seconds.to_f64() * 1000.0).ceil();
     // Redis's conversion overflows into the negative.
     if ms < 0.0 || ms >= i64::MAX as f64 {
         return Err("ERR timeout is negative".into());

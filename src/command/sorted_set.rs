@@ -3,6 +3,7 @@
 //! What they cost here, by rank in particular, is said in [`crate::data::sorted_set`].
 
 mod add;
+mod blocking;
 mod bounds;
 mod combine;
 mod pop;
@@ -18,6 +19,9 @@ use crate::resp::{Protocol, Reply};
 
 const READ: Flags = Flags::READONLY;
 const READ_SOME: Flags = Flags::READONLY.and(Flags::MOVABLE_KEYS);
+/// Takes, and waits for what there is to take.
+const WAITS_ANYWHERE: Flags = WRITE_SOME.and(Flags::BLOCKING);
+const WAITS: Flags = Flags::WRITE.and(Flags::NOSCRIPT).and(Flags::BLOCKING);
 const WRITE_SOME: Flags = Flags::WRITE.and(Flags::MOVABLE_KEYS);
 const GROWS_SOME: Flags = Flags::GROWS.and(Flags::MOVABLE_KEYS);
 /// A key that is written, and so many that are read.
@@ -166,6 +170,36 @@ pub const TABLE: &[Spec] = &[
         "7.0.0",
         "O(K+M*log(N)) where K is the number of keys and M that of the members removed",
         "Removes and returns members from an end of the first sorted set that is not empty.",
+    ),
+    row(
+        Spec::new(
+            "bzpopmin",
+            -3,
+            WAITS.and(Flags::FAST),
+            Keys::range(1, -2, 1),
+            blocking::bzpopmin,
+        ),
+        "5.0.0",
+        "O(K+log(N)) where K is the number of keys",
+        "Removes and returns the member with the lowest score; waits for one.",
+    ),
+    row(
+        Spec::new(
+            "bzpopmax",
+            -3,
+            WAITS.and(Flags::FAST),
+            Keys::range(1, -2, 1),
+            blocking::bzpopmax,
+        ),
+        "5.0.0",
+        "O(K+log(N)) where K is the number of keys",
+        "Removes and returns the member with the highest score; waits for one.",
+    ),
+    row(
+        Spec::new("bzmpop", -5, WAITS_ANYWHERE, Keys::counted(2), blocking::bzmpop),
+        "7.0.0",
+        "O(K+M*log(N)) where K is the number of keys and M that of the members removed",
+        "Removes and returns members from an end of the first sorted set that has some; waits.",
     ),
     row(
         Spec::new("zunion", -3, READ_SOME, Keys::counted(1), combine::zunion),

@@ -47,6 +47,13 @@ impl LongDouble {
         LongDouble(Double::from_bits(value.to_bits().into()).convert(&mut loses_info).value)
     }
 
+    /// The nearest double: an infinity where there is none.
+    pub fn to_f64(self) -> f64 {
+        let mut loses_info = false;
+        let double: Double = self.0.convert(&mut loses_info).value;
+        f64::from_bits(double.to_bits() as u64)
+    }
+
     /// Whether this is no number, such as the sum of opposite infinities.
     pub fn is_nan(self) -> bool {
         self.0.is_nan()

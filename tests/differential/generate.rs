@@ -4,6 +4,8 @@
 //! What depends on time is kept comparable: expiries are either far away and far apart from each
 //! other, or past.
 
+mod collections;
+
 use crate::common::Rng;
 
 /// How two replies to the same command are compared.
@@ -85,7 +87,8 @@ pub fn session(seed: u64, count: usize) -> Vec<Step> {
     while made < count {
         let conn = maker.rng.below(CONNECTIONS as u64) as usize;
         if !maker.in_multi[conn] && maker.rng.one_in(25) {
-            steps.push(Step::Scan(conn, maker.scan()));
+            let scan = if maker.rng.one_in(2) { maker.scan() } else { maker.scan_collection() };
+            steps.push(Step::Scan(conn, scan));
             made += 1;
             continue;
         }
@@ -115,6 +118,7 @@ struct Maker {
 macro_rules! args {
     ($($arg:expr),* $(,)?) => { vec![$($arg.to_vec()),*] };
 }
+use args;
 
 impl Maker {
     fn command(&mut self, conn: usize) -> Command {
@@ -123,14 +127,15 @@ impl Maker {
             exact(if self.rng.one_in(8) { args![b"DISCARD"] } else { args![b"EXEC"] })
         } else {
             match self.rng.below(100) {
-                0..45 => self.string(),
-                45..60 => self.bits(),
-                60..86 => self.key(),
-                86..93 => self.transaction(conn),
+                0..20 => self.string(),
+                20..26 => self.bits(),
+                26..76 => self.collection(),
+                76..90 => self.key(),
+                90..95 => self.transaction(conn),
                 _ => self.connection(conn),
             }
         };
-        if self.rng.one_in(16) {
+        if self.rng.one_in(16) && !collections::must_stay(&command.args) {
             self.distort(&mut command.args);
         }
         command
@@ -157,7 +162,8 @@ impl Maker {
     }
 
     fn name(&mut self) -> Vec<u8> {
-        self.rng.pick(&KEYS).to_vec()
+        let keys = if self.rng.one_in(3) { &collections::KEYS[..] } else { &KEYS[..] };
+        self.rng.pick(keys).to_vec()
     }
 
     fn value(&mut self) -> Vec<u8> {
@@ -459,7 +465,10 @@ impl Maker {
             match self.rng.below(3) {
                 0 => args.extend([b"MATCH".to_vec(), self.pattern()]),
                 1 => args.extend(args![b"COUNT", self.rng.between(1, 12).to_string().into_bytes()]),
-                _ => args.extend(args![b"TYPE", b"string"]),
+                _ => {
+                    let types: [&[u8]; 5] = [b"string", b"hash", b"list", b"set", b"zset"];
+                    args.extend(args![b"TYPE", self.rng.pick(&types)]);
+                }
             }
         }
         args

@@ -83,6 +83,20 @@ pub fn parse_many(args: Args<'_>, at: usize) -> Result<(Args<'_>, End, u64), Sto
     Ok((given.first(numkeys), end, count.unwrap_or(1)))
 }
 
+/// Pops up to so many members of the sorted set at a key and replies with it and them; whether there
+/// is one. Otherwise there is no reply yet.
+pub fn pop_some(ctx: &mut Ctx<'_, '_>, key: &[u8], end: End, count: u64) -> Result<bool, Stop> {
+    let members = pop(ctx, key, end, count)?;
+    if members.is_empty() {
+        return Ok(false);
+    }
+    ctx.reply.array(2);
+    ctx.reply.bulk(key);
+    ctx.reply.array(members.len());
+    reply_members(ctx.reply, &members, true);
+    Ok(true)
+}
+
 /// Pops from the first of these keys that has members, and replies with it and them; whether one has.
 pub fn pop_first(
     ctx: &mut Ctx<'_, '_>,
@@ -98,14 +112,7 @@ pub fn pop_first(
             Err(Stop::Pending) => pending = true,
             // It is not known yet whether it comes to this key.
             _ if pending => break,
-            Ok(Some(_)) => {
-                let members = pop(ctx, key, end, count)?;
-                ctx.reply.array(2);
-                ctx.reply.bulk(key);
-                ctx.reply.array(members.len());
-                reply_members(ctx.reply, &members, true);
-                return Ok(true);
-            }
+            Ok(Some(_)) => return pop_some(ctx, key, end, count),
             Err(stop) => return Err(stop),
         }
     }

@@ -52,8 +52,8 @@ impl Options {
 pub(super) fn lcs(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let keyspace = ctx.keyspace()?;
     let view = &*ctx.view;
-    let a = string::get(view, keyspace, ctx.arg(1));
-    let b = string::get(view, keyspace, ctx.arg(2));
+    let find = |at| string::get(view, keyspace, ctx.args.get(at)).map_err(not_a_string);
+    let (a, b) = (find(1), find(2));
     let (a, b) = (a?, b?);
     let options = Options::parse(ctx.args.from(3))?;
     let len = |found: &Option<Found<'_>>| found.as_ref().map_or(0, Found::len);
@@ -73,6 +73,14 @@ pub(super) fn lcs(ctx: &mut Ctx<'_, '_>) -> Outcome {
         ctx.reply.bulk(&table.subsequence());
     }
     Ok(())
+}
+
+/// Here Redis has words of its own for a key of another type.
+fn not_a_string(stop: Stop) -> Stop {
+    match stop.is_wrong_type() {
+        true => "ERR The specified keys must contain string values".into(),
+        false => stop,
+    }
 }
 
 fn value<'f>(
