@@ -88,7 +88,7 @@
 //! | `HSET`, `HDEL`, `SADD`, `SREM`, `HINCRBY`, ... | the meta and the elements they name; what removes, one that stays | change the same elements, or the key |
 //! | `SPOP` | the meta and a run of neighbours from a random position | change one of these |
 //! | `SUNIONSTORE`, `SINTERSTORE`, `SDIFFSTORE` | what they read of their sources | change that |
-//! | `RENAME`, `COPY`, `BITOP` | the metas and values they move | write one of the keys |
+//! | `RENAME`, `COPY`, `BITOP`, `RESTORE`, `SORT ... STORE` | the metas and values they move or look up | write one of the keys |
 //! | `EXEC` | all of the above, and the watched keys | write any of them |
 //! | reads beside writes in one batch | all they read | write what they read |
 //! | `FLUSHDB`, `SWAPDB` | the database's keyspace | flush or swap it too |

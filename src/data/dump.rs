@@ -109,26 +109,22 @@ impl Payload {
 pub fn dump(view: &View<'_>, keyspace: KeyspaceId, key: &[u8]) -> Result<Option<Vec<u8>>, Stop> {
     let Some(entry) = view.lookup(keyspace, key)? else { return Ok(None) };
     let payload = match entry.header.kind {
-        Kind::String | Kind::LongString => dump_string(view, keyspace, key)?,
-        Kind::List => dump_list(view, keyspace, key)?,
+        Kind::String | Kind::LongString => {
+            let mut payload = Payload::new(Kind::String);
+            let value = string::found(entry)?;
+            payload.bytes.extend_from_slice(&value.value(view, keyspace)?);
+            payload
+        }
+        Kind::List => dump_list(view, &List::of(keyspace, &entry)?)?,
         kind => {
-            let Some(elements) = entry.elements()? else { return Err(entry::unreadable()) };
+            let elements = entry.elements()?.ok_or_else(entry::unreadable)?;
             dump_elements(view, kind, &Collection::at(keyspace, elements, entry.body()))?
         }
     };
     Ok(Some(payload.end()?))
 }
 
-fn dump_string(view: &View<'_>, keyspace: KeyspaceId, key: &[u8]) -> Result<Payload, Stop> {
-    let mut payload = Payload::new(Kind::String);
-    if let Some(found) = string::get(view, keyspace, key)? {
-        payload.bytes.extend_from_slice(&found.value(view, keyspace)?);
-    }
-    Ok(payload)
-}
-
-fn dump_list(view: &View<'_>, keyspace: KeyspaceId, key: &[u8]) -> Result<Payload, Stop> {
-    let list = List::find(view, keyspace, key)?.ok_or_else(entry::unreadable)?;
+fn dump_list(view: &View<'_>, list: &List) -> Result<Payload, Stop> {
     let mut payload = Payload::of_elements(Kind::List, list.len())?;
     list.range(view, 0, list.len(), |item| {
         payload.push(item);

@@ -6,7 +6,7 @@ use super::element;
 use super::entry::{self, Entry};
 use super::keys::{self, ELEMENT_HEAD, KeyspaceId, META_HEAD};
 use super::meta::{ELEMENTS_BYTES, HEAD, Kind};
-use super::string;
+use super::string::{self, Found};
 use super::view::View;
 use crate::error::Stop;
 use crate::limits::{CHUNK_BYTES, USAGE_SAMPLES_MIN};
@@ -23,7 +23,7 @@ const LISTPACK_BYTES_MAX: u64 = 64;
 const INTSET_ELEMENTS_MAX: u64 = 512;
 
 /// Whether an element with this key and record fits into a smaller form.
-type Fits<'f> = dyn FnMut(&[u8], &[u8]) -> Result<bool, Stop> + 'f;
+type Fits = fn(&[u8], &[u8]) -> Result<bool, Stop>;
 
 /// What `OBJECT ENCODING` says: the form in which Redis 7.0 with its default configuration would keep a
 /// fresh copy of the value at a key; `None` if there is none.
@@ -36,38 +36,36 @@ pub fn encoding(
     key: &[u8],
 ) -> Result<Option<&'static str>, Stop> {
     let Some(entry) = view.lookup(keyspace, key)? else { return Ok(None) };
-    let is_small = |bytes: u64| bytes <= LISTPACK_BYTES_MAX;
-    let fits = |max, fits: &mut Fits<'_>| all_of_few(view, keyspace, &entry, max, fits);
-    let name = match entry.header.kind {
-        Kind::String | Kind::LongString => string_encoding(view, keyspace, key)?,
-        Kind::List => "quicklist",
-        Kind::Set => {
-            let mut is_integer =
-                |key: &[u8], _: &[u8]| Ok(num::parse_i64(keys::split_field(key)).is_some());
-            if fits(INTSET_ELEMENTS_MAX, &mut is_integer)? { "intset" } else { "hashtable" }
+    let (small, large, max, fits): (_, _, _, Fits) = match entry.header.kind {
+        Kind::String | Kind::LongString => {
+            return string_encoding(view, keyspace, &string::found(entry)?).map(Some);
         }
-        Kind::SortedSet => {
-            let mut small =
-                |key: &[u8], _: &[u8]| Ok(is_small(keys::split_field(key).len() as u64));
-            if fits(LISTPACK_ELEMENTS_MAX, &mut small)? { "listpack" } else { "skiplist" }
-        }
-        Kind::Hash => {
-            let mut small = |key: &[u8], record: &[u8]| {
-                let longest = element::len(record)?.max(keys::split_field(key).len() as u64);
-                Ok(is_small(longest))
-            };
-            if fits(LISTPACK_ELEMENTS_MAX, &mut small)? { "listpack" } else { "hashtable" }
-        }
+        Kind::List => return Ok(Some("quicklist")),
+        Kind::Set => ("intset", "hashtable", INTSET_ELEMENTS_MAX, is_integer),
+        Kind::SortedSet => ("listpack", "skiplist", LISTPACK_ELEMENTS_MAX, has_short_name),
+        Kind::Hash => ("listpack", "hashtable", LISTPACK_ELEMENTS_MAX, is_short),
     };
-    Ok(Some(name))
+    let is_small = all_of_few(view, keyspace, &entry, max, fits)?;
+    Ok(Some(if is_small { small } else { large }))
+}
+
+fn is_integer(key: &[u8], _: &[u8]) -> Result<bool, Stop> {
+    Ok(num::parse_i64(keys::split_field(key)).is_some())
+}
+
+fn has_short_name(key: &[u8], _: &[u8]) -> Result<bool, Stop> {
+    Ok(keys::split_field(key).len() as u64 <= LISTPACK_BYTES_MAX)
+}
+
+fn is_short(key: &[u8], record: &[u8]) -> Result<bool, Stop> {
+    Ok(has_short_name(key, record)? && element::len(record)? <= LISTPACK_BYTES_MAX)
 }
 
 fn string_encoding(
     view: &View<'_>,
     keyspace: KeyspaceId,
-    key: &[u8],
+    found: &Found<'_>,
 ) -> Result<&'static str, Stop> {
-    let found = string::get(view, keyspace, key)?.ok_or_else(entry::unreadable)?;
     if found.len() > EMBEDDED_BYTES_MAX {
         return Ok("raw");
     }
@@ -81,7 +79,7 @@ fn all_of_few(
     keyspace: KeyspaceId,
     entry: &Entry<'_>,
     max: u64,
-    fits: &mut Fits<'_>,
+    fits: Fits,
 ) -> Result<bool, Stop> {
     let elements = entry.elements()?.ok_or_else(entry::unreadable)?;
     if view.element_records(keyspace, entry.header.kind, &elements)? > max {

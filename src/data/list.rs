@@ -63,7 +63,8 @@ impl List {
         view.lookup(keyspace, key)?.map(|entry| List::of(keyspace, &entry)).transpose()
     }
 
-    fn of(keyspace: KeyspaceId, entry: &Entry<'_>) -> Result<List, Stop> {
+    /// The list that an entry is; an error if it is of another type.
+    pub(super) fn of(keyspace: KeyspaceId, entry: &Entry<'_>) -> Result<List, Stop> {
         if entry.header.kind != Kind::List {
             return Err(error::WRONG_TYPE.into());
         }

@@ -111,7 +111,8 @@ pub fn get_to_replace<'v>(
     Ok((Some(found(entry)?), prior))
 }
 
-fn found(entry: Entry<'_>) -> Result<Found<'_>, Stop> {
+/// The string that an entry is; an error if it is of another type.
+pub(super) fn found(entry: Entry<'_>) -> Result<Found<'_>, Stop> {
     match entry.header.kind {
         Kind::String | Kind::LongString => {
             let long = entry.elements()?;
