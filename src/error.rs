@@ -108,6 +108,11 @@ pub const FIELD_TOO_LONG: &str =
 pub const TRANSACTION_TOO_LARGE: &str =
     "ERR transaction is larger than 10000000 bytes; split it into smaller ones";
 
+/// A value that `DUMP` cannot put into a payload which `RESTORE` could take.
+pub const DUMP_TOO_LARGE: &str = "ERR the payload would be larger than 10000000 bytes";
+/// `RESTORE` of something else than what `DUMP` made.
+pub const BAD_PAYLOAD: &str = "ERR DUMP payload version or checksum are wrong";
+
 /// A command the store did not answer within the deadline. Nothing was written.
 pub const TIMED_OUT: &str =
     "TIMEOUT the store did not answer in time; nothing was written, try again";

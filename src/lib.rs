@@ -89,7 +89,7 @@
 //! | `SPOP` | the meta and a run of neighbours from a random position | change one of these |
 //! | `SUNIONSTORE`, `SINTERSTORE`, `SDIFFSTORE` | what they read of their sources | change that |
 //! | `JSON.SET` and others that change a document | the meta, and the value unless all of it is replaced | write the same key |
-//! | `RENAME`, `COPY`, `BITOP` | the metas and values they move | write one of the keys |
+//! | `RENAME`, `COPY`, `BITOP`, `RESTORE`, `SORT ... STORE` | the metas and values they move or look up | write one of the keys |
 //! | `EXEC` | all of the above, and the watched keys | write any of them |
 //! | reads beside writes in one batch | all they read | write what they read |
 //! | `FLUSHDB`, `SWAPDB` | the database's keyspace | flush or swap it too |

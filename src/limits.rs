@@ -37,6 +37,16 @@ pub const RECORD_VALUE_BYTES_MAX: usize = 100_000;
 pub const INLINE_VALUE_BYTES_MAX: usize = 4 * 1024;
 /// Longer strings are split into chunks of this length.
 pub const CHUNK_BYTES: usize = 64 * 1024;
+/// Collections with more elements than this are not copied: no transaction could hold them.
+pub const COPIED_ELEMENTS_MAX: u64 = (TRANSACTION_BYTES_MAX / MUTATION_OVERHEAD_BYTES) as u64;
+/// Longest payload of `DUMP`: `RESTORE` has to fit it into a transaction.
+pub const DUMP_BYTES_MAX: usize = TRANSACTION_BYTES_MAX;
+/// `SORT` holds elements and what they are sorted by in memory, of so many bytes at most...
+pub const SORTED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// ... each counted with this much for its place among the others.
+pub const SORTED_OVERHEAD_BYTES: usize = 48;
+/// `MEMORY USAGE` looks at so many elements at least, whatever it is asked for.
+pub const USAGE_SAMPLES_MIN: u64 = 128;
 /// Elements up to this many are removed with their key; more are left to the collector.
 pub const ELEMENTS_CLEARED_AT_ONCE: u64 = 32;
 /// Taking an item out of the middle of a list, or putting one there, moves up to so many others...

@@ -53,13 +53,27 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
 /// Reads a double where Redis leaves that to `strtod` alone: spaces in front are allowed, what is
 /// out of range is infinite or zero, and so is no text at all, or what a zero byte cuts off.
 pub fn parse_f64_lax(text: &[u8]) -> Option<f64> {
-    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
-    if text.is_empty() {
-        return Some(0.0);
+    match strtod_text(text) {
+        Some(literal) => Literal::scan(literal)?.value(),
+        None => Some(0.0),
     }
+}
+
+/// As [`parse_f64_lax`], but what is out of range is refused, and so is what is so small that a double
+/// has fewer digits for it.
+pub fn parse_f64_spaced(text: &[u8]) -> Option<f64> {
+    match strtod_text(text) {
+        Some(literal) => parse_f64(literal).filter(|value| !value.is_subnormal()),
+        None => Some(0.0),
+    }
+}
+
+/// What `strtod` gets to see of a text, without spaces in front; `None` if there is nothing to see.
+fn strtod_text(text: &[u8]) -> Option<&[u8]> {
+    let text = text.split(|byte| *byte == 0).next().filter(|text| !text.is_empty())?;
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r');
     let spaces = text.iter().take_while(|byte| is_space(byte)).count();
-    Literal::scan(&text[spaces..])?.value()
+    Some(&text[spaces..])
 }
 
 /// A floating-point literal that C accepts, taken apart.

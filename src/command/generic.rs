@@ -1,19 +1,12 @@
-//! Commands on keys of any type: presence, names, databases, and how a value is kept.
+//! Commands on keys of any type: presence, names and databases.
 
 use super::{Ctx, Flags, Group, Keys, Outcome, Spec};
-use crate::data::string;
 use crate::data::{KeyspaceId, View};
 use crate::error::{self, Stop};
 use crate::limits::DATABASES;
 use crate::num;
 
-const READ: Flags = Flags::READONLY;
 const WRITE: Flags = Flags::WRITE;
-const HELP: Flags = Flags::LOADING.and(Flags::STALE);
-/// The key behind a container's and a subcommand's name.
-const SECOND: Keys = Keys::range(2, 2, 1);
-/// Redis keeps strings up to this length beside their header and calls them `embstr`.
-const EMBEDDED_BYTES_MAX: usize = 44;
 
 const SAME_OBJECTS: &str = "ERR source and destination objects are the same";
 const DATABASE_RANGE: &str = "ERR DB index is out of range";
@@ -74,22 +67,6 @@ pub const TABLE: &[Spec] = &[
         "O(1) for short values",
         "Moves a key to another database unless that has such a key.",
     ),
-    Spec::new("object", -2, Flags::NONE, Keys::NONE, container)
-        .doc(
-            Group::Generic,
-            "2.2.3",
-            "Depends on the subcommand",
-            "Holds the commands about how values are kept.",
-        )
-        .with(OBJECT),
-    Spec::new("memory", -2, Flags::NONE, Keys::NONE, container)
-        .doc(
-            Group::Server,
-            "4.0.0",
-            "Depends on the subcommand",
-            "Holds the commands about the space that data takes.",
-        )
-        .with(MEMORY),
     Spec::new("swapdb", 3, Flags::WRITE_FAST, Keys::NONE, swapdb).doc(
         Group::Server,
         "4.0.0",
@@ -115,71 +92,6 @@ pub const TABLE: &[Spec] = &[
         "Removes all keys of all databases.",
     ),
 ];
-
-const OBJECT: &[Spec] = &[
-    Spec::new("object|encoding", 3, READ, SECOND, object_encoding).doc(
-        Group::Generic,
-        "2.2.3",
-        "O(1)",
-        "Names the form in which Redis would keep the value.",
-    ),
-    Spec::new("object|freq", 3, READ, SECOND, object_freq).doc(
-        Group::Generic,
-        "4.0.0",
-        "O(1)",
-        "Refuses to say how often a key is used, which is not recorded.",
-    ),
-    Spec::new("object|help", 2, HELP, Keys::NONE, object_help).doc(
-        Group::Generic,
-        "6.2.0",
-        "O(1)",
-        "Lists the subcommands.",
-    ),
-    Spec::new("object|idletime", 3, READ, SECOND, object_idletime).doc(
-        Group::Generic,
-        "2.2.3",
-        "O(1)",
-        "Gives the seconds since a key was last used, always 0.",
-    ),
-    Spec::new("object|refcount", 3, READ, SECOND, object_refcount).doc(
-        Group::Generic,
-        "2.2.3",
-        "O(1)",
-        "Gives the number of references to a value, always 1.",
-    ),
-];
-
-const MEMORY: &[Spec] = &[
-    Spec::new("memory|doctor", 2, Flags::NONE, Keys::NONE, memory_doctor).doc(
-        Group::Server,
-        "4.0.0",
-        "O(1)",
-        "Says whether the store reports a problem.",
-    ),
-    Spec::new("memory|help", 2, HELP, Keys::NONE, memory_help).doc(
-        Group::Server,
-        "4.0.0",
-        "O(1)",
-        "Lists the subcommands.",
-    ),
-    Spec::new("memory|stats", 2, Flags::NONE, Keys::NONE, memory_stats).doc(
-        Group::Server,
-        "4.0.0",
-        "O(1)",
-        "Gives the store's own figures.",
-    ),
-    Spec::new("memory|usage", -3, READ, SECOND, memory_usage).doc(
-        Group::Server,
-        "4.0.0",
-        "O(1)",
-        "Gives the bytes a key and its value take in the store.",
-    ),
-];
-
-/// Never called: a container's subcommand is looked up before anything runs.
-fn container(_: &mut Ctx<'_, '_>) -> Outcome {
-    Err(error::SYNTAX.into())
-}
 
 /// Replies with the number of keys for which `each` says yes.
 ///
@@ -345,130 +257,4 @@ fn check_flush(ctx: &Ctx<'_, '_>) -> Outcome {
         _ => false,
     };
     if known { Ok(()) } else { Err(error::SYNTAX.into()) }
-}
-
-fn object_encoding(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    let keyspace = ctx.keyspace()?;
-    match string::get(ctx.view, keyspace, ctx.arg(2))? {
-        None => ctx.reply.null(),
-        Some(found) if found.len() > EMBEDDED_BYTES_MAX as u64 => ctx.reply.bulk(b"raw"),
-        Some(found) => {
-            let is_integer = num::parse_i64(&found.value(ctx.view, keyspace)?).is_some();
-            ctx.reply.bulk(if is_integer { b"int" } else { b"embstr" });
-        }
-    }
-    Ok(())
-}
-
-/// Replies null for a key that is not there, otherwise what `some` says.
-fn if_there(ctx: &mut Ctx<'_, '_>, some: impl FnOnce(&mut Ctx<'_, '_>) -> Outcome) -> Outcome {
-    let keyspace = ctx.keyspace()?;
-    if ctx.view.exists(keyspace, ctx.arg(2))? {
-        return some(ctx);
-    }
-    ctx.reply.null();
-    Ok(())
-}
-
-fn object_refcount(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    if_there(ctx, |ctx| {
-        ctx.reply.integer(1);
-        Ok(())
-    })
-}
-
-fn object_idletime(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    if_there(ctx, |ctx| {
-        ctx.reply.integer(0);
-        Ok(())
-    })
-}
-
-fn object_freq(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    if_there(ctx, |_| {
-        Err("ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please \
-             note that when switching between policies at runtime LRU and LFU data will take some \
-             time to adjust."
-            .into())
-    })
-}
-
-fn lines(ctx: &mut Ctx<'_, '_>, lines: &[&str]) -> Outcome {
-    ctx.reply.array(lines.len());
-    lines.iter().for_each(|line| ctx.reply.simple(line));
-    Ok(())
-}
-
-fn object_help(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    lines(
-        ctx,
-        &[
-            "OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-            "ENCODING <key>",
-            "    Names the form in which Redis would keep the value.",
-            "FREQ <key>",
-            "    Is always refused: how often keys are used is not recorded.",
-            "IDLETIME <key>",
-            "    Gives the seconds since the last use, always 0.",
-            "REFCOUNT <key>",
-            "    Gives the number of references to the value, always 1.",
-            "HELP",
-            "    Prints this text.",
-        ],
-    )
-}
-
-fn memory_help(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    lines(
-        ctx,
-        &[
-            "MEMORY <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-            "DOCTOR",
-            "    Says whether the store reports a problem.",
-            "STATS",
-            "    Gives the store's own figures.",
-            "USAGE <key> [SAMPLES <count>]",
-            "    Gives the bytes a key and its value take in the store. Nothing is sampled.",
-            "HELP",
-            "    Prints this text.",
-        ],
-    )
-}
-
-fn memory_doctor(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    let text = match ctx.server.store.write_failure() {
-        Some(cause) => format!("The store refuses writes: {cause}.\n"),
-        None => "The store is healthy.\n".to_owned(),
-    };
-    ctx.reply.verbatim(text.as_bytes(), *b"txt");
-    Ok(())
-}
-
-fn memory_stats(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    let figures = ctx.server.store.figures();
-    ctx.reply.map(figures.len());
-    for (name, value) in figures {
-        ctx.reply.bulk(name.as_bytes());
-        ctx.reply.integer(value as i64);
-    }
-    Ok(())
-}
-
-fn memory_usage(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    let options = ctx.args.from(3);
-    let mut options = options.iter();
-    while let Some(option) = options.next() {
-        let count = options.next().filter(|_| option.eq_ignore_ascii_case(b"samples"));
-        let samples = num::parse_i64(count.ok_or(error::SYNTAX)?).ok_or(error::NOT_AN_INTEGER)?;
-        if samples < 0 {
-            return Err(error::SYNTAX.into());
-        }
-    }
-    let keyspace = ctx.keyspace()?;
-    let key = ctx.arg(2);
-    match string::get(ctx.view, keyspace, key)? {
-        Some(found) => ctx.reply.integer(string::stored_bytes(&found, key) as i64),
-        None => ctx.reply.null(),
-    }
-    Ok(())
 }

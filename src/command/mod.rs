@@ -12,6 +12,7 @@ mod cluster;
 mod command_info;
 mod config;
 mod connection;
+mod dump;
 mod expiry;
 mod generic;
 mod hash;
@@ -21,12 +22,14 @@ mod json;
 mod latency;
 mod list;
 mod lolwut;
+mod object;
 mod observe;
 pub mod options;
 mod pause;
 mod scan;
 mod server;
 mod set;
+mod sort;
 mod sorted_set;
 pub mod state;
 pub mod stats;
@@ -242,7 +245,7 @@ pub enum MoreKeys {
     None,
     /// As many as the argument at this position says, right behind it.
     Counted(usize),
-    /// Behind the last option `STORE`.
+    /// Behind the last option `STORE` of `SORT`.
     Store,
 }
 
@@ -258,10 +261,19 @@ impl MoreKeys {
             }
             MoreKeys::Counted(_) => 0..0,
             MoreKeys::Store => {
-                let is_store = |arg: &[u8]| arg.eq_ignore_ascii_case(b"store");
-                let options = args.from(2);
-                let found = options.iter().rposition(is_store).map(|at| at + 3);
-                found.filter(|at| *at < args.len()).map_or(0..0, |at| at..at + 1)
+                let (mut found, mut at) = (0..0, 2);
+                while at < args.len() {
+                    let is = |name: &[u8]| args.get(at).eq_ignore_ascii_case(name);
+                    if is(b"store") && at + 1 < args.len() {
+                        found = at + 1..at + 2;
+                    }
+                    at += match () {
+                        () if is(b"limit") => 3,
+                        () if is(b"store") || is(b"by") || is(b"get") => 2,
+                        () => 1,
+                    };
+                }
+                found
             }
         }
     }

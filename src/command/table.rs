@@ -6,8 +6,8 @@ use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    Args, Spec, bitmap, client, cluster, command_info, connection, expiry, generic, hash, json,
-    list, observe, scan, server, set, sorted_set, string, transaction,
+    Args, Spec, bitmap, client, cluster, command_info, connection, dump, expiry, generic, hash,
+    json, list, object, observe, scan, server, set, sort, sorted_set, string, transaction,
 };
 
 /// The tables of all data types, each a list of rows.
@@ -20,6 +20,9 @@ static TABLES: &[&[Spec]] = &[
     sorted_set::TABLE,
     json::TABLE,
     generic::TABLE,
+    object::TABLE,
+    sort::TABLE,
+    dump::TABLE,
     scan::TABLE,
     expiry::TABLE,
     transaction::TABLE,

@@ -10,7 +10,10 @@ use super::keys::{self, Incarnation, KeyspaceId, RecordKey};
 use super::meta::{Elements, HEAD, Header, Kind, Stamp};
 use super::view::View;
 use crate::error::{self, Stop, Together};
-use crate::limits::{CHUNK_BYTES, ELEMENTS_CLEARED_AT_ONCE, KEY_BYTES_MAX, TRANSACTION_BYTES_MAX};
+use crate::limits::{
+    CHUNK_BYTES, COPIED_ELEMENTS_MAX, ELEMENTS_CLEARED_AT_ONCE, KEY_BYTES_MAX,
+    MUTATION_OVERHEAD_BYTES, TRANSACTION_BYTES_MAX,
+};
 use crate::store::Scan;
 
 /// A key's meta record.
@@ -210,12 +213,21 @@ impl View<'_> {
         if !self.answers_at_once() {
             return Ok(false);
         }
-        let len = match kind {
-            Kind::LongString => old.len.div_ceil(CHUNK_BYTES as u64),
-            kind if kind.is_counted() => self.count(keyspace, old.incarnation)?.elements,
-            _ => old.len,
-        };
-        Ok(len <= ELEMENTS_CLEARED_AT_ONCE)
+        Ok(self.element_records(keyspace, kind, old)? <= ELEMENTS_CLEARED_AT_ONCE)
+    }
+
+    /// How many elements a value has, or chunks if it is a string.
+    pub(super) fn element_records(
+        &self,
+        keyspace: KeyspaceId,
+        kind: Kind,
+        elements: &Elements,
+    ) -> Result<u64, Stop> {
+        Ok(match kind {
+            Kind::LongString => elements.len.div_ceil(CHUNK_BYTES as u64),
+            kind if kind.is_counted() => self.count(keyspace, elements.incarnation)?.elements,
+            _ => elements.len,
+        })
     }
 
     /// Removes everything of an incarnation.
@@ -312,6 +324,10 @@ impl View<'_> {
         let mut body = entry.body().to_vec();
         let target = self.prior(to.0, to.1)?;
         if let Some(elements) = &mut elements {
+            // What cannot fit is refused before it is read.
+            if self.element_records(from.0, header.kind, elements)? > COPIED_ELEMENTS_MAX {
+                return Err(Stop::TooLarge);
+            }
             let old = elements.incarnation;
             elements.incarnation = self.new_incarnation()?;
             body[..8].copy_from_slice(&elements.incarnation.to_be_bytes());
@@ -330,19 +346,20 @@ impl View<'_> {
         to: (KeyspaceId, Incarnation),
     ) -> Result<(), Stop> {
         let mut together = Together::default();
-        let mut found = Vec::new();
-        let mut bytes = 0;
+        let (mut found, mut cost) = (Vec::new(), 0);
         for (begin, end) in keys::incarnation_ranges(from.0, from.1) {
             let walked = self.walk(Scan::all(&begin, &end), &mut |record, value| {
-                found.push((keys::transplant(record, to.0, to.1), value.to_vec()));
-                bytes += record.len() + value.len();
-                // One transaction cannot hold more; it is refused when that has been written.
-                if bytes > TRANSACTION_BYTES_MAX {
+                cost += 3 * record.len() + value.len() + MUTATION_OVERHEAD_BYTES;
+                if cost > TRANSACTION_BYTES_MAX {
                     return ControlFlow::Break(());
                 }
+                found.push((keys::transplant(record, to.0, to.1), value.to_vec()));
                 ControlFlow::Continue(())
             });
             together.take(walked)?;
+            if cost > TRANSACTION_BYTES_MAX {
+                return Err(Stop::TooLarge);
+            }
         }
         together.end()?;
         found.iter().for_each(|(record, value)| self.set(record, &[value]));

@@ -63,7 +63,8 @@ impl List {
         view.lookup(keyspace, key)?.map(|entry| List::of(keyspace, &entry)).transpose()
     }
 
-    fn of(keyspace: KeyspaceId, entry: &Entry<'_>) -> Result<List, Stop> {
+    /// The list that an entry is; an error if it is of another type.
+    pub(super) fn of(keyspace: KeyspaceId, entry: &Entry<'_>) -> Result<List, Stop> {
         if entry.header.kind != Kind::List {
             return Err(error::WRONG_TYPE.into());
         }
@@ -102,6 +103,25 @@ impl List {
         view.set(&keys::registry(keyspace, incarnation), &[key]);
         let (begin, end) = (ORIGIN, ORIGIN);
         Ok(List { keyspace, prior, incarnation, len: 0, begin, end, is_dense: true })
+    }
+
+    /// Puts a list of these items in the place of whatever is at a key; without any nothing is there
+    /// afterwards.
+    pub fn store<'i>(
+        view: &mut View<'_>,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        items: impl ExactSizeIterator<Item = &'i [u8]>,
+        expires_ms: u64,
+        prior: Prior,
+    ) -> Result<(), Stop> {
+        entry::check_key(key)?;
+        if items.len() == 0 {
+            return if prior == Prior::Absent { Ok(()) } else { view.delete(keyspace, key, prior) };
+        }
+        let mut list = List::begin(view, keyspace, key, prior)?;
+        items.for_each(|item| list.push(view, End::Right, item));
+        list.write_meta(view, key, expires_ms)
     }
 
     /// How many items it has.
@@ -297,14 +317,17 @@ impl List {
             view.clear(&keys::registry(keyspace, incarnation));
             return view.delete(keyspace, key, Prior::Present { header, elements: None });
         }
-        let elements = Elements { incarnation, len: self.len };
+        self.write_meta(view, key, self.prior.expires_ms(view.now_ms()))
+    }
+
+    fn write_meta(&self, view: &mut View<'_>, key: &[u8], expires_ms: u64) -> Result<(), Stop> {
+        let elements = Elements { incarnation: self.incarnation, len: self.len };
         let (mut ends, used) = ([0; 16], if self.is_dense { 8 } else { 16 });
         ends[..8].copy_from_slice(&self.begin.to_be_bytes());
         ends[8..].copy_from_slice(&self.end.to_be_bytes());
-        let (kind, expires_ms) = (Kind::List, self.prior.expires_ms(view.now_ms()));
         let body: &[&[u8]] = &[&elements.encode(), &ends[..used]];
-        let new = NewValue { kind, expires_ms, body, elements: Some(elements) };
-        view.put(keyspace, key, &new, self.prior)
+        let new = NewValue { kind: Kind::List, expires_ms, body, elements: Some(elements) };
+        view.put(self.keyspace, key, &new, self.prior)
     }
 }
 

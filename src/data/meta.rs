@@ -60,7 +60,8 @@ impl Kind {
         matches!(self, Kind::List | Kind::SortedSet)
     }
 
-    fn from_byte(byte: u8) -> Option<Kind> {
+    /// The kind of this number.
+    pub(super) fn from_byte(byte: u8) -> Option<Kind> {
         use Kind::{Hash, List, LongString, Set, SortedSet, String};
         let kinds = [String, LongString, List, Set, SortedSet, Hash];
         kinds.into_iter().find(|kind| *kind as u8 == byte)

@@ -5,9 +5,11 @@
 pub mod background;
 pub mod collection;
 mod database;
+pub mod dump;
 pub mod element;
 pub mod entry;
 pub mod hash;
+pub mod inspect;
 pub mod keys;
 pub mod list;
 pub mod members;

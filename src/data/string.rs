@@ -10,7 +10,7 @@ use std::ops::{ControlFlow, Range};
 
 use super::entry::{self, Entry, NewValue, Prior};
 use super::keys::{self, KeyspaceId};
-use super::meta::{Elements, HEAD, Kind};
+use super::meta::{Elements, Kind};
 use super::view::View;
 use crate::error::{self, Stop};
 use crate::limits::{CHUNK_BYTES, INLINE_VALUE_BYTES_MAX};
@@ -111,7 +111,8 @@ pub fn get_to_replace<'v>(
     Ok((Some(found(entry)?), prior))
 }
 
-fn found(entry: Entry<'_>) -> Result<Found<'_>, Stop> {
+/// The string that an entry is; an error if it is of another type.
+pub(super) fn found(entry: Entry<'_>) -> Result<Found<'_>, Stop> {
     match entry.header.kind {
         Kind::String | Kind::LongString => {
             let long = entry.elements()?;
@@ -226,10 +227,4 @@ fn put_long(
     let body = long.encode();
     let new = NewValue { kind: Kind::LongString, expires_ms, body: &[&body], elements: Some(long) };
     view.put(keyspace, key, &new, prior)
-}
-
-/// Bytes the records of a string take in the store, keys included: `MEMORY USAGE`.
-pub fn stored_bytes(found: &Found<'_>, key: &[u8]) -> u64 {
-    let meta = (keys::META_HEAD + key.len() + HEAD) as u64 + found.entry.body().len() as u64;
-    meta + found.long.map_or(0, |long| long.len + long.len.div_ceil(CHUNK) * 17)
 }

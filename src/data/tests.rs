@@ -5,6 +5,7 @@ mod algebra;
 mod collections;
 mod count;
 mod fetch;
+mod inspect;
 mod lists;
 mod sample;
 mod watch;

@@ -39,8 +39,22 @@ found=$("${cli[@]}" --scan --pattern 'pipe:*' | sort -u | wc -l)
 head -c 100000 /dev/zero | tr '\0' x | "${cli[@]}" -x SET biggest >/dev/null
 expect "biggest" "${cli[@]}" --bigkeys
 expect "biggest" "${cli[@]}" --memkeys
+# Every type, two keys of each: the larger one is found.
+expect OK "${cli[@]}" FLUSHALL
+for n in $(seq 1 200); do
+  printf 'RPUSH list:big %s\r\nSADD set:big %s\r\nZADD zset:big %s m%s\r\nHSET hash:big f%s v\r\n' "$n" "$n" "$n" "$n" "$n"
+done >"$TMPDIR/types"
+printf 'RPUSH list:small 1\r\nSADD set:small 1\r\nZADD zset:small 1 m\r\nHSET hash:small f v\r\n' >>"$TMPDIR/types"
+printf 'SET string:small v\r\nSET string:big larger\r\n' >>"$TMPDIR/types"
+expect "errors: 0, replies: 806" "${cli[@]}" --pipe <"$TMPDIR/types"
+for mode in --bigkeys --memkeys; do
+  output=$("${cli[@]}" "$mode")
+  for type in string list set zset hash; do
+    [[ $output == *"Biggest"*"$type found"*"\"$type:big\""* ]] || fail "$mode found no $type: $output"
+  done
+done
 # --stat does not end by itself; its second line is a line of figures.
 output=$(timeout 3 stdbuf -oL "${cli[@]}" --stat -i 0.1 | head -n 3 || true)
 [[ $output == *keys* && $output =~ [0-9]+ ]] || fail "--stat printed: $output"
-expect "1) \"k\"" "${cli[@]}" --no-raw KEYS k
+expect "1) \"list:big\"" "${cli[@]}" --no-raw KEYS list:big
 echo "redis-cli $(redis-cli --version | cut -d' ' -f2): ok"

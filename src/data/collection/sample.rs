@@ -148,20 +148,24 @@ impl Collection {
     ) -> Result<bool, Stop> {
         let place = random.below(SAMPLE_RUN as u64) as usize;
         let (mut seen, mut found) = (0, false);
-        self.around(view, position, place + 1, &mut |key, record| {
+        // The first one may be alone, which only a look behind it tells.
+        let limit = place.max(1) + 1;
+        self.around(view, position, limit, &mut |key, record| {
             seen += 1;
             if seen <= place {
                 return ControlFlow::Continue(());
             }
-            found = true;
-            let _ = visit(key, record);
-            ControlFlow::Break(())
+            if !found {
+                found = true;
+                let _ = visit(key, record);
+            }
+            if seen == 1 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
         if found || seen == 0 {
-            return Ok(false);
+            return Ok(seen == 1);
         }
         let mut left = random.below(seen as u64);
-        self.around(view, position, place + 1, &mut |key, record| {
+        self.around(view, position, limit, &mut |key, record| {
             if left > 0 {
                 left -= 1;
                 return ControlFlow::Continue(());

@@ -164,9 +164,9 @@ impl Edit {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{get, stored_bytes};
+    use super::super::get;
     use super::*;
-    use crate::data::{Moment, Overlay};
+    use crate::data::{Moment, Overlay, inspect};
     use crate::store::{ReadError, Scan, Snapshot, Visitor};
 
     struct Nothing;
@@ -199,7 +199,8 @@ mod tests {
         let value = found.value(&view, 1).unwrap();
         assert!(value.starts_with(b"head\0") && value.ends_with(b"\0!"));
         assert!(value[4..5_000_000].iter().all(|&byte| byte == 0));
-        assert!(stored_bytes(&found, b"k") > 5_000_000);
+        let stored = inspect::stored_bytes(&view, 1, b"k", Some(5)).unwrap();
+        assert!(stored.unwrap() > 5_000_000);
         let mut edit = Edit::open(&view, 1, b"k").unwrap();
         let mut bytes = [9; 6];
         edit.read(&view, CHUNK - 3, &mut bytes).unwrap();

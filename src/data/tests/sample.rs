@@ -194,3 +194,23 @@ fn hashes_made_to_lie_together_do_no_harm() {
         }
     });
 }
+
+#[test]
+fn whoever_draws_the_only_element_knows_that_it_was() {
+    for (size, alone) in [(1, true), (2, false), (SAMPLE_RUN as u32 + 1, false)] {
+        let store = store(size);
+        store.read(&mut |snapshot| {
+            let mut overlay = Overlay::default();
+            let view = View::new(snapshot, &mut overlay, MOMENT);
+            let set = Collection::find(&view, 1, b"set", Kind::Set).unwrap().unwrap();
+            for seed in 0..20 * SAMPLE_RUN as u64 {
+                let mut drawn = 0;
+                let all = set.draw(&view, seed, Draw::Distinct(1), &mut |_, _| {
+                    drawn += 1;
+                    ControlFlow::Continue(())
+                });
+                assert_eq!((all, drawn), (Ok(alone), 1), "seed {seed}, {size} elements");
+            }
+        });
+    }
+}
