@@ -78,11 +78,11 @@ impl Set {
             view.delete(keyspace, key, prior)?;
             return Ok(popped);
         }
-        if (2..SAMPLE_RUN as u64).contains(&removed) {
-            // More were looked at, or the set is known whole. One alone is drawn without that.
+        if removed < SAMPLE_RUN as u64 {
+            // More were looked at, or the set is known whole.
             popped.iter().for_each(|(element, _)| view.clear(element));
             self.0.shrunk_to(view, key, removed, false)?;
-        } else if removed > 1 && removed > self.0.len(view)? / 2 {
+        } else if removed > self.0.len(view)? / 2 {
             // Writing those that stay is less than removing the others.
             let rest = self.without(view, &popped)?;
             let prior = view.prior(keyspace, key)?;

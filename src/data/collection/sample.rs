@@ -95,7 +95,7 @@ impl Drawing<'_, '_> {
 
 impl Collection {
     /// Visits keys and records of elements chosen at random, until `visit` has enough; whether these
-    /// were all elements, each once; of one alone that is not always known. All that is random comes from `seed`.
+    /// were all elements, each once. All that is random comes from `seed`.
     pub fn draw(
         &self,
         view: &View<'_>,
@@ -135,7 +135,7 @@ impl Collection {
     }
 
     /// Visits one element: any of the run behind a position, without reading more of it than needed.
-    /// Whether it is known to be the only one.
+    /// Whether it is the only one.
     ///
     /// Where there are fewer than a run this is as exact as reading them all first: of as many places
     /// in the run as there are elements each element is in every one exactly once.
