@@ -87,7 +87,9 @@
 //! | `LPUSH`, `LPOP`, `LSET`, `LREM`, `LMOVE`, ... | the metas of their lists, and the items they look at | write the same list |
 //! | `HSET`, `HDEL`, `SADD`, `SREM`, `HINCRBY`, ... | the meta and the elements they name; what removes, one that stays | change the same elements, or the key |
 //! | `SPOP` | the meta and a run of neighbours from a random position | change one of these |
-//! | `SUNIONSTORE`, `SINTERSTORE`, `SDIFFSTORE` | what they read of their sources | change that |
+//! | `ZADD`, `ZREM`, `ZINCRBY`, ... | as `HSET` and `HDEL`; in a large set also one index entry a level | change the same members, or one in 64 of the others near by |
+//! | `ZPOPMIN`, `ZREMRANGEBYSCORE`, ... | the meta, and the range they remove | change members in that range |
+//! | `SUNIONSTORE`, `ZUNIONSTORE`, ... | what they read of their sources | change that |
 //! | `JSON.SET` and others that change a document | the meta, and the value unless all of it is replaced | write the same key |
 //! | `RENAME`, `COPY`, `BITOP`, `RESTORE`, `SORT ... STORE` | the metas and values they move or look up | write one of the keys |
 //! | `EXEC` | all of the above, and the watched keys | write any of them |
@@ -137,9 +139,28 @@
 //! so a `SCAN` cursor is a position that needs no state, and sequential names spread over the whole
 //! keyspace. A key's meta record holds type, expiry, modification stamp and a short string's value;
 //! longer strings are chunks under an incarnation id, which are left to a collector when a key is
-//! deleted or overwritten. The items of a list have positions, consecutive ones until a long list is
-//! changed in its middle ([`data::list`]). A removed record leaves a trace by which `WATCH` notices that a key which
+//! deleted or overwritten. A removed record leaves a trace by which `WATCH` notices that a key which
 //! is not there was there in between.
+//!
+//! The elements of collections live under an incarnation as well, so `RENAME` and `DEL` cost the same
+//! whatever their number. Fields of hashes and members of sets lie in hash order; the meta says only
+//! which incarnation it is, so whoever changes an element changes no record that others need, but for a
+//! counter that is added to without being read ([`data::collection`]). A sorted set has its members
+//! once more in the order of their scores and, when it is large, numbers of how many lie between some
+//! of them, which make ranks logarithmic ([`data::sorted_set`]). The items of a list have positions,
+//! consecutive ones until a long list is changed in its middle ([`data::list`]). JSON documents are
+//! plain strings ([`json`]).
+//!
+//! # Waiting for data
+//!
+//! A command such as `BLPOP` that finds nothing to take ends its batch there; what came before it is
+//! answered, and the batch is parked with its place in the order of all that wait (`batch::parked`).
+//! A group whose commands give a key a list or a sorted set takes those who wait for it in as members
+//! and executes them after its own, the longest waiting first: they share its commit, and a newcomer
+//! that finds others waiting goes behind them. The connection meanwhile listens for its client to go
+//! away, and for the time to be over; either takes the batch back, unless it is just being served.
+//! On a shared store the metas of the keys that are waited for are watched ([`store::Watch`]), so what
+//! another process pushes is noticed within milliseconds.
 //!
 //! # Guarantees
 //!
