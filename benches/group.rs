@@ -7,11 +7,10 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Instant;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use parking_lot::Mutex;
-use ringstone::batch::{Batch, Home, Reader, Writer};
+use ringstone::batch::{Batch, Home, Reader, Stay, Writer};
 use ringstone::command::state::{ClientShared, Killer};
 use ringstone::command::{Client, Server};
 use ringstone::config::Config;
@@ -94,7 +93,7 @@ fn view(criterion: &mut Criterion) {
 struct Desk(Mutex<Vec<Box<Batch>>>);
 
 impl Home for Desk {
-    fn parked(&self, _: usize, _: Option<Instant>) {}
+    fn parked(&self, _: Stay) {}
 
     fn deliver(&self, batches: &mut Vec<Box<Batch>>) {
         self.0.lock().append(batches);
@@ -105,7 +104,7 @@ impl Home for Desk {
 struct NoKiller;
 
 impl Killer for NoKiller {
-    fn unblock(&self, _: u64, _: bool) {}
+    fn unblock(&self, _: u64, _: u64, _: bool) {}
     fn kill(&self, _client: u64) {}
 }
 

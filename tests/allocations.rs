@@ -15,10 +15,9 @@ use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use std::time::Instant;
 
 use parking_lot::Mutex;
-use ringstone::batch::{Batch, Home, Reader, Writer};
+use ringstone::batch::{Batch, Home, Reader, Stay, Writer};
 use ringstone::command::state::{ClientShared, Done, Killer};
 use ringstone::command::stats::Shard;
 use ringstone::command::{Client, Server};
@@ -96,7 +95,7 @@ fn allocations(run: impl FnOnce()) -> u64 {
 struct Desk(Mutex<Vec<Box<Batch>>>);
 
 impl Home for Desk {
-    fn parked(&self, _: usize, _: Option<Instant>) {}
+    fn parked(&self, _: Stay) {}
 
     fn deliver(&self, batches: &mut Vec<Box<Batch>>) {
         self.0.lock().append(batches);
@@ -107,7 +106,7 @@ impl Home for Desk {
 struct NoKiller;
 
 impl Killer for NoKiller {
-    fn unblock(&self, _: u64, _: bool) {}
+    fn unblock(&self, _: u64, _: u64, _: bool) {}
     fn kill(&self, _client: u64) {}
 }
 
