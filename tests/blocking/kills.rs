@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::common::{
     self, Address, Conn, DEADLINE, Options, Reply, Rng, Server, Subject, encode, fdb, words,
 };
+use super::stage::pause;
 
 const PRODUCERS: u64 = 3;
 /// Clients that move items to lists of their own.
@@ -124,7 +125,7 @@ impl World {
             while round.delivered.load(Ordering::SeqCst) < target {
                 let done = round.delivered.load(Ordering::SeqCst);
                 assert!(began.elapsed() < DEADLINE, "only {done} of {target} were delivered");
-                std::thread::yield_now();
+                pause();
             }
             round.over.store(true, Ordering::SeqCst);
             kill();
@@ -133,6 +134,7 @@ impl World {
             while clients.iter().any(|client| !client.is_finished()) {
                 assert!(began.elapsed() < 3 * DEADLINE, "somebody waits although there is an item");
                 alive.iter_mut().for_each(|conn| assert!(conn.command("RPUSH queue 0").int() > 0));
+                pause();
             }
             clients.into_iter().map(|client| client.join().unwrap()).collect()
         });
@@ -194,10 +196,10 @@ fn produce(mut conn: Conn, mut rng: Rng, round: &Round<'_>) -> Seen {
     while !round.over.load(Ordering::SeqCst) {
         // Consumers should have to wait now and then.
         while round.made.load(Ordering::SeqCst) > round.delivered.load(Ordering::SeqCst) + 60 {
-            if round.over.load(Ordering::SeqCst) || rng.one_in(500) {
+            if round.over.load(Ordering::SeqCst) || rng.one_in(20) {
                 break;
             }
-            std::thread::yield_now();
+            pause();
         }
         let items: Vec<u64> =
             (0..rng.between(1, 6)).map(|_| round.made.fetch_add(1, Ordering::SeqCst) + 1).collect();

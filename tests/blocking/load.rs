@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::common::{self, Conn, DEADLINE, Options, Reply, Rng, Server, Subject, fdb, words};
+use super::stage::pause;
 
 /// Lists that items go through.
 const QUEUES: u64 = 3;
@@ -98,12 +99,14 @@ fn deliver(servers: &[Server], items: u64) {
                 break;
             }
             assert!(began.elapsed() < 2 * DEADLINE, "items are there, and nobody takes them");
+            pause();
             empty.iter().for_each(|key| drop(conn.command(&format!("RPUSH {key} stop"))));
         }
         stopped.store(true, Ordering::SeqCst);
         // Those who wait for ever need one more item.
         while consumers.iter().any(|consumer| !consumer.is_finished()) {
             assert!(began.elapsed() < 4 * DEADLINE, "somebody waits although there is an item");
+            pause();
             for key in 0..QUEUES {
                 conn.command(&format!("RPUSH q{key} stop"));
             }

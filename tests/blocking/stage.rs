@@ -1,6 +1,6 @@
 //! A server with clients of which the test knows how many wait for data.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::common::text::{self, Now};
 use super::common::{Conn, DEADLINE, Reply, Server, flush, words};
@@ -80,7 +80,7 @@ impl<'s> Stage<'s> {
                 return;
             }
             assert!(started.elapsed() < DEADLINE, "never {wanted}, but\n{info}");
-            std::thread::yield_now();
+            pause();
         }
     }
 
@@ -96,6 +96,11 @@ impl<'s> Stage<'s> {
         self.waiting = 0;
         self.settle();
     }
+}
+
+/// Between two looks at what is not so yet: the server needs the processor more.
+pub fn pause() {
+    std::thread::sleep(Duration::from_millis(2));
 }
 
 /// The next reply of a client.
