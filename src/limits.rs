@@ -354,6 +354,9 @@ pub const ASSUMED_RENEWAL: Duration = Duration::from_millis(500);
 /// After a conflict, groups that write obtain a read version of their own for so long, instead of reading
 /// at the newest one that is known.
 pub const BORROWING_PAUSE: Duration = Duration::from_secs(1);
+/// Of those who wait for a key so many look together whether there is something for them; the next ones
+/// do if there was for all of these.
+pub const SERVED_TOGETHER: usize = 16;
 /// Records that a process watches because somebody waits for them; FoundationDB allows 10,000...
 pub const WATCHES_MAX: usize = 8192;
 /// ... and all who wait look again this often, watched or not.

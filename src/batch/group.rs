@@ -178,12 +178,13 @@ fn waited_for(item: &Item) -> Vec<u64> {
 }
 
 /// Executes those who wait for what the group's commands have made ready, the longest waiting first,
-/// and after that those for whom this did.
+/// a few for each key as long as there is something for them; and after that those for whom this did.
 fn serve(run: &mut Run<'_, '_>, items: &mut Vec<Item>, parked: &Parked) -> Result<(), Stop> {
     run.serving = true;
-    let mut pending = false;
+    let (mut pending, mut again) = (false, Vec::new());
     for round in 0.. {
-        let ready = run.view.take_ready();
+        let mut ready = run.view.take_ready();
+        ready.extend(again);
         for mut batch in parked.pull(&ready) {
             batch.save();
             batch.blocked = true;
@@ -191,21 +192,28 @@ fn serve(run: &mut Run<'_, '_>, items: &mut Vec<Item>, parked: &Parked) -> Resul
         }
         let mut turns = Vec::new();
         for (at, item) in items.iter().enumerate() {
-            if let Item::Batch(batch) = item
-                && batch.is_blocked()
-                // Some have not even looked yet, because others were waiting.
-                && (round == 0 || ready.concerns(&batch.wanted()))
-            {
-                turns.push((batch.ticket(), at));
+            let Item::Batch(batch) = item else { continue };
+            let wanted = if batch.is_blocked() { batch.wanted() } else { Vec::new() };
+            // Some have not even looked yet, because others were waiting.
+            if ready.concerns(&wanted) || round == 0 && batch.is_blocked() {
+                turns.push((batch.ticket(), at, wanted));
             }
         }
         if turns.is_empty() {
             break;
         }
         turns.sort_unstable();
-        for (_, at) in turns {
-            pending |= run_item(run, &mut items[at]) == Ended::Pending;
+        let (mut served, mut empty) = (Vec::new(), Vec::new());
+        for (_, at, wanted) in turns {
+            let ended = run_item(run, &mut items[at]);
+            pending |= ended == Ended::Pending;
+            match ended {
+                Ended::Done | Ended::ReplyFull => served.extend(wanted),
+                _ => empty.extend(wanted),
+            }
         }
+        served.retain(|key| !pending && !empty.contains(key));
+        again = served;
     }
     if pending { Err(Stop::Pending) } else { Ok(()) }
 }

@@ -23,6 +23,7 @@ use crate::command::{Client, Server};
 use crate::data::Ready;
 use crate::data::background::Chore;
 use crate::data::keys::RecordKey;
+use crate::limits::SERVED_TOGETHER;
 
 /// See the module.
 pub struct Parked {
@@ -198,7 +199,7 @@ impl Parked {
         keys.iter().any(|key| state.by_key.contains_key(key))
     }
 
-    /// Takes out all that wait for what has become ready, the longest waiting first.
+    /// Takes out some of those that wait for what has become ready, the longest waiting first.
     pub(super) fn pull(&self, ready: &Ready) -> Vec<Box<Batch>> {
         if self.is_empty() || ready.is_empty() {
             return Vec::new();
@@ -208,7 +209,7 @@ impl Parked {
             Ready::All => state.batches.keys().copied().collect(),
             Ready::Keys(keys) => {
                 let found = keys.iter().filter_map(|key| state.by_key.get(key));
-                found.flatten().copied().collect()
+                found.flat_map(|tickets| tickets.iter().take(SERVED_TOGETHER)).copied().collect()
             }
         };
         let batches = tickets.into_iter().filter_map(|ticket| state.remove(ticket)).collect();

@@ -64,6 +64,13 @@ impl Ready {
         matches!(self, Ready::Keys(keys) if keys.is_empty())
     }
 
+    /// Adds keys by their hashes.
+    pub fn extend(&mut self, hashes: Vec<u64>) {
+        if let Ready::Keys(keys) = self {
+            keys.extend(hashes);
+        }
+    }
+
     /// Whether one of these keys may be.
     pub fn concerns(&self, hashes: &[u64]) -> bool {
         match self {

@@ -45,7 +45,7 @@ for n in $(seq 1 200); do
   printf 'RPUSH list:big %s\r\nSADD set:big %s\r\nZADD zset:big %s m%s\r\nHSET hash:big f%s v\r\n' "$n" "$n" "$n" "$n" "$n"
 done >"$TMPDIR/types"
 printf 'RPUSH list:small 1\r\nSADD set:small 1\r\nZADD zset:small 1 m\r\nHSET hash:small f v\r\n' >>"$TMPDIR/types"
-printf 'SET string:small v\r\nSET string:big larger\r\n' >>"$TMPDIR/types"
+printf 'SET string:small v\r\nSET string:big 0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789\r\n' >>"$TMPDIR/types"
 expect "errors: 0, replies: 806" "${cli[@]}" --pipe <"$TMPDIR/types"
 for mode in --bigkeys --memkeys; do
   output=$("${cli[@]}" "$mode")
