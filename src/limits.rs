@@ -49,6 +49,9 @@ pub const SORTED_OVERHEAD_BYTES: usize = 48;
 pub const USAGE_SAMPLES_MIN: u64 = 128;
 /// Elements up to this many are removed with their key; more are left to the collector.
 pub const ELEMENTS_CLEARED_AT_ONCE: u64 = 32;
+/// ... as they all are in a group that has written more than this: names of elements may be as long as
+/// keys, and background work removes many keys in one group.
+pub const CLEARING_BYTES_MAX: usize = TRANSACTION_BYTES_MAX / 4;
 /// Taking an item out of the middle of a list, or putting one there, moves up to so many others...
 pub const LIST_SHIFT_MAX: u64 = 1024;
 /// ... of so many bytes; beyond that the list's positions are no longer consecutive.

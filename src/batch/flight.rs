@@ -327,8 +327,14 @@ impl Flight {
         if reply.read == ReadError::TimedOut {
             count(&frame.server.stats.groups.timeouts);
         }
+        if reply.may_have_happened {
+            // Whoever was served has to know: what it was to get may be gone. The others wait on.
+            frame.park_again(&mut self.items);
+        }
         self.items.iter_mut().for_each(Item::restore);
-        frame.park_again(&mut self.items);
+        if !reply.may_have_happened {
+            frame.park_again(&mut self.items);
+        }
         let moment = frame.moment(self.sequence());
         let Flight { overlay, items, .. } = self;
         let refusal = Some(reply.write.as_str());
@@ -346,22 +352,25 @@ fn count(counter: &AtomicU64) {
 struct Unanswered {
     read: ReadError,
     write: String,
+    /// What the group did may have been committed.
+    may_have_happened: bool,
 }
 
 impl Unanswered {
     fn unconfirmed() -> Unanswered {
-        Unanswered { read: ReadError::TimedOut, write: error::UNCONFIRMED.to_owned() }
+        let write = error::UNCONFIRMED.to_owned();
+        Unanswered { read: ReadError::TimedOut, write, may_have_happened: true }
     }
 
     fn too_large() -> Unanswered {
         let write = error::TRANSACTION_TOO_LARGE.to_owned();
         let read = ReadError::Failed("a command that came with it is too large".to_owned());
-        Unanswered { read, write }
+        Unanswered { read, write, may_have_happened: false }
     }
 
     fn refused(cause: &str) -> Unanswered {
         let write = format!("ERR the store refuses writes: {cause}");
-        Unanswered { read: ReadError::Failed(cause.to_owned()), write }
+        Unanswered { read: ReadError::Failed(cause.to_owned()), write, may_have_happened: false }
     }
 }
 
@@ -371,7 +380,7 @@ impl From<ReadError> for Unanswered {
             ReadError::Failed(cause) => format!("ERR cannot read the store: {cause}"),
             _ => error::TIMED_OUT.to_owned(),
         };
-        Unanswered { read, write }
+        Unanswered { read, write, may_have_happened: false }
     }
 }
 

@@ -429,7 +429,9 @@ fn audit(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::KEY_BYTES_MAX;
+    use crate::data::set::Set;
+    use crate::data::{Moment, Overlay};
+    use crate::limits::{KEY_BYTES_MAX, TRANSACTION_BYTES_MAX};
     use crate::store::memory::MemoryStore;
     use crate::store::{Local as _, Mutations};
 
@@ -455,6 +457,37 @@ mod tests {
             found.extend(due.chores);
         }
         assert_eq!(found.len(), count);
+    }
+
+    #[test]
+    fn short_collections_with_long_names_are_not_too_much_for_a_transaction() {
+        let (store, mut overlay) = (MemoryStore::new(), Overlay::default());
+        let moment =
+            |sequence| Moment { now_ms: 9, sequence, seed: 1, value_bytes_max: 1, order: 0 };
+        let keys = 0..100_u8;
+        for key in keys.clone() {
+            let sequence = u64::from(key) + 1;
+            overlay.reset();
+            store.read(&mut |snapshot| {
+                let mut view = View::new(snapshot, &mut overlay, moment(sequence));
+                let set = Set::open(&mut view, 1, &[key]).unwrap();
+                for member in 0..32 {
+                    set.add(&mut view, &[member; KEY_BYTES_MAX]).unwrap();
+                }
+                set.collection().grown(&mut view, 32).unwrap();
+                assert!(view.set_expiry(1, &[key], 5).unwrap());
+            });
+            store.commit(sequence, overlay.mutations()).unwrap();
+        }
+        overlay.reset();
+        store.read(&mut |snapshot| {
+            let mut view = View::new(snapshot, &mut overlay, moment(1000));
+            for key in keys.clone() {
+                let chore = Chore::Expire { keyspace: 1, at_ms: 5, key: [key].into() };
+                assert_eq!(step(&mut view, &chore), Ok(true));
+            }
+            assert!(view.written_bytes() < TRANSACTION_BYTES_MAX);
+        });
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::meta::{Elements, HEAD, Header, Kind, Stamp};
 use super::view::View;
 use crate::error::{self, Stop, Together};
 use crate::limits::{
-    CHUNK_BYTES, COPIED_ELEMENTS_MAX, ELEMENTS_CLEARED_AT_ONCE, KEY_BYTES_MAX,
+    CHUNK_BYTES, CLEARING_BYTES_MAX, COPIED_ELEMENTS_MAX, ELEMENTS_CLEARED_AT_ONCE, KEY_BYTES_MAX,
     MUTATION_OVERHEAD_BYTES, TRANSACTION_BYTES_MAX,
 };
 use crate::store::Scan;
@@ -210,7 +210,7 @@ impl View<'_> {
 
     /// Whether it is quicker to remove the elements than to leave them to the collector.
     fn are_few(&self, keyspace: KeyspaceId, kind: Kind, old: &Elements) -> Result<bool, Stop> {
-        if !self.answers_at_once() {
+        if !self.answers_at_once() || self.written_bytes() > CLEARING_BYTES_MAX {
             return Ok(false);
         }
         Ok(self.element_records(keyspace, kind, old)? <= ELEMENTS_CLEARED_AT_ONCE)

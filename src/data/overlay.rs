@@ -166,11 +166,8 @@ impl Overlay {
 
     /// Live writes with `begin <= key < end`, in key order. `begin` may not be behind `end`.
     pub fn range(&self, begin: &[u8], end: &[u8]) -> impl DoubleEndedIterator<Item = Mutation<'_>> {
-        let ordered = self.ordered.get_or_init(|| {
-            let mut ordered = Order::default();
-            self.index.iter().for_each(|number| ordered.enter(&self.mutations, *number));
-            ordered
-        });
+        let ordered =
+            self.ordered.get_or_init(|| Order::new(&self.mutations, self.index.iter().copied()));
         ordered.range(&self.mutations, begin, end).map(|number| self.mutations.get(number))
     }
 
@@ -311,6 +308,40 @@ mod tests {
             (Some(Some(&b"1"[..])), bytes)
         );
         assert_eq!(committed(&overlay), [b"a", b"b"]);
+    }
+
+    #[test]
+    fn many_writes_are_in_order_and_leave_it_again() {
+        let mut overlay = Overlay::default();
+        // Each once, in no order.
+        let keys: Vec<u32> = (0..10_007).map(|number| number * 5003 % 10_007).collect();
+        let all = |overlay: &Overlay| -> Vec<u32> {
+            let each = overlay.range(&[0; 4], &[1; 4]).map(|own| keys::be_u32(own.key()));
+            each.collect()
+        };
+        let mut marks = Vec::new();
+        for (count, key) in keys.iter().enumerate() {
+            if count % 2000 == 0 {
+                marks.push((overlay.mark(), count));
+            }
+            if count == 5000 {
+                assert_eq!(all(&overlay).len(), count);
+            }
+            overlay.set(&key.to_be_bytes(), &[b"1"], 0);
+        }
+        assert_eq!(all(&overlay), (0..10_007).collect::<Vec<_>>());
+        for (mark, count) in marks.into_iter().rev() {
+            overlay.rollback(mark);
+            let mut left = keys[..count].to_vec();
+            left.sort_unstable();
+            assert_eq!(all(&overlay), left);
+            let backwards = overlay.range(&[0; 4], &[1; 4]).rev();
+            let backwards: Vec<_> = backwards.map(|own| keys::be_u32(own.key())).collect();
+            assert!(backwards.iter().rev().eq(left.iter()));
+            let (begin, end) = (1000_u32.to_be_bytes(), 3000_u32.to_be_bytes());
+            let between = left.iter().filter(|key| (1000..3000).contains(*key)).count();
+            assert_eq!(overlay.range(&begin, &end).count(), between);
+        }
     }
 
     #[test]

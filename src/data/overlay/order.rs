@@ -35,14 +35,15 @@ pub struct Order {
 /// The writes of one class.
 #[derive(Debug, Default)]
 struct Numbers {
-    /// As they came, until the class is brought into order; some may have been superseded since.
+    /// In ascending order, until the class is brought into that of its keys; some may have been
+    /// superseded since.
     arrived: Vec<u32>,
     /// The live ones in the order of their keys.
-    sorted: OnceCell<Vec<u32>>,
+    sorted: OnceCell<Sorted>,
 }
 
 impl Numbers {
-    fn sorted(&self, mutations: &Mutations) -> &[u32] {
+    fn sorted(&self, mutations: &Mutations) -> &Sorted {
         self.sorted.get_or_init(|| {
             let key = |number: u32| mutations.get(number).key();
             let mut numbers = self.arrived.clone();
@@ -51,46 +52,121 @@ impl Numbers {
                 key(*one).cmp(key(*other)).then_with(|| other.cmp(one))
             });
             numbers.dedup_by(|later, first| key(*later) == key(*first));
-            numbers
+            Sorted { blocks: numbers.chunks(BLOCK_MAX / 2).map(<[u32]>::to_vec).collect() }
         })
     }
 }
 
-/// Where `key` is in `sorted`, or would be.
-fn place(sorted: &[u32], mutations: &Mutations, key: &[u8]) -> Result<usize, usize> {
-    sorted.binary_search_by(|number| mutations.get(*number).key().cmp(key))
+/// Numbers in the order of keys, in blocks, none of them empty: a command may write hundreds of
+/// thousands of records before it turns out to be too large, and each is entered and taken out again
+/// without moving all others.
+#[derive(Debug, Default)]
+struct Sorted {
+    blocks: Vec<Vec<u32>>,
+}
+
+const BLOCK_MAX: usize = 1024;
+
+impl Sorted {
+    /// Where `key` is, or would be: the block and the place there.
+    fn place(&self, mutations: &Mutations, key: &[u8]) -> (usize, Result<usize, usize>) {
+        let of = |number: &u32| mutations.get(*number).key();
+        let block = self.blocks.partition_point(|block| of(&block[0]) <= key).saturating_sub(1);
+        let at = self
+            .blocks
+            .get(block)
+            .map_or(Err(0), |block| block.binary_search_by(|number| of(number).cmp(key)));
+        (block, at)
+    }
+
+    /// Enters a number, in the place of an earlier one of its key if there is one.
+    fn enter(&mut self, mutations: &Mutations, key: &[u8], number: u32) {
+        let (at_block, at) = self.place(mutations, key);
+        let Some(block) = self.blocks.get_mut(at_block) else {
+            return self.blocks.push(vec![number]);
+        };
+        match at {
+            Ok(at) => block[at] = number,
+            Err(at) => block.insert(at, number),
+        }
+        if block.len() > BLOCK_MAX {
+            let rest = block.split_off(BLOCK_MAX / 2);
+            self.blocks.insert(at_block + 1, rest);
+        }
+    }
+
+    /// Takes the number of a key out; `previous` takes its place.
+    fn leave(&mut self, mutations: &Mutations, key: &[u8], previous: Option<u32>) {
+        let (at_block, Ok(at)) = self.place(mutations, key) else {
+            debug_assert!(false, "what leaves has been entered");
+            return;
+        };
+        let block = &mut self.blocks[at_block];
+        match previous {
+            Some(previous) => block[at] = previous,
+            None => drop(block.remove(at)),
+        }
+        if block.is_empty() {
+            self.blocks.remove(at_block);
+        }
+    }
+
+    /// The numbers with `begin <= key < end`.
+    fn range(
+        &self,
+        mutations: &Mutations,
+        begin: &[u8],
+        end: &[u8],
+    ) -> impl DoubleEndedIterator<Item = u32> {
+        let at = |key| {
+            let (block, at) = self.place(mutations, key);
+            (block, at.unwrap_or_else(|at| at))
+        };
+        let (first, last) = (at(begin), at(end));
+        let blocks = self.blocks.iter().enumerate().take(last.0 + 1).skip(first.0);
+        blocks.flat_map(move |(number, block)| {
+            let from = if number == first.0 { first.1 } else { 0 };
+            let to = if number == last.0 { last.1 } else { block.len() };
+            block[from..to].iter().copied()
+        })
+    }
 }
 
 impl Order {
-    /// Enters mutation `number`, in the place of an earlier one of its key if there is one.
+    /// The order of these mutations, each the live one of its key.
+    pub fn new(mutations: &Mutations, live: impl Iterator<Item = u32>) -> Order {
+        let mut numbers: Vec<u32> = live.collect();
+        numbers.sort_unstable();
+        let mut order = Order::default();
+        numbers.into_iter().for_each(|number| order.enter(mutations, number));
+        order
+    }
+
+    /// Enters mutation `number`, the newest of all, in the place of an earlier one of its key if there
+    /// is one.
     pub fn enter(&mut self, mutations: &Mutations, number: u32) {
         let key = mutations.get(number).key();
         let numbers = self.classes.entry(class_of(key)).or_default();
         match numbers.sorted.get_mut() {
             None => numbers.arrived.push(number),
-            Some(sorted) => match place(sorted, mutations, key) {
-                Ok(at) => sorted[at] = number,
-                Err(at) => sorted.insert(at, number),
-            },
+            Some(sorted) => sorted.enter(mutations, key, number),
         }
     }
 
-    /// Takes mutation `number`, the newest of its key, out again; `previous` takes its place.
+    /// Takes mutation `number`, the newest of all, out again; `previous` takes its place.
     pub fn leave(&mut self, mutations: &Mutations, number: u32, previous: Option<u32>) {
         let key = mutations.get(number).key();
         let Some(numbers) = self.classes.get_mut(&class_of(key)) else { return };
-        match numbers.sorted.get_mut() {
-            None => {
-                numbers.arrived.retain(|other| *other != number);
-                // It may have been there all the time.
-                let new = previous.filter(|previous| !numbers.arrived.contains(previous));
-                numbers.arrived.extend(new);
-            }
-            Some(sorted) => match (place(sorted, mutations, key), previous) {
-                (Ok(at), Some(previous)) => sorted[at] = previous,
-                (Ok(at), None) => drop(sorted.remove(at)),
-                (Err(_), _) => debug_assert!(false, "what leaves has been entered"),
-            },
+        if let Some(sorted) = numbers.sorted.get_mut() {
+            return sorted.leave(mutations, key, previous);
+        }
+        let newest = numbers.arrived.pop();
+        debug_assert_eq!(newest, Some(number), "what leaves has been entered");
+        // It may have been there all the time.
+        if let Some(previous) = previous
+            && let Err(at) = numbers.arrived.binary_search(&previous)
+        {
+            numbers.arrived.insert(at, previous);
         }
     }
 
@@ -102,10 +178,6 @@ impl Order {
         end: &[u8],
     ) -> impl DoubleEndedIterator<Item = u32> {
         let classes = self.classes.range(class_of(begin)..=class_of(end).max(class_of(begin)));
-        classes.flat_map(move |(_, numbers)| {
-            let sorted = numbers.sorted(mutations);
-            let at = |key| place(sorted, mutations, key).unwrap_or_else(|at| at);
-            sorted[at(begin)..at(end)].iter().copied()
-        })
+        classes.flat_map(move |(_, numbers)| numbers.sorted(mutations).range(mutations, begin, end))
     }
 }
