@@ -183,6 +183,11 @@ pub const GROUP_REPLY_BYTES: usize = 32 * 1024 * 1024;
 pub const FETCHED_READS_MAX: usize = 16 * 1024;
 /// ... and bytes of elements among them.
 pub const FETCHED_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// What an element, a field or an item, is taken to have before it is fetched: few are longer, and of
+/// those that are no more are fetched together than memory takes...
+pub const ELEMENT_BYTES_EXPECTED: usize = 4 * 1024;
+/// ... and the same of a record in a range, of which many are fetched at once.
+pub const SCANNED_BYTES_EXPECTED: usize = 256;
 /// Commands queued by one `MULTI`, at most.
 pub const TRANSACTION_COMMANDS_MAX: usize = 1024 * 1024;
 /// A command that the store does not answer in this time is answered with `-TIMEOUT`. It may take twice

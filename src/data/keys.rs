@@ -30,6 +30,8 @@
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::limits::{CHUNK_BYTES, ELEMENT_BYTES_EXPECTED};
+
 /// Identifies one database's records; `SWAPDB` and `FLUSHDB` change which id a database has.
 pub type KeyspaceId = u32;
 /// The id under which the elements of one collection or long string live.
@@ -182,9 +184,15 @@ pub fn counter(keyspace: KeyspaceId, incarnation: Incarnation) -> RecordKey {
     of_incarnation(keyspace, b'n', incarnation)
 }
 
-/// Whether a record may hold as much as a chunk.
-pub fn is_large(record: &[u8]) -> bool {
-    matches!(record.get(4), Some(b'e' | b'b'))
+/// Bytes that a record is taken to have before it is fetched: chunks are full, elements and metas
+/// usually short.
+pub fn expected_bytes(record: &[u8]) -> usize {
+    match record.get(4) {
+        Some(b'b') => CHUNK_BYTES,
+        Some(b'e') if record.len() == ELEMENT_HEAD + 4 => CHUNK_BYTES,
+        Some(b'e') => ELEMENT_BYTES_EXPECTED,
+        _ => 0,
+    }
 }
 
 /// Key of the expiry-index entry of a user's key.

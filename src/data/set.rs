@@ -56,6 +56,10 @@ impl Set {
     }
 
     /// Removes up to `count` members chosen at random from the set at `key`; their elements.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::Unread`] if these have more than `bytes_max` bytes.
     pub fn pop(
         &self,
         view: &mut View<'_>,
@@ -63,12 +67,19 @@ impl Set {
         key: &[u8],
         seed: u64,
         count: u64,
+        bytes_max: usize,
     ) -> Result<Records, Stop> {
         let mut popped = Records::default();
         let everything = self.0.draw(view, seed, Draw::Distinct(count), &mut |element, _| {
             popped.push(element, &[]);
-            ControlFlow::Continue(())
+            match popped.bytes() <= bytes_max {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            }
         })?;
+        if popped.bytes() > bytes_max {
+            return Err(Stop::Unread);
+        }
         let removed = popped.len() as u64;
         if removed == 0 {
             return Ok(popped);

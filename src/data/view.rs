@@ -13,7 +13,9 @@ use super::meta::Stamp;
 use super::overlay::{self, Overlay};
 use super::random::Random;
 use crate::error::Stop;
-use crate::limits::{CHUNK_BYTES, DATABASES, FETCHED_BYTES_MAX, FETCHED_READS_MAX};
+use crate::limits::{
+    DATABASES, FETCHED_BYTES_MAX, FETCHED_READS_MAX, SCAN_STEP, SCANNED_BYTES_EXPECTED,
+};
 use crate::store::{Mutation, ReadError, Scan, Snapshot, Visitor, counter, counter_bytes};
 
 /// Identifies an isolated keyspace with its own databases.
@@ -287,7 +289,7 @@ impl<'a> View<'a> {
         let found = self.snapshot.get(key);
         if found == Err(ReadError::Pending) {
             missing.reads += 1;
-            missing.bytes += if keys::is_large(key) { CHUNK_BYTES } else { 0 };
+            missing.bytes += keys::expected_bytes(key);
             self.missing.set(missing);
         }
         Ok(found?)
@@ -362,10 +364,21 @@ impl<'a> View<'a> {
         if scan.begin >= scan.end || scan.limit == 0 {
             return Ok(());
         }
-        if self.overlay.is_empty() {
-            return Ok(self.snapshot.scan(scan, visit)?);
+        let mut missing = self.missing.get();
+        if missing.is_enough() {
+            return Err(Stop::Pending);
         }
-        if self.overlay.range(scan.begin, scan.end).next().is_none() {
+        let scanned = self.scan_merged(scan, visit);
+        if scanned == Err(Stop::Pending) {
+            missing.reads += 1;
+            missing.bytes += scan.limit.min(SCAN_STEP) * SCANNED_BYTES_EXPECTED;
+            self.missing.set(missing);
+        }
+        scanned
+    }
+
+    fn scan_merged(&self, scan: Scan<'_>, visit: &mut Visitor<'_>) -> Result<(), Stop> {
+        if self.overlay.is_empty() || self.overlay.range(scan.begin, scan.end).next().is_none() {
             return Ok(self.snapshot.scan(scan, visit)?);
         }
         let own = self.overlay.range(scan.begin, scan.end);

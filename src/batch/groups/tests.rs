@@ -167,7 +167,7 @@ struct Metas<'a> {
 
 impl Snapshot for Metas<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Value<'_>>, ReadError> {
-        if !keys::is_large(key) {
+        if keys::expected_bytes(key) == 0 {
             return self.inner.get(key);
         }
         self.chunks.set(self.chunks.get() + 1);

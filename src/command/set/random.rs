@@ -22,7 +22,9 @@ pub(super) fn spop(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let popped = match find(ctx)? {
         Some(set) => {
             let keyspace = ctx.keyspace()?;
-            Some(set.pop(ctx.view, keyspace, ctx.arg(1), seed, count.unwrap_or(1))?)
+            let bytes_max = ctx.server.config.output_buffer_limit;
+            let count = count.unwrap_or(1);
+            Some(set.pop(ctx.view, keyspace, ctx.arg(1), seed, count, bytes_max)?)
         }
         None => None,
     };

@@ -57,7 +57,7 @@ impl World {
             let keyspace = view.keyspace(0, 0)?;
             let set = Set::find(view, keyspace, key.as_bytes())?.unwrap();
             let seed = view.random();
-            Ok(set.pop(view, keyspace, key.as_bytes(), seed, count)?.len())
+            Ok(set.pop(view, keyspace, key.as_bytes(), seed, count, usize::MAX)?.len())
         });
         self.check_counters();
         popped
