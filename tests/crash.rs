@@ -11,11 +11,8 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Sender, channel};
 
-use common::{Address, Conn, DEADLINE, Options, Reply, Rng, Server, Subject};
+use common::{Address, Conn, Load, Options, Reply, Rng, Server, Subject};
 
 /// Clients writing at the same time.
 const CLIENTS: u64 = 6;
@@ -92,47 +89,17 @@ fn start(subject: Subject, durability: &'static str, data: &Path) -> Server {
 /// Lets all clients write until a random number of requests has been acknowledged, kills the server
 /// in the middle of it, and returns what each client knows.
 fn load(server: &mut Server, rng: &mut Rng, models: Vec<Model>, round: u64) -> Vec<Client> {
-    let acknowledged = Arc::new(AtomicU64::new(0));
     let target = rng.below(2000) + 50;
-    let (reached, wait) = channel();
-    let killed = Arc::new(AtomicBool::new(false));
-    let mut threads = Vec::new();
-    for (number, model) in models.into_iter().enumerate() {
-        let client = Client {
-            number: number as u64,
-            model,
-            rng: Rng::new(rng.bits()),
-            round,
-            made: 0,
-            increments: Default::default(),
-        };
-        let pace = Pace { acknowledged: acknowledged.clone(), target, reached: reached.clone() };
-        let (address, killed) = (server.address.clone(), killed.clone());
-        threads.push(std::thread::spawn(move || client.run(&address, &pace, &killed)));
-    }
-    drop(reached);
-    wait.recv_timeout(DEADLINE).unwrap_or_else(|_| {
-        let done = acknowledged.load(Ordering::SeqCst);
-        panic!("only {done} of {target} requests were acknowledged\n{}", server.log())
-    });
-    killed.store(true, Ordering::SeqCst);
-    server.kill();
-    threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-}
-
-/// Tells the main thread when enough has been acknowledged.
-struct Pace {
-    acknowledged: Arc<AtomicU64>,
-    target: u64,
-    reached: Sender<()>,
-}
-
-impl Pace {
-    fn acknowledge(&self) {
-        if self.acknowledged.fetch_add(1, Ordering::SeqCst) + 1 == self.target {
-            let _ = self.reached.send(());
-        }
-    }
+    let client = |(number, model)| Client {
+        number: number as u64,
+        model,
+        rng: Rng::new(rng.bits()),
+        round,
+        made: 0,
+        increments: Default::default(),
+    };
+    let clients = models.into_iter().enumerate().map(client).collect();
+    common::kill_under_load(server, target, clients, Client::run)
 }
 
 /// A value of a key; `None` when the key is not there.
@@ -263,7 +230,7 @@ struct Client {
 }
 
 impl Client {
-    fn run(mut self, address: &Address, pace: &Pace, killed: &AtomicBool) -> Client {
+    fn run(mut self, address: &Address, load: &Load) -> Client {
         let Ok(mut conn) = Conn::try_open(address) else { return self };
         // Half of the clients wait for each reply, the others pipeline.
         let depth = if self.number.is_multiple_of(2) { 1 } else { 12 };
@@ -282,12 +249,12 @@ impl Client {
                 match read {
                     Ok((reply, _)) if sent.is_ok() => self.acknowledged(effect, &reply),
                     failed => {
-                        let expected = killed.load(Ordering::SeqCst);
-                        assert!(expected, "before the kill: {sent:?} {:?}", failed.err());
+                        let failure = failed.err();
+                        assert!(load.is_killed(), "before the kill: {sent:?} {failure:?}");
                         return self;
                     }
                 }
-                pace.acknowledge();
+                load.acknowledge();
             }
         }
     }

@@ -191,8 +191,20 @@ impl Sweep {
 /// Looks for records of orphaned incarnations and of keyspaces to be emptied.
 #[derive(Debug, Default)]
 pub struct Collector {
-    /// The last record removed.
+    /// The note that the last search came to, but not to the end of what it names.
+    note: Option<RecordKey>,
+    /// The last record removed of that: nothing of it is left before here. Of what another note names
+    /// it says nothing, though that may be the keyspace that an orphan is part of.
     mark: RecordKey,
+}
+
+/// What a search for garbage found.
+#[derive(Debug, Default)]
+pub struct Garbage {
+    /// Records to remove.
+    pub chores: Vec<Chore>,
+    /// The note that names more than these.
+    unfinished: Option<RecordKey>,
 }
 
 impl Collector {
@@ -203,60 +215,59 @@ impl Collector {
         snapshot: &dyn Snapshot,
         limit: usize,
         share: Share,
-    ) -> Result<Vec<Chore>, ReadError> {
-        let mut chores = Vec::new();
+    ) -> Result<Garbage, ReadError> {
+        let mut garbage = Garbage::default();
         let (begin, end) = keys::orphan_range();
-        let notes = first_keys(snapshot, &begin, &end, limit)?;
-        for note in notes.into_iter().filter(|note| share.has(note)) {
+        let orphans = first_keys(snapshot, &begin, &end, limit)?;
+        let (begin, end) = keys::trash_range();
+        let trash = first_keys(snapshot, &begin, &end, limit)?;
+        let orphans = orphans.into_iter().map(|note| {
             let (keyspace, incarnation) = keys::split_orphan(&note);
-            let ranges: Vec<_> = keys::incarnation_ranges(keyspace, incarnation).collect();
-            let is_here = |(begin, end): &_| self.mark >= *begin && self.mark < *end;
+            (note, keys::incarnation_ranges(keyspace, incarnation).collect::<Vec<_>>())
+        });
+        let trash = trash.into_iter().map(|note| {
+            let range = keys::keyspace_range(keys::split_trash(&note));
+            (note, vec![range])
+        });
+        for (note, ranges) in orphans.chain(trash).filter(|(note, _)| share.has(note)) {
+            let mark = if self.note.as_ref() == Some(&note) { &self.mark[..] } else { b"" };
+            let is_here = |(begin, end): &(RecordKey, RecordKey)| *mark >= **begin && *mark < **end;
             // Those before it are empty by now, and looking through the marks they left takes time.
             let first = ranges.iter().position(is_here).unwrap_or(0);
-            for (begin, end) in ranges.into_iter().skip(first) {
-                if !self.clear_range(snapshot, begin, &end, limit, &mut chores)? {
-                    return Ok(chores);
+            for (begin, end) in &ranges[first..] {
+                let begin = if *mark >= **begin && *mark < **end { mark } else { begin };
+                if !clear_range(snapshot, begin, end, limit, &mut garbage.chores)? {
+                    garbage.unfinished = Some(note);
+                    return Ok(garbage);
                 }
             }
-            chores.push(Chore::Clear(note));
+            garbage.chores.push(Chore::Clear(note));
         }
-        let (begin, end) = keys::trash_range();
-        let notes = first_keys(snapshot, &begin, &end, limit)?;
-        for note in notes.into_iter().filter(|note| share.has(note)) {
-            let (begin, end) = keys::keyspace_range(keys::split_trash(&note));
-            if !self.clear_range(snapshot, begin, &end, limit, &mut chores)? {
-                return Ok(chores);
-            }
-            chores.push(Chore::Clear(note));
-        }
-        Ok(chores)
+        Ok(garbage)
     }
 
     /// Moves on, given that what [`Collector::garbage`] found has been removed.
-    pub fn done(&mut self, chores: &[Chore]) {
-        if let Some(Chore::Clear(last)) = chores.last() {
+    pub fn done(&mut self, garbage: Garbage) {
+        if let Some(Chore::Clear(last)) = garbage.chores.last() {
             self.mark = last.clone();
         }
+        self.note = garbage.unfinished;
     }
+}
 
-    /// Adds chores for a range's records; whether the range is then empty within the limit.
-    fn clear_range(
-        &self,
-        snapshot: &dyn Snapshot,
-        mut begin: RecordKey,
-        end: &[u8],
-        limit: usize,
-        chores: &mut Vec<Chore>,
-    ) -> Result<bool, ReadError> {
-        if self.mark >= begin && self.mark[..] < *end {
-            begin = self.mark.clone();
-        }
-        let room = limit.saturating_sub(chores.len());
-        let found = first_keys(snapshot, &begin, end, room + 1)?;
-        let whole = found.len() <= room;
-        chores.extend(found.into_iter().take(room).map(Chore::Clear));
-        Ok(whole)
-    }
+/// Adds chores for a range's records; whether the range is then empty within the limit.
+fn clear_range(
+    snapshot: &dyn Snapshot,
+    begin: &[u8],
+    end: &[u8],
+    limit: usize,
+    chores: &mut Vec<Chore>,
+) -> Result<bool, ReadError> {
+    let room = limit.saturating_sub(chores.len());
+    let found = first_keys(snapshot, begin, end, room + 1)?;
+    let whole = found.len() <= room;
+    chores.extend(found.into_iter().take(room).map(Chore::Clear));
+    Ok(whole)
 }
 
 fn first_keys(

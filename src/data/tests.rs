@@ -165,9 +165,10 @@ impl World {
             self.sweep.done(&due, &keyspaces, now_ms);
             let garbage = |snapshot: &dyn Snapshot| self.collector.garbage(snapshot, limit, all);
             let garbage = self.find(garbage).unwrap();
-            self.do_chores(&garbage);
-            self.collector.done(&garbage);
-            if due.chores.is_empty() && garbage.is_empty() {
+            let is_idle = due.chores.is_empty() && garbage.chores.is_empty();
+            self.do_chores(&garbage.chores);
+            self.collector.done(garbage);
+            if is_idle {
                 return;
             }
         }
@@ -425,6 +426,20 @@ fn flushed_and_swapped_databases_leave_nothing() {
     let before = world.records();
     world.group(|view| view.flush_database(0, 2));
     assert_eq!(world.records(), before, "flushing an empty database writes nothing");
+}
+
+#[test]
+fn flushing_while_an_orphan_is_being_collected_leaves_nothing() {
+    let mut world = World::new();
+    world.set(0, "before", &large(8), 0);
+    world.set(0, "lost", &large(40), 0);
+    assert!(world.remove("lost"));
+    let garbage = world.find(|snapshot| world.collector.garbage(snapshot, 3, Share::ALL)).unwrap();
+    world.do_chores(&garbage.chores);
+    world.collector.done(garbage);
+    world.group(|view| view.flush_database(0, 0));
+    world.tidy(100);
+    world.check_tidy();
 }
 
 #[test]

@@ -127,12 +127,13 @@ impl Work {
         self.submit(&due.chores)?;
         self.sweep.done(&due, &keyspaces, now_ms);
         let garbage = self.search(&mut |found| self.collector.garbage(found, limit, share))?;
-        self.submit(&garbage)?;
-        self.collector.done(&garbage);
+        let is_idle = due.chores.is_empty() && garbage.chores.is_empty();
+        self.submit(&garbage.chores)?;
+        self.collector.done(garbage);
         self.audit(&keyspaces, share)?;
         let behind = matches!(due.chores.first(), Some(Chore::Expire { at_ms, .. })
             if now_ms.saturating_sub(*at_ms) > SWEEP_BEHIND_MS);
-        Some(match due.chores.is_empty() && garbage.is_empty() {
+        Some(match is_idle {
             true => Round::Idle,
             false if behind => Round::Behind,
             false => Round::Worked,

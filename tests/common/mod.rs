@@ -9,6 +9,7 @@
 mod conn;
 pub mod fdb;
 pub mod history;
+mod load;
 mod reply;
 mod rng;
 pub mod script;
@@ -16,6 +17,7 @@ mod server;
 pub mod text;
 
 pub use conn::{Address, Conn, ReadFailure, encode};
+pub use load::{Load, kill_under_load};
 pub use reply::{Reply, parse_reply};
 pub use rng::Rng;
 pub use server::{Options, Server, Subject, flush};

@@ -154,7 +154,7 @@ fn absent_keys_outlast_a_flush_until_it_is_collected() {
         assert!(!world.is_as("k", &absent), "it was there before the flush");
         let garbage =
             world.find(|snapshot| world.collector.garbage(snapshot, 3, Share::ALL)).unwrap();
-        world.do_chores(&garbage);
+        world.do_chores(&garbage.chores);
         assert!(!world.is_as("k", &absent), "its trace may have been collected");
         world.tidy(10);
         world.check_tidy();
