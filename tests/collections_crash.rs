@@ -32,7 +32,7 @@ const SOON_MS: i64 = 5_000;
 /// By then everything has expired that ever does; after the longest expiry of [`requests`].
 const ALL_EXPIRED_MS: i64 = 6 * 3_600_000;
 /// Kills under load, and restarts, of one data directory.
-const ROUNDS: u64 = 10;
+const ROUNDS: u64 = 6;
 
 #[test]
 fn embedded_sync_survives_kills() {
@@ -41,7 +41,7 @@ fn embedded_sync_survives_kills() {
 
 #[test]
 fn embedded_with_faults_survives_kills() {
-    rounds(Subject::FaultyEmbedded, 5);
+    rounds(Subject::FaultyEmbedded, 4);
 }
 
 fn rounds(subject: Subject, rounds: u64) {
@@ -100,7 +100,7 @@ impl World<'_> {
     /// Lets all clients write until a random number of requests has been acknowledged, and kills the
     /// server in the middle of it.
     fn load(&mut self, server: &mut Server) {
-        let target = self.rng.below(2000) + 100;
+        let target = self.rng.below(1500) + 100;
         let rng = &mut self.rng;
         let client = |(number, model)| Client {
             maker: Maker::new(number as u64, Rng::new(rng.bits())),

@@ -79,7 +79,7 @@ impl Maker {
     fn value(&mut self) -> Vec<u8> {
         self.made += 1;
         let mut value = format!("{}.", self.made).into_bytes();
-        let long = self.rng.one_in(25);
+        let long = self.rng.one_in(15);
         let padding = if long { 60_000 + self.rng.below(90_000) } else { self.rng.below(60) };
         value.resize(value.len() + padding as usize, b'.');
         value
@@ -111,15 +111,15 @@ impl Maker {
         let item = format!("v{}", self.rng.below(10));
         let (one, other) = (self.rng.between(-30, 30), self.rng.between(-30, 30));
         // Only the first list of some clients is long.
-        if self.client.is_multiple_of(3) && self.rng.one_in(6) {
-            let item = format!("x{}", self.rng.below(LONG_LIST));
-            return match self.rng.below(8) {
+        if self.client.is_multiple_of(3) && self.rng.one_in(3) {
+            let item = format!("x{}", LONG_LIST / 2 + self.rng.below(50));
+            return match self.rng.below(6) {
                 0 => {
                     let items = (0..LONG_LIST).map(|number| format!("x{number}").into_bytes());
                     args("RPUSH", &long, &[]).into_iter().chain(items).collect()
                 }
-                1..4 => args("LREM", &long, &["1", &item]),
-                4..7 => args("LINSERT", &long, &["BEFORE", &item, &format!("y{}", self.made)]),
+                1 | 2 => args("LREM", &long, &["1", &item]),
+                3 | 4 => args("LINSERT", &long, &["BEFORE", &item, &format!("y{}", self.made)]),
                 _ => args("LTRIM", &long, &["3", &(LONG_LIST + 200).to_string()]),
             };
         }
