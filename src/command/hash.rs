@@ -5,6 +5,7 @@ mod number;
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
+use super::elements::remove_named;
 use super::scan::scan_elements;
 use super::{Ctx, Flags, Group, Keys, Outcome, Spec, options};
 use crate::data::collection::Draw;
@@ -262,20 +263,8 @@ fn hexists(ctx: &mut Ctx<'_, '_>) -> Outcome {
 }
 
 fn hdel(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    let (mut removed, mut together) = (0, Together::default());
-    if let Some(hash) = find(ctx)? {
-        for field in ctx.args.from(2).iter() {
-            let was_there = together.take(hash.remove(ctx.view, field))?;
-            removed += u64::from(was_there == Some(true));
-        }
-        if removed > 0 {
-            let shrunk = hash.collection().shrunk(ctx.view, ctx.arg(1), removed);
-            together.take(shrunk)?;
-        }
-    }
-    together.end()?;
-    ctx.reply.integer(removed as i64);
-    Ok(())
+    let found = find(ctx)?;
+    remove_named(ctx, found, Hash::collection, Hash::remove)
 }
 
 fn hscan(ctx: &mut Ctx<'_, '_>) -> Outcome {

@@ -13,6 +13,7 @@ mod command_info;
 mod config;
 mod connection;
 mod dump;
+mod elements;
 mod expiry;
 mod generic;
 mod hash;

@@ -5,6 +5,7 @@ mod random;
 
 use std::ops::ControlFlow;
 
+use super::elements::remove_named;
 use super::scan::scan_elements;
 use super::{Ctx, Flags, Group, Keys, Outcome, Spec};
 use crate::data::keys;
@@ -148,20 +149,8 @@ fn sadd(ctx: &mut Ctx<'_, '_>) -> Outcome {
 }
 
 fn srem(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    let (mut removed, mut together) = (0, Together::default());
-    if let Some(set) = find(ctx)? {
-        for member in ctx.args.from(2).iter() {
-            let was_there = together.take(set.remove(ctx.view, member))?;
-            removed += u64::from(was_there == Some(true));
-        }
-        if removed > 0 {
-            let shrunk = set.collection().shrunk(ctx.view, ctx.arg(1), removed);
-            together.take(shrunk)?;
-        }
-    }
-    together.end()?;
-    ctx.reply.integer(removed as i64);
-    Ok(())
+    let found = find(ctx)?;
+    remove_named(ctx, found, Set::collection, Set::remove)
 }
 
 fn smembers(ctx: &mut Ctx<'_, '_>) -> Outcome {

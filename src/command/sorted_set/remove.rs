@@ -2,25 +2,14 @@
 
 use super::bounds::Between;
 use super::find;
+use crate::command::elements::remove_named;
 use crate::command::{Ctx, Outcome};
-use crate::data::sorted_set::Window;
-use crate::error::{Stop, Together};
+use crate::data::sorted_set::{SortedSet, Window};
+use crate::error::Stop;
 
 pub fn zrem(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    let (mut removed, mut together) = (0, Together::default());
-    if let Some(set) = find(ctx)? {
-        for member in ctx.args.from(2).iter() {
-            let was_there = together.take(set.remove(ctx.view, member))?;
-            removed += u64::from(was_there == Some(true));
-        }
-        if removed > 0 {
-            let shrunk = set.collection().shrunk(ctx.view, ctx.arg(1), removed);
-            together.take(shrunk)?;
-        }
-    }
-    together.end()?;
-    ctx.reply.integer(removed as i64);
-    Ok(())
+    let found = find(ctx)?;
+    remove_named(ctx, found, SortedSet::collection, SortedSet::remove)
 }
 
 fn remove_range(ctx: &mut Ctx<'_, '_>, between: Result<Between<'_>, Stop>) -> Outcome {
