@@ -79,7 +79,8 @@ const ODD: [&[u8]; 30] = [
 /// Makes one session of about `count` commands.
 pub fn session(seed: u64, count: usize) -> Vec<Step> {
     // WATCH of an absent key may refuse EXEC after SWAPDB where Redis would not (creations on the
-    // other side of the swap count); the two are told apart by scenarios, not here.
+    // other side of the swap count), and after FLUSHDB once the collector has begun; these are told
+    // apart by scenarios, not here.
     let swaps = seed.is_multiple_of(4);
     let mut maker = Maker { rng: Rng::new(seed), in_multi: [false; CONNECTIONS], swaps };
     let mut steps = Vec::new();
@@ -110,7 +111,7 @@ const KEY_BYTES_MAX: usize = 8192;
 struct Maker {
     rng: Rng,
     in_multi: [bool; CONNECTIONS],
-    /// Whether this session has SWAPDB or WATCH.
+    /// Whether this session has SWAPDB, FLUSHDB and commands that wait, or WATCH.
     swaps: bool,
 }
 
@@ -499,8 +500,8 @@ impl Maker {
             24 => return near(args![b"PEXPIRETIME", self.name()], 5000),
             25 => args![b"PERSIST", self.name()],
             26 => args![b"DBSIZE"],
-            27 if self.rng.one_in(8) => args![b"FLUSHDB"],
-            28 if self.rng.one_in(12) => args![b"FLUSHALL"],
+            27 if self.swaps && self.rng.one_in(3) => args![b"FLUSHDB"],
+            28 if self.swaps && self.rng.one_in(4) => args![b"FLUSHALL"],
             29 => {
                 let args = args![b"MEMORY", b"USAGE", self.name()];
                 return Command { args, compare: Compare::Kind };
