@@ -42,6 +42,7 @@ impl Maker {
             0..2 => self.hash(),
             2..5 => self.list(),
             5..7 => self.set_command(),
+            7 if self.rng.one_in(3) => self.sort(),
             7 => self.lex(),
             _ => self.sorted_set(),
         }
@@ -222,6 +223,31 @@ impl Maker {
                 args
             }
         })
+    }
+
+    /// Redis leaves open in which order elements with the same text as weight come; those with the same
+    /// number come in the order of their bytes.
+    fn sort(&mut self) -> Command {
+        let key = self.of(&KEYS);
+        let is_read_only = self.rng.one_in(4);
+        let name: &[u8] = if is_read_only { b"SORT_RO" } else { b"SORT" };
+        let mut args = args![name, key];
+        if self.rng.one_in(3) {
+            args.extend(args![b"BY", self.rng.pick(&[b"k:*".as_slice(), b"h1->*", b"x*->f"])]);
+        } else {
+            args.push(b"ALPHA".to_vec());
+        }
+        if self.rng.one_in(3) {
+            args.extend([b"LIMIT".to_vec(), self.count(), self.small()]);
+        }
+        for _ in 0..self.rng.below(3) {
+            args.extend(args![b"GET", self.rng.pick(&[b"#".as_slice(), b"h1->*", b"k:*", b"*"])]);
+        }
+        args.push(self.rng.pick(&[b"ASC".as_slice(), b"DESC"]).to_vec());
+        if !is_read_only && self.rng.one_in(3) {
+            args.extend([b"STORE".to_vec(), self.of(&LISTS)]);
+        }
+        exact(args)
     }
 
     fn score(&mut self) -> Vec<u8> {
