@@ -336,16 +336,11 @@ impl Batch {
     pub fn give_up_waiting(&mut self, why: InVain) {
         self.waiting = None;
         self.next += 1;
-        match std::mem::replace(&mut self.client.reply_mode, ReplyMode::On) {
-            ReplyMode::Skip => return,
-            mode => self.client.reply_mode = mode,
-        }
-        if self.client.reply_mode == ReplyMode::Off {
-            return;
-        }
-        match why {
-            InVain::Unblocked => self.reply.error(error::UNBLOCKED),
-            InVain::TimedOut => self.reply.null_array(),
+        match (self.client.reply_mode, why) {
+            (ReplyMode::Skip, _) => self.client.reply_mode = ReplyMode::On,
+            (ReplyMode::Off, _) => {}
+            (_, InVain::Unblocked) => self.reply.error(error::UNBLOCKED),
+            (_, InVain::TimedOut) => self.reply.null_array(),
         }
     }
 

@@ -1,11 +1,11 @@
 //! Runs the ops of a batch against a view: the one loop through which every command goes.
 
 use crate::clock;
-use crate::command::state::ReplyMode;
+use crate::command::state::{ReplyMode, Watch};
 use crate::command::stats::error_kind;
 use crate::command::{Args, Client, Ctx, Flags, Outcome, Server, Spec, Turn};
 use crate::data::{Mark, Moment, Overlay, View, keys};
-use crate::error::{self, Stop};
+use crate::error::{self, Stop, Together};
 use crate::limits::{BATCH_REPLY_BYTES, TRANSACTION_BYTES_MAX};
 use crate::resp::{Protocol, Reply};
 use crate::store::Local;
@@ -332,16 +332,16 @@ impl Run<'_, '_> {
         if client.watches.is_incomplete() {
             return Ok(false);
         }
-        let mut pending = false;
+        let mut together = Together::default();
         for watch in client.watches.iter() {
-            let database = watch.database;
-            match self.view.is_as_watched(client.tenant, database, &watch.key, &watch.state) {
-                Ok(true) => {}
-                Err(Stop::Pending) => pending = true,
-                modified => return modified,
+            let Watch { database, key, state } = watch;
+            let same = self.view.is_as_watched(client.tenant, *database, key, state);
+            if together.take(same)? == Some(false) {
+                return Ok(false);
             }
         }
-        if pending { Err(Stop::Pending) } else { Ok(true) }
+        together.end()?;
+        Ok(true)
     }
 
     fn exec(

@@ -2,7 +2,7 @@
 
 use super::{Ctx, Flags, Group, Keys, Outcome, Spec};
 use crate::data::{KeyspaceId, View};
-use crate::error::{self, Stop};
+use crate::error::{self, Stop, Together};
 use crate::limits::DATABASES;
 use crate::num;
 
@@ -94,24 +94,17 @@ pub const TABLE: &[Spec] = &[
 ];
 
 /// Replies with the number of keys for which `each` says yes.
-///
-/// A pending read does not keep the keys behind it from being asked for, so that one fetch serves all.
 fn count(
     ctx: &mut Ctx<'_, '_>,
     mut each: impl FnMut(&mut View<'_>, KeyspaceId, &[u8]) -> Result<bool, Stop>,
 ) -> Outcome {
     let keyspace = ctx.keyspace()?;
-    let (mut counted, mut pending) = (0, false);
+    let (mut counted, mut together) = (0, Together::default());
     for key in ctx.args.from(1).iter() {
-        match each(ctx.view, keyspace, key) {
-            Ok(yes) => counted += i64::from(yes),
-            Err(Stop::Pending) => pending = true,
-            Err(other) => return Err(other),
-        }
+        let yes = together.take(each(ctx.view, keyspace, key))?;
+        counted += i64::from(yes == Some(true));
     }
-    if pending {
-        return Err(Stop::Pending);
-    }
+    together.end()?;
     ctx.reply.integer(counted);
     Ok(())
 }

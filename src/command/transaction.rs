@@ -5,7 +5,7 @@
 
 use super::state::Watch;
 use super::{Ctx, Flags, Group, Keys, Outcome, Spec};
-use crate::error::Stop;
+use crate::error::Together;
 use crate::limits::{KEY_BYTES_MAX, WATCHES_COMPARED_MAX};
 
 const ANY_TIME: Flags = Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE);
@@ -54,7 +54,7 @@ fn admitted_elsewhere(_: &mut Ctx<'_, '_>) -> Outcome {
 
 fn watch(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let database = ctx.client.database;
-    let mut pending = false;
+    let mut together = Together::default();
     for key in ctx.args.from(1).iter() {
         if key.len() > KEY_BYTES_MAX {
             // It is not there and never will be.
@@ -67,20 +67,14 @@ fn watch(ctx: &mut Ctx<'_, '_>) -> Outcome {
         if watches.iter().take(WATCHES_COMPARED_MAX).any(known) {
             continue;
         }
-        match ctx.view.watch(ctx.client.tenant, database, key) {
-            Ok(state) => {
-                if !watches.add(Watch { database, key: key.into(), state }) {
-                    let text = "ERR too many watched keys; EXEC, DISCARD or UNWATCH first";
-                    return Err(text.into());
-                }
-            }
-            Err(Stop::Pending) => pending = true,
-            Err(other) => return Err(other),
+        let state = together.take(ctx.view.watch(ctx.client.tenant, database, key))?;
+        if let Some(state) = state
+            && !watches.add(Watch { database, key: key.into(), state })
+        {
+            return Err("ERR too many watched keys; EXEC, DISCARD or UNWATCH first".into());
         }
     }
-    if pending {
-        return Err(Stop::Pending);
-    }
+    together.end()?;
     ctx.reply.ok();
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use super::keys::{self, FIRST_FREE_KEYSPACE, KeyspaceId};
 use super::view::{Tenant, View};
-use crate::error::Stop;
+use crate::error::{Stop, Together};
 use crate::limits::{COUNT_BYTES_MAX, COUNT_RANGES_MAX, COUNT_RANGES_MIN, SCAN_STEP};
 use crate::store::Scan;
 
@@ -64,18 +64,15 @@ impl View<'_> {
         let ranges = (COUNT_BYTES_MAX / first.bytes.max(1)) as u64;
         let ranges = ranges.clamp(COUNT_RANGES_MIN, COUNT_RANGES_MAX);
         let width = u64::MAX / ranges;
-        let (mut keys, mut pending) = (0.0, Ok(()));
+        let (mut keys, mut together) = (0.0, Together::default());
         for index in 0..ranges {
             let begin = index * width;
             let last = if index + 1 == ranges { u64::MAX } else { begin + (width - 1) };
-            match self.count_range(keyspace, begin, last) {
-                Ok(counted) => keys += counted.estimate(begin, last),
-                // Go on: the other ranges are wanted too, all in one fetch.
-                Err(Stop::Pending) => pending = Err(Stop::Pending),
-                Err(other) => return Err(other),
-            }
+            let counted = together.take(self.count_range(keyspace, begin, last))?;
+            keys += counted.map_or(0.0, |counted| counted.estimate(begin, last));
         }
-        pending.map(|()| keys.round() as u64)
+        together.end()?;
+        Ok(keys.round() as u64)
     }
 
     /// As [`View::count_keys`], from one look: within a few percent where it is not exact.

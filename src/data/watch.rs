@@ -10,7 +10,7 @@ use super::entry::{Entry, Prior};
 use super::keys::{self, KeyspaceId};
 use super::meta::{Header, Stamp};
 use super::view::{Shown, Tenant, View};
-use crate::error::Stop;
+use crate::error::{Stop, Together};
 use crate::limits::DATABASES;
 
 /// Tells which record was removed last: its stamp, which it may share with records that the same
@@ -143,17 +143,13 @@ impl View<'_> {
     /// Whether a keyspace still has all its records: a database shows it, or it has been flushed and
     /// not been touched by the collector.
     fn is_kept(&self, tenant: Tenant, keyspace: KeyspaceId) -> Result<bool, Stop> {
-        let mut pending = Ok(());
+        let mut together = Together::default();
         for database in 0..DATABASES {
-            match self.keyspace(tenant, database) {
-                Ok(shown) if shown == keyspace => return Ok(true),
-                Ok(_) => {}
-                // Go on: the other databases are wanted too, all in one fetch.
-                Err(Stop::Pending) => pending = Err(Stop::Pending),
-                Err(other) => return Err(other),
+            if together.take(self.keyspace(tenant, database))? == Some(keyspace) {
+                return Ok(true);
             }
         }
-        pending?;
+        together.end()?;
         Ok(self.get(&keys::flushed(keyspace))?.is_some())
     }
 

@@ -6,7 +6,7 @@ use super::change::reply_number;
 use super::{check_text, nowhere, path_at, read, with_text};
 use crate::command::{Ctx, Outcome};
 use crate::data::string;
-use crate::error::{self, Stop};
+use crate::error::{self, Stop, Together};
 use crate::json::{self, Format, Path, Search, Value};
 use crate::limits::JSON_FORMAT_BYTES_MAX;
 use crate::resp::{Protocol, Reply};
@@ -239,7 +239,7 @@ pub(super) fn mget(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let path = Path::parse(ctx.arg(last))?;
     let bytes_max = ctx.server.config.output_buffer_limit;
     ctx.reply.array(last - 1);
-    let (mut pending, mut parsed) = (Ok(()), 0);
+    let (mut together, mut parsed) = (Together::default(), 0);
     for index in 1..last {
         ctx.check_replies()?;
         check_text(parsed)?;
@@ -256,12 +256,10 @@ pub(super) fn mget(ctx: &mut Ctx<'_, '_>) -> Outcome {
             Ok(Some(text)) => ctx.reply.bulk(&text),
             // What is no document, or has no such value, is as good as not there.
             Ok(None) | Err(Stop::Error(_)) => ctx.reply.null(),
-            // Go on, so that all keys are fetched together.
-            Err(Stop::Pending) => pending = Err(Stop::Pending),
-            Err(other) => return Err(other),
+            Err(stop) => together.take(Err(stop))?.unwrap_or_default(),
         }
     }
-    pending
+    together.end()
 }
 
 pub(super) fn resp(ctx: &mut Ctx<'_, '_>) -> Outcome {

@@ -9,7 +9,7 @@ use super::{
 use crate::command::options::Condition;
 use crate::command::{Ctx, Outcome};
 use crate::data::string;
-use crate::error::{self, Stop};
+use crate::error::{self, Stop, Together};
 use crate::json::edit::{self, at};
 use crate::json::{self, Index, Path, Search};
 
@@ -139,7 +139,7 @@ pub(super) fn mset(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let end = ctx.args.len();
     let triplets = || (1..end).step_by(3);
     let mut paths = Vec::with_capacity(ctx.args.len() / 3);
-    let mut pending = Ok(());
+    let mut together = Together::default();
     for index in triplets() {
         let path = Path::parse(ctx.arg(index + 1))?;
         let looked =
@@ -149,15 +149,10 @@ pub(super) fn mset(ctx: &mut Ctx<'_, '_>) -> Outcome {
                     _ => Ok(()),
                 },
             );
-        match looked {
-            Ok(()) => {}
-            // Go on, so that all keys are fetched together.
-            Err(Stop::Pending) => pending = Err(Stop::Pending),
-            Err(other) => return Err(other),
-        }
+        together.take(looked)?;
         paths.push(path);
     }
-    pending?;
+    together.end()?;
     reply_done(ctx, |ctx| {
         let (mut all, mut parsed) = (true, 0);
         for (path, index) in paths.iter().zip(triplets()) {

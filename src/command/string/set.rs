@@ -7,7 +7,7 @@ use crate::command::options::{Condition, Expiry, ExpiryUnit, SetOptions};
 use crate::command::{Ctx, Outcome};
 use crate::data::entry::check_key;
 use crate::data::{KeyspaceId, Prior, View, string};
-use crate::error::Stop;
+use crate::error::{Stop, Together};
 
 pub(super) fn set(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let keyspace = ctx.keyspace()?;
@@ -124,21 +124,15 @@ pub(super) fn msetnx(ctx: &mut Ctx<'_, '_>) -> Outcome {
         return Err("ERR wrong number of arguments for 'msetnx' command".into());
     }
     let keyspace = ctx.keyspace()?;
-    let mut pending = Ok(());
+    let mut together = Together::default();
     for key in ctx.args.from(1).iter().step_by(2) {
         check_key(key)?;
-        match ctx.view.exists(keyspace, key) {
-            Ok(false) => {}
-            Ok(true) => {
-                ctx.reply.integer(0);
-                return Ok(());
-            }
-            // Go on, so that all keys are fetched together.
-            Err(Stop::Pending) => pending = Err(Stop::Pending),
-            Err(other) => return Err(other),
+        if together.take(ctx.view.exists(keyspace, key))? == Some(true) {
+            ctx.reply.integer(0);
+            return Ok(());
         }
     }
-    pending?;
+    together.end()?;
     for index in (1..ctx.args.len()).step_by(2) {
         let (key, value) = (ctx.arg(index), ctx.arg(index + 1));
         let prior = ctx.view.prior(keyspace, key)?;
