@@ -36,6 +36,7 @@ pub mod state;
 pub mod stats;
 mod string;
 mod table;
+mod tenant;
 mod transaction;
 
 use crate::data::{KeyspaceId, View};
@@ -175,6 +176,8 @@ impl Flags {
     /// Opens, closes or bypasses a transaction: handled where commands are admitted. Ours, not shown
     /// by `COMMAND INFO`.
     pub const CONTROL: Flags = Flags(1 << 31);
+    /// Concerns the whole process, or all tenants: for those who operate it. Ours, too.
+    pub const OPERATOR: Flags = Flags(1 << 30);
 }
 
 macro_rules! flags {
@@ -356,6 +359,19 @@ pub enum Group {
     PubSub,
 }
 
+/// What a command needs: the right that a token has to give, but for the last one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Reads data of the tenant.
+    Read,
+    /// May change data of the tenant.
+    Write,
+    /// Concerns the whole process, or all tenants.
+    Admin,
+    /// Concerns the connection, and what its tenant may know anyway.
+    Connection,
+}
+
 /// One row of the table: everything about a command that is not its function.
 #[derive(Debug, Clone, Copy)]
 pub struct Spec {
@@ -424,6 +440,16 @@ impl Spec {
     pub fn accepts(&self, count: usize) -> bool {
         let arity = usize::from(self.arity.unsigned_abs());
         if self.arity >= 0 { count == arity } else { count >= arity }
+    }
+
+    /// What the command needs. What names keys and does not write tells something about them.
+    pub fn class(&self) -> Class {
+        match () {
+            () if self.flags.has(Flags::OPERATOR) => Class::Admin,
+            () if self.is_write() => Class::Write,
+            () if self.flags.has(Flags::READONLY) || self.keys.are_there() => Class::Read,
+            () => Class::Connection,
+        }
     }
 
     /// Whether the command may change data.

@@ -150,6 +150,8 @@ pub struct Client {
     pub shared: Arc<ClientShared>,
     /// Whose data it sees.
     pub tenant: Tenant,
+    /// It may do what concerns the whole process and all tenants, and know of all of them.
+    pub operator: bool,
     /// `SELECT`.
     pub database: u8,
     /// `CLIENT REPLY`.
@@ -183,6 +185,8 @@ pub struct ClientShared {
     pub laddr: String,
     /// When it connected, Unix milliseconds.
     pub connected_ms: u64,
+    /// See [`Client::tenant`].
+    tenant: AtomicU32,
     killed: AtomicBool,
     /// See [`ClientShared::wait`]; 0 for none.
     wait: AtomicU64,
@@ -248,12 +252,18 @@ impl ClientShared {
             addr,
             laddr,
             connected_ms: now_ms,
+            tenant: AtomicU32::new(0),
             killed,
             wait,
             killer,
             labels: Mutex::default(),
             recent: Recent::default(),
         }
+    }
+
+    /// Whose data it sees.
+    pub fn tenant(&self) -> Tenant {
+        self.tenant.load(Ordering::Relaxed)
     }
 
     /// What others see of the connection now.
@@ -307,6 +317,7 @@ impl Client {
             labels,
             shared,
             tenant: 0,
+            operator: true,
             database: 0,
             reply_mode: ReplyMode::On,
             watches: Watches::default(),
@@ -339,6 +350,16 @@ impl Client {
         }
     }
 
+    /// Whether it may do what concerns the whole process and all tenants.
+    pub fn is_operator(&self) -> bool {
+        self.operator
+    }
+
+    /// Whether it may know of another connection: of its own tenant's, and an operator of all.
+    fn may_see(&self, other: &ClientShared) -> bool {
+        self.operator || other.tenant() == self.tenant || other.id == self.shared.id
+    }
+
     /// Changes what the connection calls itself.
     pub fn relabel(&mut self, change: impl FnOnce(&mut Labels)) {
         change(Arc::make_mut(&mut self.labels));
@@ -348,6 +369,7 @@ impl Client {
     pub fn publish(&mut self, now: Done) {
         let recent = &self.shared.recent;
         let flags = u8::from(self.no_evict) * NO_EVICT + u8::from(self.no_touch) * NO_TOUCH;
+        self.shared.tenant.store(self.tenant, Ordering::Relaxed);
         recent.active_ms.store(now.at_ms, Ordering::Relaxed);
         recent.database.store(self.database, Ordering::Relaxed);
         recent.resp.store(version(now.protocol), Ordering::Relaxed);
@@ -471,6 +493,13 @@ impl Server {
     /// Forgets a connection.
     pub fn remove_client(&self, id: u64) {
         self.clients.lock().remove(&id);
+    }
+
+    /// The connections that a client may know of, oldest first.
+    pub fn clients_seen_by(&self, client: &Client) -> Vec<Arc<ClientShared>> {
+        let mut clients = self.clients();
+        clients.retain(|other| client.may_see(other));
+        clients
     }
 
     /// All connections, oldest first.
