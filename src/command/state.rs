@@ -16,6 +16,7 @@ use super::pause::Pause;
 use super::stats::{self, Stats};
 use crate::clock;
 use crate::config::Config;
+use crate::data::usage::Usages;
 use crate::data::{ProcessId, Tenant, Watched};
 use crate::limits::{SEQUENCE_BLOCK, WATCHED_BYTES_MAX, WATCHED_KEYS_MAX};
 use crate::resp::Protocol;
@@ -418,6 +419,8 @@ pub struct Server {
     pub stats: Stats,
     /// `CLIENT PAUSE`.
     pub pause: Pause,
+    /// What tenants store, where only the store knows.
+    pub usages: Usages,
     /// Connections whose commands wait for data.
     pub blocked_clients: AtomicUsize,
     /// When it started.
@@ -446,6 +449,7 @@ impl Server {
             store,
             stats: Stats::default(),
             pause: Pause::default(),
+            usages: Usages::default(),
             blocked_clients: AtomicUsize::new(0),
             started: clock::monotonic(),
             run_id: run_id(),

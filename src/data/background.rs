@@ -17,8 +17,8 @@ use super::meta::{Elements, Header, Kind};
 use super::view::{Tenant, View};
 use crate::error::Stop;
 use crate::limits::{
-    AUDIT_SPACES, CHORES_KEY_BYTES_MAX, CHORES_MAX, DATABASES, SPACES_STEP, SWEEP_AGAIN_MS,
-    SWEEP_MARKS_MAX, SWEEP_OVERLAP_MS, SWEEP_PASSED_OVER,
+    AUDIT_SPACES, CENSUS_NOTES, CHORES_KEY_BYTES_MAX, CHORES_MAX, DATABASES, SPACES_STEP,
+    SWEEP_AGAIN_MS, SWEEP_MARKS_MAX, SWEEP_OVERLAP_MS, SWEEP_PASSED_OVER,
 };
 use crate::store::{ReadError, Scan, Snapshot};
 
@@ -61,6 +61,13 @@ pub enum Chore {
         /// The key it was registered for.
         key: Box<[u8]>,
     },
+    /// A keyspace whose bytes are not all counted.
+    Count {
+        /// Which.
+        keyspace: KeyspaceId,
+        /// Records to look at.
+        limit: usize,
+    },
     /// A key to which another process may have given what somebody waits for.
     Serve {
         /// Whose it is.
@@ -79,7 +86,9 @@ impl Chore {
             Chore::Expire { tenant, key, .. }
             | Chore::Audit { tenant, key, .. }
             | Chore::Serve { tenant, key, .. } => Some((*tenant, key)),
-            Chore::Clear(_) | Chore::Beat { .. } | Chore::Forget { .. } => None,
+            Chore::Clear(_) | Chore::Count { .. } | Chore::Beat { .. } | Chore::Forget { .. } => {
+                None
+            }
         }
     }
 }
@@ -339,6 +348,16 @@ fn first_keys(
     Ok(found)
 }
 
+/// Finds a keyspace of this process's share whose bytes are not all counted.
+pub fn to_be_counted(
+    snapshot: &dyn Snapshot,
+    share: Share,
+) -> Result<Option<KeyspaceId>, ReadError> {
+    let (begin, end) = keys::census_range();
+    let notes = first_keys(snapshot, &begin, &end, CENSUS_NOTES)?;
+    Ok(notes.iter().find(|note| share.has(note)).map(|note| keys::split_census(note)))
+}
+
 /// Looks through the registries for incarnations that lost their key to a write that did not look.
 ///
 /// Only stores that do not answer at once have such writes, so only there is it of use.
@@ -430,7 +449,14 @@ fn incarnation_of(meta: &[u8]) -> Option<Incarnation> {
 pub fn step(view: &mut View<'_>, chore: &Chore) -> Result<bool, Stop> {
     match chore {
         Chore::Clear(record) => {
+            if let Some(keyspace) = keys::keyspace_of_data(record) {
+                view.may_be_metered(keyspace);
+            }
             view.clear(record);
+            Ok(false)
+        }
+        Chore::Count { keyspace, limit } => {
+            view.take_census(*keyspace, *limit)?;
             Ok(false)
         }
         Chore::Beat { process, beat } => {
@@ -483,6 +509,7 @@ pub fn step(view: &mut View<'_>, chore: &Chore) -> Result<bool, Stop> {
 /// Removes the key if it is due; otherwise files its index entry where it now belongs.
 fn expire(view: &mut View<'_>, keyspace: KeyspaceId, at_ms: u64, key: &[u8]) -> Result<bool, Stop> {
     let now_ms = view.now_ms();
+    view.may_be_metered(keyspace);
     let found = match view.find(keyspace, key)? {
         Some(entry) => Some((entry.header, entry.prior()?)),
         None => None,

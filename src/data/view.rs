@@ -5,13 +5,15 @@
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use super::keys::{self, Incarnation, KeyspaceId};
 use super::meta::Stamp;
 use super::overlay::{self, Overlay};
 use super::random::Random;
+use super::tenants;
+use super::usage::Usage;
 use crate::error::{self, Stop};
 use crate::limits::{
     DATABASES, FETCHED_BYTES_MAX, FETCHED_READS_MAX, SCAN_STEP, SCANNED_BYTES_EXPECTED,
@@ -48,11 +50,13 @@ pub struct Shown {
 /// What has been looked up of a database.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Known {
-    tenant: Tenant,
-    database: u8,
+    pub tenant: Tenant,
+    pub database: u8,
     pub shown: Shown,
     /// Background work knows of it. One of which it does not has no records.
     pub is_registered: bool,
+    /// How much its tenant may store, if that is bounded: then its bytes are counted.
+    pub storage: Option<u64>,
 }
 
 /// What a group's commands made ready for those who wait for data.
@@ -117,6 +121,10 @@ pub struct View<'a> {
     lookups: Cell<(u64, u64)>,
     missing: Cell<Missing>,
     ready: Ready,
+    /// Keyspaces whose bytes may have to be counted, among those the group has to do with.
+    pub(super) metered: RefCell<BTreeSet<KeyspaceId>>,
+    /// What a tenant stores, as far as it has been looked up.
+    pub(super) usage: Cell<Option<(Tenant, Usage)>>,
     /// How many elements pending commands want, by what they take them from.
     wanted: RefCell<BTreeMap<(Incarnation, bool), u64>>,
 }
@@ -153,6 +161,8 @@ impl<'a> View<'a> {
             lookups: Cell::default(),
             missing: Cell::default(),
             ready: Ready::default(),
+            metered: RefCell::default(),
+            usage: Cell::default(),
             wanted: RefCell::default(),
         }
     }
@@ -288,22 +298,34 @@ impl<'a> View<'a> {
 
     fn look_up(&self, tenant: Tenant, database: u8) -> Result<Known, Stop> {
         let record = self.assumed(&keys::catalog(tenant, database));
-        // Asked for together. Nobody writes to the databases of a tenant that is gone: nothing would
-        // ever remove that.
-        if tenant != 0 && self.assumed(&keys::tenant(tenant))?.is_none() {
-            return Err(error::TENANT_GONE.into());
+        let mut settings = None;
+        if tenant != 0 {
+            // Asked for together. Nobody writes to the databases of a tenant that is gone: nothing
+            // would ever remove that.
+            settings = self.assumed(&keys::tenant(tenant))?;
+            if settings.is_none() {
+                return Err(error::TENANT_GONE.into());
+            }
         }
         let record = record?;
         let is_registered = tenant == 0 || record.is_some();
+        // The first tenant's settings are only looked up if they matter here.
+        if tenant == 0 && record.as_deref().is_some_and(keys::is_metered) {
+            settings = self.assumed(&keys::tenant(tenant))?;
+        }
+        let storage = settings.as_deref().and_then(tenants::storage_quota);
         let (keyspace, switches) = match record {
             Some(record) => keys::split_catalog(&record),
             None => (keys::initial_keyspace(tenant, database), 0),
         };
-        Ok(Known { tenant, database, shown: Shown { keyspace, switches }, is_registered })
+        if storage.is_some() {
+            self.may_be_metered(keyspace);
+        }
+        Ok(Known { tenant, database, shown: Shown { keyspace, switches }, is_registered, storage })
     }
 
     /// A record that hardly ever changes.
-    fn assumed(&self, key: &[u8]) -> Result<Option<Cow<'_, [u8]>>, Stop> {
+    pub(super) fn assumed(&self, key: &[u8]) -> Result<Option<Cow<'_, [u8]>>, Stop> {
         match self.overlay.get(key) {
             Some(own) => Ok(own.map(Cow::Borrowed)),
             None => Ok(self.snapshot.get_assumed(key)?),
@@ -316,16 +338,22 @@ impl<'a> View<'a> {
         let Some((tenant, database)) = keys::initially_of(keyspace) else { return Ok(()) };
         let known = self.known(tenant, database)?;
         if !known.is_registered {
-            self.write_catalog(tenant, database, known.shown);
+            self.write_catalog(known);
+            if known.storage.is_some() {
+                self.meter_empty(tenant, keyspace);
+            }
         }
         Ok(())
     }
 
-    fn write_catalog(&mut self, tenant: Tenant, database: u8, shown: Shown) {
+    /// Writes what a database is now known to be.
+    pub(super) fn write_catalog(&mut self, known: Known) {
+        let Known { tenant, database, shown, storage, .. } = known;
         let value = [&shown.keyspace.to_be_bytes()[..], &shown.switches.to_be_bytes()];
-        self.set(&keys::catalog(tenant, database), &value);
-        let known = Known { tenant, database, shown, is_registered: true };
-        self.memo(tenant, database).set(Some(known));
+        // The first tenant's settings are looked up only because of this.
+        let is_metered = if storage.is_some() { &[1][..] } else { &[] };
+        self.set(&keys::catalog(tenant, database), &[value[0], value[1], is_metered]);
+        self.memo(tenant, database).set(Some(Known { is_registered: true, ..known }));
     }
 
     /// Makes `database` show another keyspace from now on.
@@ -335,8 +363,9 @@ impl<'a> View<'a> {
         database: u8,
         keyspace: KeyspaceId,
     ) -> Result<(), Stop> {
-        let switches = self.shown(tenant, database)?.switches.wrapping_add(1);
-        self.write_catalog(tenant, database, Shown { keyspace, switches });
+        let known = self.known(tenant, database)?;
+        let switches = known.shown.switches.wrapping_add(1);
+        self.write_catalog(Known { shown: Shown { keyspace, switches }, ..known });
         Ok(())
     }
 
@@ -345,6 +374,21 @@ impl<'a> View<'a> {
         if let Some(own) = self.overlay.get(key) {
             return Ok(own.map(Cow::Borrowed));
         }
+        self.get_stored(key)
+    }
+
+    /// The store without what the group wrote.
+    pub(super) fn snapshot(&self) -> &dyn Snapshot {
+        self.snapshot
+    }
+
+    /// What the group wrote.
+    pub(super) fn mutations(&self) -> impl Iterator<Item = Mutation<'_>> {
+        self.overlay.mutations().iter()
+    }
+
+    /// The value of a record without what the group wrote.
+    pub(super) fn get_stored(&self, key: &[u8]) -> Result<Option<Cow<'_, [u8]>>, Stop> {
         let mut missing = self.missing.get();
         if missing.is_enough() {
             // The rest is fetched when this has come.
@@ -501,6 +545,7 @@ impl<'a> View<'a> {
     /// Databases are looked up again.
     pub(super) fn forget_databases(&self) {
         self.databases.iter().for_each(|memo| memo.set(None));
+        self.usage.set(None);
     }
 
     /// What was written so far counts so much as one transaction, see
@@ -509,8 +554,9 @@ impl<'a> View<'a> {
         self.overlay.mutations().bytes()
     }
 
-    /// Adds what the group as a whole must write: the exact numbers of keys.
+    /// Adds what the group as a whole must write: what tenants store, and the exact numbers of keys.
     pub fn finish(&mut self) -> Result<(), Stop> {
+        self.count_bytes()?;
         if !self.answers_at_once() {
             return Ok(());
         }
