@@ -16,9 +16,10 @@ use parking_lot::Mutex;
 
 use super::entry::unreadable;
 use super::keys::{self, KeyspaceId, RecordKey};
+use super::members::Share;
 use super::view::{Known, Tenant, View};
 use crate::error::{Stop, Together};
-use crate::limits::{DATABASES, USAGE_IDLE_LOOKS};
+use crate::limits::{CENSUS_NOTES, DATABASES, USAGE_IDLE_LOOKS};
 use crate::store::{Mutation, ReadError, Scan, Snapshot, counter};
 
 /// What a tenant stores.
@@ -363,6 +364,24 @@ impl View<'_> {
         self.may_be_metered(keyspace);
         self.change_usage(tenant, keyspace, bytes)
     }
+}
+
+/// Finds a keyspace of this process's share whose bytes are not all counted.
+pub fn to_be_counted(
+    snapshot: &dyn Snapshot,
+    share: Share,
+) -> Result<Option<KeyspaceId>, ReadError> {
+    let (begin, end) = keys::census_range();
+    let (mut found, scan) =
+        (None, Scan { begin: &begin, end: &end, limit: CENSUS_NOTES, reverse: false });
+    snapshot.scan(scan, &mut |note, _| match share.has(note) {
+        true => {
+            found = Some(keys::split_census(note));
+            ControlFlow::Break(())
+        }
+        false => ControlFlow::Continue(()),
+    })?;
+    Ok(found)
 }
 
 /// What tenants store, where only the store knows exactly: those that somebody asked for, as of the

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use crate::batch::{Chores, Writer};
 use crate::clock;
 use crate::command::Server;
-use crate::data::background::{Audit, Chore, Collector, Due, Space, Sweep, Tour, to_be_counted};
+use crate::data::background::{Audit, Chore, Collector, Due, Space, Sweep, Tour};
 use crate::data::members::{Members, Share};
 use crate::data::usage;
 use crate::limits::{
@@ -201,7 +201,7 @@ impl Work {
 
     /// Goes on counting what was stored before it had to be counted; whether there was something.
     fn count(&mut self, share: Share) -> Option<bool> {
-        let found = self.search(&mut |snapshot| to_be_counted(snapshot, share))?;
+        let found = self.search(&mut |snapshot| usage::to_be_counted(snapshot, share))?;
         let Some(keyspace) = found else { return Some(false) };
         // Records that others keep changing are counted one by one in the end.
         let limit = self.census_step;

@@ -31,7 +31,7 @@ impl World {
     }
 
     fn note(&self) -> Option<KeyspaceId> {
-        self.find(|snapshot| background::to_be_counted(snapshot, Share::ALL)).unwrap()
+        self.find(|snapshot| usage::to_be_counted(snapshot, Share::ALL)).unwrap()
     }
 
     /// One step of the census; whether there was something to do.
