@@ -12,8 +12,9 @@ use super::common::DEADLINE;
 
 type Records = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// Fails unless what is counted is what is there; whether all of it is counted.
-pub fn check(store: &Arc<dyn Store>, what: &str) -> bool {
+/// Fails unless what is counted is what is there, also in the record of the tenant if there should be
+/// one; whether all of it is counted.
+pub fn check(store: &Arc<dyn Store>, has_total: bool, what: &str) -> bool {
     let records = read(store);
     let (mut sum, mut is_done) = (0, true);
     let meters = of_system(&records, b'q');
@@ -33,7 +34,7 @@ pub fn check(store: &Arc<dyn Store>, what: &str) -> bool {
         let is_noted = records.contains_key(&keys::census(*keyspace)[..]);
         assert_eq!(is_noted, *position != [0xff], "{what}: note about keyspace {keyspace}");
     }
-    if store.local().is_some() && !meters.is_empty() {
+    if has_total && !meters.is_empty() {
         let total = records.get(&keys::tenant_usage(0)[..]);
         let total = total.map_or(0, |total| keys::be_u64(&total[..8]));
         assert_eq!(total, sum as u64, "{what}: bytes of the tenant");
