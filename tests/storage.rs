@@ -242,7 +242,7 @@ fn counts_through_kills(subject: Subject, rounds: u64) {
     let options = Options { durability: "interval", data_dir, unix: true, ..Options::default() };
     for round in 0..rounds {
         let mut server = Server::start_with(subject, &options);
-        if let Some(quota) = ["none", "1gb", "2gb"].get(rng.below(4) as usize) {
+        if let Some(quota) = ["none", "1gb", "2gb", "3gb"].get(rng.below(5) as usize) {
             let setting = format!("TENANT SETQUOTA default STORAGE {quota}");
             assert_eq!(server.connect().command(&setting), ok());
         }

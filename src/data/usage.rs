@@ -243,7 +243,10 @@ impl View<'_> {
 
     /// The bytes of a keyspace may have to be counted.
     pub(super) fn may_be_metered(&self, keyspace: KeyspaceId) {
-        self.metered.borrow_mut().insert(keyspace);
+        let mut metered = self.metered.borrow_mut();
+        if let Err(at) = metered.binary_search(&keyspace) {
+            metered.insert(at, keyspace);
+        }
     }
 
     fn meter(&self, keyspace: KeyspaceId) -> Result<Option<Meter>, Stop> {

@@ -7,8 +7,10 @@ mod catalog;
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+
+use smallvec::SmallVec;
 
 pub(super) use self::catalog::Known;
 use super::keys::{self, Incarnation, KeyspaceId};
@@ -105,7 +107,7 @@ pub struct View<'a> {
     missing: Cell<Missing>,
     ready: Ready,
     /// Keyspaces whose bytes may have to be counted, among those the group has to do with.
-    pub(super) metered: RefCell<BTreeSet<KeyspaceId>>,
+    pub(super) metered: RefCell<SmallVec<[KeyspaceId; 4]>>,
     /// What a tenant stores, as far as it has been looked up.
     pub(super) usage: Cell<Option<(Tenant, Usage)>>,
     /// How many elements pending commands want, by what they take them from.
