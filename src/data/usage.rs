@@ -311,7 +311,9 @@ impl View<'_> {
             let Ok((_, meter, change)) = found.map(|at| &mut changes[at]) else { continue };
             let new = match mutation {
                 Mutation::Set { value, .. } => size(key, value),
-                Mutation::Clear { .. } | Mutation::Add { .. } => 0,
+                Mutation::Clear { .. } => 0,
+                // The rank index of a sorted set adds to numbers that are there, which stay as long.
+                Mutation::Add { .. } => continue,
             };
             if meter.has_counted(key)
                 && let Some(old) = together.take(self.get_stored(key))?
