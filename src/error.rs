@@ -123,6 +123,9 @@ pub const UNCONFIRMED: &str = "TIMEOUT the store did not confirm the write in ti
 /// `CLIENT UNBLOCK ... ERROR`.
 pub const UNBLOCKED: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
 
+/// A command that waited for data until its token permitted it no more.
+pub const TOKEN_EXPIRED: &str = "NOPERM the token has expired";
+
 /// As much of an argument as Redis quotes in an error: it ends at a zero byte.
 pub fn quoted(bytes: &[u8], bytes_max: usize) -> &[u8] {
     let end = memchr::memchr(0, bytes).unwrap_or(bytes.len());

@@ -11,7 +11,8 @@ mod client_list;
 mod cluster;
 mod command_info;
 mod config;
-mod connection;
+pub mod connection;
+pub mod databases;
 mod dump;
 mod elements;
 mod expiry;
@@ -30,7 +31,7 @@ mod pause;
 mod scan;
 mod server;
 mod set;
-mod sort;
+pub mod sort;
 mod sorted_set;
 pub mod state;
 pub mod stats;
@@ -38,6 +39,7 @@ mod string;
 mod table;
 mod transaction;
 
+use crate::auth::Class;
 use crate::data::{KeyspaceId, View};
 use crate::error::Stop;
 use crate::num;
@@ -311,7 +313,7 @@ impl Keys {
     }
 
     /// The keys among a command's arguments.
-    pub fn of<'a>(&self, args: Args<'a>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    pub fn of<'a>(&self, args: Args<'a>) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a> {
         let len = args.len();
         let first = self.first.max(0) as usize;
         let last = if self.last < 0 {
@@ -424,6 +426,16 @@ impl Spec {
     pub fn accepts(&self, count: usize) -> bool {
         let arity = usize::from(self.arity.unsigned_abs());
         if self.arity >= 0 { count == arity } else { count >= arity }
+    }
+
+    /// What kind of right it needs.
+    pub fn class(&self) -> Class {
+        match () {
+            () if self.flags.has(Flags::ADMIN) => Class::Admin,
+            () if self.is_write() => Class::Write,
+            () if self.flags.has(Flags::READONLY) || self.keys.are_there() => Class::Read,
+            () => Class::Connection,
+        }
     }
 
     /// Whether the command may change data.

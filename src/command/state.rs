@@ -1,6 +1,7 @@
 //! The state commands act on beside the data: one connection's, and the process's.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{
@@ -14,6 +15,7 @@ use parking_lot::Mutex;
 use super::Spec;
 use super::pause::Pause;
 use super::stats::{self, Stats};
+use crate::auth::{Authenticator, Grant};
 use crate::clock;
 use crate::config::Config;
 use crate::data::{ProcessId, Tenant, Watched};
@@ -50,6 +52,11 @@ impl Watches {
     /// Whether there was a `WATCH` that failed.
     pub fn is_incomplete(&self) -> bool {
         self.incomplete
+    }
+
+    /// Whether nothing is watched.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
     }
 
     /// The watched keys, in order.
@@ -150,6 +157,10 @@ pub struct Client {
     pub shared: Arc<ClientShared>,
     /// Whose data it sees.
     pub tenant: Tenant,
+    /// What its token permits; `None` before it has authenticated, and where no tokens are needed.
+    pub grant: Option<Arc<Grant>>,
+    /// What the token permits that the command being executed authenticates with.
+    pub login: Option<Arc<Grant>>,
     /// `SELECT`.
     pub database: u8,
     /// `CLIENT REPLY`.
@@ -275,6 +286,12 @@ impl ClientShared {
         }
     }
 
+    /// The peer's IP address without its port, or `unix`.
+    pub fn ip(&self) -> String {
+        let address: Result<SocketAddr, _> = self.addr.parse();
+        address.map_or_else(|_| "unix".to_owned(), |address| address.ip().to_canonical().to_string())
+    }
+
     /// Ends the connection as soon as its worker gets to it.
     pub fn kill(&self) {
         self.killed.store(true, Ordering::Release);
@@ -307,6 +324,8 @@ impl Client {
             labels,
             shared,
             tenant: 0,
+            grant: None,
+            login: None,
             database: 0,
             reply_mode: ReplyMode::On,
             watches: Watches::default(),
@@ -337,6 +356,20 @@ impl Client {
                 Effect::ShutDown => server.shut_down(),
             }
         }
+    }
+
+    /// Makes the connection one of a token's tenant.
+    pub fn log_in(&mut self, grant: Arc<Grant>, tenant: Tenant) {
+        if std::mem::replace(&mut self.tenant, tenant) != tenant && !self.watches.is_empty() {
+            // They were another tenant's.
+            self.watches.fail();
+        }
+        self.grant = Some(grant);
+    }
+
+    /// Takes back what the connection's token permitted.
+    pub fn log_out(&mut self) {
+        (self.tenant, self.grant) = (0, None);
     }
 
     /// Changes what the connection calls itself.
@@ -402,6 +435,8 @@ pub struct Server {
     pub started: Instant,
     /// Told apart from every other run by this, 40 hexadecimal digits.
     pub run_id: String,
+    /// Verifies tokens; `None` where none are needed.
+    pub auth: Option<Arc<Authenticator>>,
     /// The TCP port served, once bound; 0 without one.
     pub port: AtomicU16,
     stop: OnceLock<Sender<()>>,
@@ -427,6 +462,7 @@ impl Server {
             blocked_clients: AtomicUsize::new(0),
             started: clock::monotonic(),
             run_id: run_id(),
+            auth: None,
             port: AtomicU16::new(0),
             stop: OnceLock::new(),
             clients: Mutex::default(),

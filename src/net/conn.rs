@@ -6,16 +6,15 @@ use std::time::{Duration, Instant};
 use super::link::Link;
 use super::stream::Stream;
 use super::worker::{Returned, Worker};
-use crate::batch::{Batch, InVain, Op};
+use crate::batch::{Batch, InVain};
 use crate::clock;
-use crate::limits::BATCH_COMMANDS_MAX;
 use crate::session::Session;
 
 /// Serves a connection until either side ends it.
 pub async fn serve(worker: Rc<Worker>, stream: Rc<Stream>, batch: Box<Batch>) {
     let config = &worker.server.config;
     let mut conn = Conn {
-        session: Session::new(config),
+        session: Session::new(&worker.server, &batch.client.shared),
         link: Link::new(stream, &worker.pool, config.output_buffer_limit),
         worker: &worker,
         batch: Some(batch),
@@ -44,6 +43,14 @@ enum Next {
     Close,
 }
 
+/// Waits until then, or for ever.
+async fn passed(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
 impl Conn<'_> {
     async fn run(&mut self) {
         let mut next = Next::Receive;
@@ -70,15 +77,12 @@ impl Conn<'_> {
         let Some(mut batch) = self.batch.take() else { return Next::Close };
         let arrived = clock::monotonic();
         let taken = self.session.take(self.link.input.bytes_mut(), &mut batch);
-        let full = batch.requests.len() == BATCH_COMMANDS_MAX;
         let mut consumed = taken.consumed;
         self.worker.stats.bytes_in.add(consumed as u64);
-        let mut rest = batch.cut();
         self.waited = Duration::ZERO;
         loop {
-            let writes = batch.writes && (!batch.pauses || batch.ops.iter().any(Op::writes));
-            if self.worker.server.pause.holds(writes) && !batch.is_done() {
-                self.worker.hold(&batch, writes).await;
+            if self.worker.server.pause.holds(batch.writes) && !batch.is_done() {
+                self.worker.hold(&batch).await;
                 if batch.client.shared.is_killed() {
                     return Next::Close;
                 }
@@ -94,17 +98,22 @@ impl Conn<'_> {
             if !batch.ops.is_empty() {
                 self.worker.record(&mut batch, arrived + self.waited, self.session.queued());
             }
-            if rest.is_empty() || batch.client.closing {
+            if !self.session.has_more(&batch) || batch.client.closing {
                 break;
             }
             // What was done is not held back with the rest.
             if self.link.flush(&mut batch.reply).await.is_err() {
                 return Next::Close;
             }
-            batch.resume(rest);
-            rest = batch.cut();
+            if consumed > 0 {
+                self.session.admit(self.link.input.bytes(), &mut batch);
+            } else {
+                let input = std::mem::take(&mut batch.input);
+                self.session.admit(&input, &mut batch);
+                batch.input = input;
+            }
         }
-        let closing = taken.last || batch.client.closing;
+        let closing = self.session.has_ended() || batch.client.closing;
         batch.shrink();
         self.batch = Some(batch);
         self.link.input.consume(consumed);
@@ -115,7 +124,7 @@ impl Conn<'_> {
             }
             return Next::Close;
         }
-        match (closing, full) {
+        match (closing, taken.full) {
             (true, _) => Next::Close,
             (false, true) => Next::Parse,
             (false, false) => Next::Receive,
@@ -126,18 +135,14 @@ impl Conn<'_> {
     async fn parked(&mut self, slot: usize, mut deadline: Option<Instant>) -> Option<Box<Batch>> {
         let worker = self.worker;
         let mut in_vain = None;
+        let expiry = self.session.expiry();
         loop {
-            let over = async {
-                match deadline {
-                    Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-                    None => std::future::pending().await,
-                }
-            };
             let event = async {
                 tokio::select! {
                     biased;
                     returned = worker.returned(slot) => returned,
-                    () = over => Returned::InVain(InVain::TimedOut),
+                    () = passed(deadline) => Returned::InVain(InVain::TimedOut),
+                    () = passed(expiry) => Returned::InVain(InVain::Expired),
                 }
             };
             let is_there = match self.link.wait(event).await {

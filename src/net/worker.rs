@@ -498,9 +498,9 @@ impl Worker {
     }
 
     /// Returns when a batch that a pause holds back may run, or its client was killed.
-    pub async fn hold(&self, batch: &Batch, writes: bool) {
+    pub async fn hold(&self, batch: &Batch) {
         self.slots.borrow_mut()[batch.slot].held = true;
-        self.server.pause.wait(writes, || batch.client.shared.is_killed()).await;
+        self.server.pause.wait(batch.writes, || batch.client.shared.is_killed()).await;
         self.slots.borrow_mut()[batch.slot].held = false;
     }
 
