@@ -34,7 +34,7 @@
 //!
 //! Leaves that all may use: [`resp`] (the wire format), [`config`], [`limits`] (every bound), [`clock`]
 //! (the only source of time), [`num`] and [`glob`] (Redis's numbers and patterns), [`json`] (documents
-//! and paths), [`error`], [`logging`], [`metrics`].
+//! and paths), [`auth`] (tokens), [`error`], [`logging`], [`metrics`].
 //!
 //! # Life of a `GET`
 //!
@@ -171,6 +171,7 @@
 //! 3. Exactly once: an unknown commit is resolved, never blindly retried.
 //! 4. Nothing unbounded: every queue, buffer, frame and reply has a limit in [`limits`].
 
+pub mod auth;
 pub mod batch;
 pub mod cli;
 pub mod clock;

@@ -379,3 +379,19 @@ const _: () = {
     // A block's number and the number of the process's own block share one word; see sequence.rs.
     assert!(SEQUENCE_BITS - SEQUENCE_BLOCK_BITS <= 32);
 };
+
+/// Longest token, in base64.
+pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
+/// Facts that deciding a request about a token may need, besides those about the request.
+pub const TOKEN_FACTS_MAX: usize = 1024;
+/// Rounds in which the rules of a token may be applied.
+pub const TOKEN_ITERATIONS_MAX: u64 = 64;
+/// How long one decision may take. What a token may cost is bounded before it is evaluated, so this is
+/// reached only where the machine stalls.
+pub const TOKEN_RUN_MS_MAX: u64 = 1000;
+/// Longest name of a tenant.
+pub const TENANT_NAME_BYTES_MAX: usize = 64;
+/// Characters of a token's check that are shown to whom it denies something.
+pub const DENIED_CHARS_MAX: usize = 200;
+/// Longest revocation list.
+pub const REVOKED_FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
