@@ -81,6 +81,14 @@ impl Grant {
         is_revoked
     }
 
+    /// Whether what it allows depends on the keys of a command.
+    pub fn depends_on_keys(&self) -> bool {
+        let mentions = |block| {
+            self.token.print_block_source(block).is_ok_and(|source| !source.contains("key("))
+        };
+        !(0..self.token.block_count()).all(mentions)
+    }
+
     /// The first second, in Unix time, at which nothing is allowed any more, as far as that follows
     /// from plain expiry checks.
     pub fn expires(&self) -> Option<u64> {

@@ -412,10 +412,14 @@ impl Worker {
         self.reads.is_some()
     }
 
-    /// Runs a batch without writes: here and now where the store answers at once.
+    /// Runs a batch without writes: here and now where the store answers at once. Its requests lie in
+    /// `input`, unless what came before them needed the batch to have its own.
     pub async fn read(&self, mut batch: Box<Batch>, input: &[u8]) -> Box<Batch> {
         if let Some(local) = self.server.store.local() {
+            let own = std::mem::take(&mut batch.input);
+            let input = if own.is_empty() { input } else { &own };
             self.reader.borrow_mut().run(&mut batch, input, &self.server, local);
+            batch.input = own;
             return batch;
         }
         let slot = batch.slot;

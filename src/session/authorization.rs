@@ -35,7 +35,7 @@ impl Gate {
     pub(super) fn new(auth: &Arc<Authenticator>, shared: &ClientShared) -> Gate {
         Gate {
             auth: Arc::clone(auth),
-            origin: Origin { address: shared.ip(), tls: shared.tls },
+            origin: Origin { address: shared.ip(), tls: false },
             now: 0,
             expires: None,
             database: 0,
@@ -135,7 +135,7 @@ impl Gate {
             };
             grant.permits(&request, spec.keys.of(args)).map_err(|denied| refusal(spec, &denied))?;
         }
-        if grant.depends_on_keys() && sort::reads_other_keys(spec, args) {
+        if sort::reads_other_keys(spec, args) && grant.depends_on_keys() {
             let missing = Denied("BY and GET read keys that the token cannot be asked about".into());
             return Err(refusal(spec, &missing));
         }
