@@ -259,7 +259,8 @@ impl Acceptor {
             accepted.socket.refuse(b"-ERR max number of clients reached\r\n");
             return;
         }
-        if config.protected_mode && peer.is_some_and(|ip| !ip.to_canonical().is_loopback()) {
+        let open = self.server.auth.is_none() && config.protected_mode;
+        if open && peer.is_some_and(|ip| !ip.to_canonical().is_loopback()) {
             self.server.stats.connection_rejected();
             accepted.socket.refuse(PROTECTED);
             return;

@@ -199,6 +199,10 @@ impl Session {
         if let Some(gate) = &mut self.gate
             && let Err(refusal) = gate.ask(spec, args, client, self.transaction.is_some())
         {
+            if spec.name == "exec" {
+                self.transaction = None;
+                return Op::Discard(replies::no_longer_allowed(&refusal).into());
+            }
             return self.reject(refusal);
         }
         if spec.flags.has(Flags::CONTROL) {
@@ -273,3 +277,6 @@ impl Session {
 fn protocol_error(error: &ProtocolError) -> Box<[u8]> {
     [b"ERR ", &error.text()[..]].concat().into()
 }
+
+#[cfg(test)]
+mod tests;
