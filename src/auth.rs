@@ -10,13 +10,24 @@ use std::sync::Arc;
 
 use biscuit_auth::error::{Format, Token};
 use biscuit_auth::{Biscuit, PublicKey};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
 
 use crate::limits;
 
+mod analysis;
+mod cost;
+mod decisions;
+mod engine;
 mod grant;
+pub mod issue;
 mod key;
+mod key_checks;
 mod revoked;
+#[cfg(test)]
+mod tests;
 
+use grant::Verified;
 pub use grant::{Grant, is_tenant_name};
 pub use key::{KEY_FORM, RootKey, keys_of_file};
 use revoked::Revoked;
@@ -81,6 +92,10 @@ pub enum Refused {
     NoTenant,
     /// It is on the revocation list.
     Revoked,
+    /// Its plain checks on time do not hold.
+    Expired,
+    /// Evaluating it could take long.
+    TooComplex,
 }
 
 impl std::fmt::Display for Refused {
@@ -90,6 +105,8 @@ impl std::fmt::Display for Refused {
             Refused::Unsigned => "no root key signed it",
             Refused::NoTenant => "it does not name one tenant",
             Refused::Revoked => "it has been revoked",
+            Refused::Expired => "it has expired, or is not valid yet",
+            Refused::TooComplex => "evaluating it could take long",
         })
     }
 }
@@ -103,6 +120,27 @@ pub struct Denied(pub String);
 pub struct Authenticator {
     keys: Vec<RootKey>,
     revoked: Arc<Revoked>,
+    commands: usize,
+    /// What became of tokens that a root key signed; with an origin, if that makes a difference.
+    known: Cache<(Box<[u8]>, Option<Origin>), Known, Weight>,
+}
+
+#[derive(Debug, Clone)]
+enum Known {
+    Refused(Refused),
+    Grant(Arc<Grant>),
+    /// There is a grant for each origin.
+    ByOrigin(Arc<Verified>),
+}
+
+/// About the bytes that an entry takes.
+#[derive(Debug, Clone)]
+struct Weight;
+
+impl Weighter<(Box<[u8]>, Option<Origin>), Known> for Weight {
+    fn weight(&self, (token, _): &(Box<[u8]>, Option<Origin>), _: &Known) -> u64 {
+        limits::TOKEN_KEPT_BYTES + (token.len() as u64) * limits::TOKEN_KEPT_FACTOR
+    }
 }
 
 impl Authenticator {
@@ -113,21 +151,63 @@ impl Authenticator {
         revoked: Option<&Path>,
         commands: usize,
     ) -> Result<Authenticator, String> {
-        let _ = commands;
-        Ok(Authenticator { keys, revoked: Arc::new(Revoked::open(revoked)?) })
+        let bytes_max = limits::TOKENS_KEPT_BYTES_MAX;
+        let entries = bytes_max / limits::TOKEN_KEPT_BYTES;
+        Ok(Authenticator {
+            keys,
+            revoked: Arc::new(Revoked::open(revoked)?),
+            commands,
+            known: Cache::with_weighter(entries as usize, bytes_max, Weight),
+        })
     }
 
     /// What `token`, as it was given in `AUTH`, allows a connection from `origin`.
+    ///
+    /// A token that is still known costs a look-up. One that no root key signed costs the same as
+    /// any other such: reading it, and one signature check for each key it may be signed with.
     pub fn verify(&self, token: &[u8], origin: &Origin, now: u64) -> Result<Arc<Grant>, Refused> {
-        let _ = now;
         if token.len() > limits::TOKEN_BYTES_MAX {
             return Err(Refused::Unreadable);
         }
-        let grant = Grant::new(self.signed(token)?, origin, &self.revoked)?;
+        let grant = self.grant(token, origin)?;
         if grant.is_revoked() {
             return Err(Refused::Revoked);
         }
-        Ok(Arc::new(grant))
+        if grant.is_timely(now) { Ok(grant) } else { Err(Refused::Expired) }
+    }
+
+    fn grant(&self, token: &[u8], origin: &Origin) -> Result<Arc<Grant>, Refused> {
+        let mut key = (Box::from(token), None);
+        let known = match self.known.get(&key) {
+            Some(known) => known,
+            None => {
+                let known = match Verified::new(self.signed(token)?) {
+                    Err(refused) => Known::Refused(refused),
+                    Ok(verified) if verified.depends_on_origin() => {
+                        Known::ByOrigin(Arc::new(verified))
+                    }
+                    Ok(verified) => Known::Grant(self.new_grant(Arc::new(verified), origin)),
+                };
+                self.known.insert(key.clone(), known.clone());
+                known
+            }
+        };
+        let verified = match known {
+            Known::Refused(refused) => return Err(refused),
+            Known::Grant(grant) => return Ok(grant),
+            Known::ByOrigin(verified) => verified,
+        };
+        key.1 = Some(origin.clone());
+        if let Some(Known::Grant(grant)) = self.known.get(&key) {
+            return Ok(grant);
+        }
+        let grant = self.new_grant(verified, origin);
+        self.known.insert(key, Known::Grant(grant.clone()));
+        Ok(grant)
+    }
+
+    fn new_grant(&self, verified: Arc<Verified>, origin: &Origin) -> Arc<Grant> {
+        Arc::new(Grant::new(verified, origin, &self.revoked, self.commands))
     }
 
     /// Reads the revocation list again; whether it is another one. After an error the old one stays.

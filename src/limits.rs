@@ -382,10 +382,36 @@ const _: () = {
 
 /// Longest token, in base64.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
-/// Facts that deciding a request about a token may need, besides those about the request.
-pub const TOKEN_FACTS_MAX: usize = 1024;
-/// Rounds in which the rules of a token may be applied.
-pub const TOKEN_ITERATIONS_MAX: u64 = 64;
+/// Blocks of a token.
+pub const TOKEN_BLOCKS_MAX: usize = 16;
+/// What evaluating a token for one request may cost, in units of about a tenth of a microsecond.
+pub const TOKEN_COST_MAX: u64 = 10_000;
+/// Size of a compiled pattern in a token...
+pub const TOKEN_PATTERN_BYTES_MAX: usize = 64 * 1024;
+/// ... which costs so much each time it is evaluated, since the engine compiles it then...
+pub const TOKEN_PATTERN_COST: u64 = 1000;
+/// ... and counts as so many tests where it is compiled once.
+pub const TOKEN_PATTERN_TESTS: usize = 32;
+/// Memory in which a thread keeps what it found out about a compiled pattern while matching.
+pub const TOKEN_PATTERN_CACHE_BYTES: usize = 128 * 1024;
+/// Tests on each key of a command that a token's checks may have in all...
+pub const TOKEN_KEY_TESTS_MAX: usize = 256;
+/// ... and such checks; tokens with more have them evaluated by the engine.
+pub const TOKEN_KEY_CHECKS_MAX: usize = 16;
+/// Keys of a command about which the engine is asked: it takes their number squared.
+pub const TOKEN_KEYS_MAX: usize = 256;
+/// Decisions with keys that are kept of the engine's...
+pub const TOKEN_DECISIONS_KEPT: usize = 1024;
+/// ... if the command and its keys are no longer than this.
+pub const TOKEN_DECISION_BYTES_MAX: usize = 1024;
+/// Different reasons of a token's denials that are kept.
+pub const TOKEN_REASONS_MAX: usize = 256;
+/// Memory for tokens that have been verified, whether or not they are in use...
+pub const TOKENS_KEPT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// ... of which each is taken to need this...
+pub const TOKEN_KEPT_BYTES: u64 = 16 * 1024;
+/// ... and this many times its length.
+pub const TOKEN_KEPT_FACTOR: u64 = 16;
 /// How long one decision may take. What a token may cost is bounded before it is evaluated, so this is
 /// reached only where the machine stalls.
 pub const TOKEN_RUN_MS_MAX: u64 = 1000;
