@@ -18,6 +18,7 @@ mod value;
 
 pub use load::{CommandLine, ConfigError, Origins, ReadFile};
 pub use settings::{Group, SETTINGS, Setting};
+pub use value::{size, whole};
 
 /// Everything ringstone can be told, checked: each value is within its bounds and fits the others.
 #[derive(Debug, Clone, PartialEq, Eq)]

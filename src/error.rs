@@ -120,6 +120,10 @@ pub const TIMED_OUT: &str =
 pub const UNCONFIRMED: &str = "TIMEOUT the store did not confirm the write in time; it may or may not have been \
      stored";
 
+/// The client belongs to a tenant that is not there any more, or to none.
+pub const TENANT_GONE: &str =
+    "NOAUTH the tenant of this connection does not exist any more; authenticate again";
+
 /// `CLIENT UNBLOCK ... ERROR`.
 pub const UNBLOCKED: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
 

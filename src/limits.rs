@@ -88,6 +88,14 @@ pub const TREE_FILES_MAX: usize = 256;
 pub const CACHED_VALUE_BYTES_MAX: usize = 64 * 1024;
 /// Numbered databases, as `SELECT` knows them.
 pub const DATABASES: u8 = 16;
+/// Tenants at most, with the one that is always there.
+pub const TENANTS_MAX: u32 = 100_000;
+/// Tenants there may ever have been: their ids are not used again.
+pub const TENANT_IDS_MAX: u32 = (1 << 26) - 1;
+/// Longest name of a tenant, in bytes.
+pub const TENANT_NAME_BYTES_MAX: usize = 64;
+/// Tenants that `TENANT LIST` names at once.
+pub const TENANTS_LISTED: usize = 256;
 /// Worker threads at most.
 pub const WORKERS_MAX: usize = 256;
 /// TCP addresses listened on at most.
@@ -325,6 +333,14 @@ const _: () = {
 pub const REFUSED_PAUSE_MIN: Duration = Duration::from_millis(10);
 /// See [`REFUSED_PAUSE_MIN`].
 pub const REFUSED_PAUSE_MAX: Duration = Duration::from_secs(2);
+/// Databases of tenants that one round of background work goes on to...
+pub const SPACES_STEP: usize = 128;
+/// ... where what is found there is not held in memory; fewer on other stores...
+pub const SPACES_STEP_REMOTE: usize = 32;
+/// ... and keyspaces for which a sweep remembers where it was; beyond them it begins again at the front.
+pub const SWEEP_MARKS_MAX: usize = 16 * 1024;
+/// Keyspaces that one step through the registries of incarnations looks at.
+pub const AUDIT_SPACES: usize = 16;
 /// The expiry index is looked through from this long before the last look: a commit may have been
 /// under way.
 pub const SWEEP_OVERLAP_MS: u64 = 1000;
@@ -369,8 +385,10 @@ pub const SERVED_TOGETHER: usize = 16;
 pub const WATCHES_MAX: usize = 8192;
 /// ... and all who wait look again this often, watched or not.
 pub const WATCH_AGAIN: Duration = Duration::from_secs(1);
-/// Records that can be assumed at the same time; more are read like others.
-pub const ASSUMED_RECORDS_MAX: usize = 4096;
+/// Records that can be assumed at the same time, two for each tenant; more are read like others.
+pub const ASSUMED_RECORDS_MAX: usize = ASSUMED_SHARDS * 256;
+/// Parts of what is known of assumed records, which have as much room each: learning one copies its part.
+pub const ASSUMED_SHARDS: usize = 256;
 
 const _: () = {
     assert!(ASSUMED_RENEWAL.as_millis() < ASSUMED_AGE_MAX.as_millis());

@@ -10,27 +10,29 @@ use super::group::Item;
 use super::{Batch, Op};
 
 /// Appends the hash of every key that the item names, of a batch what is left of it. Databases are not
-/// told apart, so the same key in two of them counts as one; commands without key positions have no
+/// told apart, but tenants are, so the same key in two databases counts as one; commands without key positions have no
 /// footprint.
 pub(super) fn footprint(item: &Item, hashes: &mut Vec<u64>) {
     match item {
         Item::Batch(batch) => of_batch(batch, hashes),
         Item::Chores(chores, _) => {
-            hashes.extend(chores.chores.iter().filter_map(Chore::key).map(keys::hash64));
+            let places = chores.chores.iter().filter_map(Chore::key);
+            hashes.extend(places.map(|(tenant, key)| keys::place(tenant, key)));
         }
     }
 }
 
 fn of_batch(batch: &Batch, hashes: &mut Vec<u64>) {
+    let tenant = batch.client.tenant;
     for op in &batch.ops[batch.next..] {
         match op {
             Op::Run { spec, request } => {
                 let args = Args::new(&batch.input, batch.requests.command(*request as usize));
-                hashes.extend(spec.keys.of(args).map(keys::hash64));
+                hashes.extend(spec.keys.of(args).map(|key| keys::place(tenant, key)));
             }
             Op::Exec(transaction) => {
                 for (spec, args) in transaction.iter() {
-                    hashes.extend(spec.keys.of(args).map(keys::hash64));
+                    hashes.extend(spec.keys.of(args).map(|key| keys::place(tenant, key)));
                 }
             }
             Op::Literal(_) | Op::Error(_) | Op::Discard(_) => {}

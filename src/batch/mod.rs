@@ -290,9 +290,9 @@ impl Batch {
         self.waiting.and_then(|waiting| waiting.ticket).unwrap_or(u64::MAX)
     }
 
-    /// Hashes of the keys that the next op waits for.
+    /// The places of the keys that the next op waits for, see [`keys::place`].
     fn wanted(&self) -> Vec<u64> {
-        self.waits_for().map(keys::hash64).collect()
+        self.waits_for().map(|key| keys::place(self.client.tenant, key)).collect()
     }
 
     /// The keys that the next op waits for. What has two is to move something: from the first, and it

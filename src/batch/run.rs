@@ -4,7 +4,7 @@ use crate::clock;
 use crate::command::state::{ReplyMode, Watch};
 use crate::command::stats::error_kind;
 use crate::command::{Args, Client, Ctx, Flags, Outcome, Server, Spec, Turn};
-use crate::data::{Mark, Moment, Overlay, View, keys};
+use crate::data::{Mark, Moment, Overlay, Tenant, View, keys};
 use crate::error::{self, Stop, Together};
 use crate::limits::{BATCH_REPLY_BYTES, TRANSACTION_BYTES_MAX};
 use crate::resp::{Protocol, Reply};
@@ -80,7 +80,7 @@ pub(super) struct Run<'r, 'v> {
     pub quiet: bool,
     /// Those who wait for data.
     pub parked: Option<&'r Parked>,
-    /// Hashes of the keys that members of the group have been waiting for.
+    /// The keys that members of the group have been waiting for, see [`keys::place`].
     pub ahead: Vec<u64>,
     /// It is the turn of those who have nothing to take otherwise.
     pub serving: bool,
@@ -190,7 +190,7 @@ impl Run<'_, '_> {
         match &ops[batch.next] {
             Op::Run { spec, request } => {
                 let args = Args::new(input, requests.command(*request as usize));
-                let turn = self.turn(spec, args, *waiting);
+                let turn = self.turn(spec, args, client.tenant, *waiting);
                 return self.command(spec, args, reply, client, Some(turn));
             }
             Op::Exec(transaction) => return self.exec(transaction, reply, client),
@@ -205,7 +205,13 @@ impl Run<'_, '_> {
     }
 
     /// Whether a command that may block has to let others go first.
-    fn turn(&self, spec: &'static Spec, args: Args<'_>, waiting: Option<Waiting>) -> Turn {
+    fn turn(
+        &self,
+        spec: &'static Spec,
+        args: Args<'_>,
+        tenant: Tenant,
+        waiting: Option<Waiting>,
+    ) -> Turn {
         if !spec.flags.has(Flags::BLOCKING) {
             return Turn::Now;
         }
@@ -213,9 +219,9 @@ impl Run<'_, '_> {
             return Turn::AfterWaiting;
         }
         let Some(parked) = self.parked.filter(|_| !self.serving) else { return Turn::Now };
-        let hashes: Vec<u64> = spec.keys.of(args).map(keys::hash64).collect();
+        let places: Vec<u64> = spec.keys.of(args).map(|key| keys::place(tenant, key)).collect();
         let others =
-            parked.are_wanted(&hashes) || hashes.iter().any(|hash| self.ahead.contains(hash));
+            parked.are_wanted(&places) || places.iter().any(|place| self.ahead.contains(place));
         if others { Turn::Later } else { Turn::Now }
     }
 
@@ -280,6 +286,7 @@ impl Run<'_, '_> {
             reply.error(refusal);
             return Ok(());
         }
+        self.view.serve_tenant(client.tenant);
         self.view.count_lookups(spec.flags.has(Flags::READONLY));
         let (mark, reply_mark) = (self.view.mark(), reply.mark());
         let mut ctx = Ctx { args, view: self.view, reply, client, server: self.server, turn };

@@ -10,6 +10,7 @@ use crate::num;
 
 const ANY_TIME: Flags = Flags::NOSCRIPT.and(Flags::LOADING).and(Flags::STALE);
 const ADMIN: Flags = ANY_TIME.and(Flags::ADMIN);
+const OPERATOR: Flags = ADMIN.and(Flags::OPERATOR);
 
 /// The row of `CLIENT`.
 pub const TABLE: &[Spec] = &[Spec::new("client", -2, Flags::NONE, Keys::NONE, help)
@@ -38,7 +39,7 @@ pub const TABLE: &[Spec] = &[Spec::new("client", -2, Flags::NONE, Keys::NONE, he
             ADMIN,
             client_list::list,
             "2.4.0",
-            "Describes all connections, or those chosen by TYPE or ID.",
+            "Describes the tenant's connections, or those chosen by TYPE or ID.",
         ),
         sub(
             "client|kill",
@@ -46,7 +47,7 @@ pub const TABLE: &[Spec] = &[Spec::new("client", -2, Flags::NONE, Keys::NONE, he
             ADMIN,
             client_list::kill,
             "2.4.0",
-            "Ends connections, chosen by ID, TYPE, USER, ADDR, LADDR and SKIPME.",
+            "Ends connections of the tenant, chosen by ID, TYPE, USER, ADDR, LADDR and SKIPME.",
         ),
         sub(
             "client|reply",
@@ -59,12 +60,12 @@ pub const TABLE: &[Spec] = &[Spec::new("client", -2, Flags::NONE, Keys::NONE, he
         sub(
             "client|pause",
             -3,
-            ADMIN,
+            OPERATOR,
             pause,
             "2.9.50",
             "Holds commands, or only those that write, back for some milliseconds.",
         ),
-        sub("client|unpause", 2, ADMIN, unpause, "6.2.0", "Ends a pause."),
+        sub("client|unpause", 2, OPERATOR, unpause, "6.2.0", "Ends a pause."),
         sub(
             "client|unblock",
             -3,

@@ -1,4 +1,5 @@
-//! `CLIENT INFO`, `CLIENT LIST`, `CLIENT KILL`: connections as seen from another one.
+//! `CLIENT INFO`, `CLIENT LIST`, `CLIENT KILL`: connections as seen from another one. To a client those of
+//! other tenants are not there.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -46,7 +47,7 @@ pub(super) fn list(ctx: &mut Ctx<'_, '_>) -> Outcome {
         2.. if is("id") => ids = Some(chosen_ids(ctx)?),
         _ => return Err(error::SYNTAX.into()),
     }
-    let mut clients = if any { ctx.server.clients() } else { Vec::new() };
+    let mut clients = if any { ctx.server.clients_seen_by(ctx.client) } else { Vec::new() };
     if let Some(ids) = ids {
         // In the order of the ids, as Redis.
         let place = |id| clients.binary_search_by_key(&id, |client| client.id).ok();
@@ -135,7 +136,7 @@ pub fn unblock(ctx: &mut Ctx<'_, '_>) -> Outcome {
         _ => return Err(misused(ctx)),
     };
     let id = num::parse_i64(ctx.arg(2)).ok_or(error::NOT_AN_INTEGER)?;
-    let mut clients = ctx.server.clients().into_iter();
+    let mut clients = ctx.server.clients_seen_by(ctx.client).into_iter();
     let client = clients.find(|client| client.id == id as u64);
     let waiting = client.and_then(|client| client.wait().map(|wait| (client, wait)));
     ctx.reply.integer(i64::from(waiting.is_some()));
@@ -204,7 +205,7 @@ impl<'a> Filter<'a> {
 pub(super) fn kill(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let filter = Filter::parse(ctx)?;
     let mut killed = 0;
-    for client in ctx.server.clients() {
+    for client in ctx.server.clients_seen_by(ctx.client) {
         let is_me = client.id == ctx.client.shared.id;
         if is_me && filter.skip_me || !filter.fits(&client) {
             continue;

@@ -204,7 +204,8 @@ fn authenticate(ctx: &mut Ctx<'_, '_>, user: &[u8], _password: &[u8]) -> Outcome
         return if user == b"default" { Ok(()) } else { Err(WRONG_PASS.into()) };
     }
     let Some(grant) = ctx.client.login.clone() else { return Err(WRONG_PASS.into()) };
-    let tenant = if grant.tenant() == "default" { 0 } else { 1 };
+    let tenant = ctx.view.tenant(grant.tenant().as_bytes(), true)?;
+    let tenant = tenant.expect("it is created if it is not there");
     ctx.client.log_in(grant, tenant);
     Ok(())
 }
@@ -232,7 +233,9 @@ fn reset(ctx: &mut Ctx<'_, '_>) -> Outcome {
     client.watches.clear();
     (client.no_evict, client.no_touch) = (false, false);
     client.relabel(|labels| labels.name.clear());
-    client.log_out();
+    if ctx.server.auth.is_some() {
+        client.log_out();
+    }
     ctx.reply.set_protocol(Protocol::Resp2);
     ctx.reply.simple("RESET");
     Ok(())

@@ -232,9 +232,7 @@ fn flushdb(ctx: &mut Ctx<'_, '_>) -> Outcome {
 
 fn flushall(ctx: &mut Ctx<'_, '_>) -> Outcome {
     check_flush(ctx)?;
-    for database in 0..DATABASES {
-        ctx.view.flush_database(ctx.client.tenant, database)?;
-    }
+    ctx.view.flush_databases(ctx.client.tenant)?;
     ctx.reply.ok();
     Ok(())
 }

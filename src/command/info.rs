@@ -1,4 +1,8 @@
 //! `INFO`: Redis's sections and fields where they mean something here, and a section of our own.
+//!
+//! An operator is told about the process. To others it tells about their tenant: what counts for all
+//! tenants together, and what the machine is, is 0 or empty there, so that programs which look for a
+//! field find it and nobody learns what others do.
 
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
@@ -38,6 +42,11 @@ struct Page<'p, 'c, 'v> {
 }
 
 impl Page<'_, '_, '_> {
+    /// Whether it tells about the process, not only about the tenant.
+    fn is_whole(&self) -> bool {
+        self.ctx.client.is_operator()
+    }
+
     fn field(&mut self, name: &str, value: impl std::fmt::Display) {
         let _ = write!(self.text, "{name}:{value}\r\n");
     }
@@ -58,7 +67,11 @@ pub(super) fn info(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let asked = |name: &str| wanted.iter().any(|section| *section == name.as_bytes());
     let all = asked("all") || asked("everything");
     let usual = all || wanted.is_empty() || asked("default");
-    let mut page = Page { ctx, totals: ctx.server.stats.totals(), text: String::new() };
+    let totals = match ctx.client.is_operator() {
+        true => ctx.server.stats.totals(),
+        false => Totals::default(),
+    };
+    let mut page = Page { ctx, totals, text: String::new() };
     for (name, is_usual, write) in SECTIONS {
         if !(all || usual && *is_usual || asked(&name.to_ascii_lowercase())) {
             continue;
@@ -86,12 +99,13 @@ fn server(page: &mut Page<'_, '_, '_>) -> Outcome {
     page.field("redis_git_dirty", 0);
     page.field("redis_build_id", 0);
     page.field("redis_mode", "standalone");
-    let os = [system.sysname(), system.release(), system.machine()].map(text).join(" ");
-    page.field("os", os);
+    let os = [system.sysname(), system.release(), system.machine()].map(text);
+    let shown = if page.is_whole() { &os[..] } else { &os[..1] };
+    page.field("os", shown.join(" "));
     page.field("arch_bits", usize::BITS);
     page.field("monotonic_clock", "POSIX clock_gettime");
     page.field("multiplexing_api", "io_uring");
-    page.field("process_id", std::process::id());
+    page.field("process_id", if page.is_whole() { std::process::id() } else { 0 });
     page.field("process_supervised", "no");
     page.field("run_id", &server.run_id);
     page.field("tcp_port", server.port.load(Ordering::Relaxed));
@@ -101,8 +115,8 @@ fn server(page: &mut Page<'_, '_, '_>) -> Outcome {
     page.field("hz", 10);
     page.field("configured_hz", 10);
     page.field("lru_clock", (now_us / 1_000_000) & 0xff_ffff);
-    let executable = std::env::current_exe().unwrap_or_default();
-    page.field("executable", executable.display());
+    let executable = std::env::current_exe().ok().filter(|_| page.is_whole());
+    page.field("executable", executable.unwrap_or_default().display());
     page.field("config_file", "");
     page.field("io_threads_active", u8::from(server.config.workers > 1));
     Ok(())
@@ -110,14 +124,23 @@ fn server(page: &mut Page<'_, '_, '_>) -> Outcome {
 
 fn clients(page: &mut Page<'_, '_, '_>) -> Outcome {
     let server = page.ctx.server;
-    let blocked = server.blocked_clients.load(Ordering::Relaxed);
+    let (connected, blocked) = match page.is_whole() {
+        true => {
+            let blocked = server.blocked_clients.load(Ordering::Relaxed);
+            (server.clients_len(), server.pause.held() + blocked)
+        }
+        false => {
+            let clients = server.clients_seen_by(page.ctx.client);
+            (clients.len(), clients.iter().filter(|client| client.wait().is_some()).count())
+        }
+    };
     page.fields(&[
-        ("connected_clients", server.clients_len() as u64),
+        ("connected_clients", connected as u64),
         ("cluster_connections", 0),
         ("maxclients", server.config.maxclients as u64),
         ("client_recent_max_input_buffer", 0),
         ("client_recent_max_output_buffer", 0),
-        ("blocked_clients", (server.pause.held() + blocked) as u64),
+        ("blocked_clients", blocked as u64),
         ("tracking_clients", 0),
         ("clients_in_timeout_table", 0),
     ]);
@@ -125,9 +148,13 @@ fn clients(page: &mut Page<'_, '_, '_>) -> Outcome {
 }
 
 fn memory(page: &mut Page<'_, '_, '_>) -> Outcome {
-    let resident = Resident::read();
-    let system = rustix::system::sysinfo();
-    let total = system.totalram as u64 * u64::from(system.mem_unit);
+    let (resident, total) = match page.is_whole() {
+        true => {
+            let system = rustix::system::sysinfo();
+            (Resident::read(), system.totalram as u64 * u64::from(system.mem_unit))
+        }
+        false => (Resident::default(), 0),
+    };
     page.bytes("used_memory", resident.now);
     page.bytes("used_memory_rss", resident.now);
     page.bytes("used_memory_peak", resident.peak);
@@ -169,7 +196,10 @@ fn persistence(page: &mut Page<'_, '_, '_>) -> Outcome {
 
 fn stats(page: &mut Page<'_, '_, '_>) -> Outcome {
     let stats = &page.ctx.server.stats;
-    let [requests, bytes_in, bytes_out] = stats.rates(&page.totals, clock::unix_ms());
+    let [requests, bytes_in, bytes_out] = match page.is_whole() {
+        true => stats.rates(&page.totals, clock::unix_ms()),
+        false => [0.0; 3],
+    };
     let Totals { received, processed, rejected, expired, hits, misses, .. } = page.totals;
     let (net_in, net_out) = (page.totals.bytes_in, page.totals.bytes_out);
     let errors = page.totals.errors.iter().sum();
@@ -222,7 +252,7 @@ fn replication(page: &mut Page<'_, '_, '_>) -> Outcome {
 }
 
 fn cpu(page: &mut Page<'_, '_, '_>) -> Outcome {
-    let (user_s, system_s) = cpu_seconds();
+    let (user_s, system_s) = if page.is_whole() { cpu_seconds() } else { (0.0, 0.0) };
     page.field("used_cpu_sys", format_args!("{system_s:.6}"));
     page.field("used_cpu_user", format_args!("{user_s:.6}"));
     page.field("used_cpu_sys_children", "0.000000");
@@ -289,14 +319,8 @@ fn keyspace(page: &mut Page<'_, '_, '_>) -> Outcome {
     let (view, tenant) = (&page.ctx.view, page.ctx.client.tenant);
     let (mut sizes, mut pending) = (Vec::new(), Ok(()));
     for database in 0..DATABASES {
-        let size = view.keyspace(tenant, database).and_then(|keyspace| {
-            match view.exact_size(keyspace)? {
-                Some(size) => Ok(size),
-                // One look at each database: this page is asked for again and again.
-                None => view.count_keys_roughly(keyspace),
-            }
-        });
-        match size {
+        // One look at each database: this page is asked for again and again.
+        match view.database_size_roughly(tenant, database) {
             Ok(keys) => sizes.push((database, keys)),
             // Go on: the other databases are wanted too, all in one fetch.
             Err(Stop::Pending) => pending = Err(Stop::Pending),
@@ -315,6 +339,10 @@ fn keyspace(page: &mut Page<'_, '_, '_>) -> Outcome {
 fn ringstone(page: &mut Page<'_, '_, '_>) -> Outcome {
     let server = page.ctx.server;
     page.field("version", env!("CARGO_PKG_VERSION"));
+    if !page.is_whole() {
+        page.field("store", server.store.name());
+        return Ok(());
+    }
     page.field("workers", server.config.workers);
     page.field("batches", page.totals.batches);
     page.field("group_commands_max", server.config.group_commands_max);
@@ -333,6 +361,7 @@ fn ringstone(page: &mut Page<'_, '_, '_>) -> Outcome {
 }
 
 /// Memory of the process that is in RAM, in bytes.
+#[derive(Default)]
 struct Resident {
     now: u64,
     peak: u64,

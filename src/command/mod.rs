@@ -37,6 +37,7 @@ pub mod state;
 pub mod stats;
 mod string;
 mod table;
+mod tenant;
 mod transaction;
 
 use crate::auth::Class;
@@ -177,6 +178,8 @@ impl Flags {
     /// Opens, closes or bypasses a transaction: handled where commands are admitted. Ours, not shown
     /// by `COMMAND INFO`.
     pub const CONTROL: Flags = Flags(1 << 31);
+    /// Concerns the whole process, or all tenants: for those who operate it. Ours, too.
+    pub const OPERATOR: Flags = Flags(1 << 30);
 }
 
 macro_rules! flags {
@@ -428,10 +431,10 @@ impl Spec {
         if self.arity >= 0 { count == arity } else { count >= arity }
     }
 
-    /// What kind of right it needs.
+    /// What the command needs. What names keys and does not write tells something about them.
     pub fn class(&self) -> Class {
         match () {
-            () if self.flags.has(Flags::ADMIN) => Class::Admin,
+            () if self.flags.has(Flags::OPERATOR) => Class::Admin,
             () if self.is_write() => Class::Write,
             () if self.flags.has(Flags::READONLY) || self.keys.are_there() => Class::Read,
             () => Class::Connection,

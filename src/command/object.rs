@@ -66,7 +66,7 @@ const OBJECT: &[Spec] = &[
 ];
 
 const MEMORY: &[Spec] = &[
-    Spec::new("memory|doctor", 2, Flags::NONE, Keys::NONE, memory_doctor).doc(
+    Spec::new("memory|doctor", 2, Flags::OPERATOR, Keys::NONE, memory_doctor).doc(
         Group::Server,
         "4.0.0",
         "O(1)",
@@ -78,7 +78,7 @@ const MEMORY: &[Spec] = &[
         "O(1)",
         "Lists the subcommands.",
     ),
-    Spec::new("memory|stats", 2, Flags::NONE, Keys::NONE, memory_stats).doc(
+    Spec::new("memory|stats", 2, Flags::OPERATOR, Keys::NONE, memory_stats).doc(
         Group::Server,
         "4.0.0",
         "O(1)",

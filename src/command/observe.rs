@@ -8,6 +8,7 @@ use crate::num;
 const ANY_TIME: Flags = Flags::LOADING.and(Flags::STALE);
 const ADMIN: Flags = ANY_TIME.and(Flags::ADMIN);
 const PUBSUB: Flags = ANY_TIME.and(Flags::PUBSUB);
+const LATENCY: Flags = ADMIN.and(Flags::NOSCRIPT).and(Flags::OPERATOR);
 const SERVER: Group = Group::Server;
 
 /// The rows of these commands.
@@ -37,7 +38,7 @@ pub const TABLE: &[Spec] = &[
         sub("slowlog|help", 2, ANY_TIME, help, SERVER, "6.2.0").about("Lists the subcommands."),
     ]),
     container("latency", SERVER, "2.8.13", "Groups the commands about latency events.").with(&[
-        sub("latency|latest", 2, ADMIN.and(Flags::NOSCRIPT), none, SERVER, "2.8.13")
+        sub("latency|latest", 2, LATENCY, none, SERVER, "2.8.13")
             .about("Lists the latest latency events, of which there are none."),
         sub("latency|help", 2, ANY_TIME, help, SERVER, "2.8.13").about("Lists the subcommands."),
     ]),

@@ -10,7 +10,7 @@ use crate::error;
 use crate::num;
 
 const ANY_TIME: Flags = Flags::LOADING.and(Flags::STALE);
-const ADMIN: Flags = ANY_TIME.and(Flags::ADMIN).and(Flags::NOSCRIPT);
+const ADMIN: Flags = ANY_TIME.and(Flags::ADMIN).and(Flags::NOSCRIPT).and(Flags::OPERATOR);
 
 /// The rows of the server commands.
 pub const TABLE: &[Spec] = &[

@@ -18,6 +18,7 @@ use super::stats::{self, Stats};
 use crate::auth::{Authenticator, Grant};
 use crate::clock;
 use crate::config::Config;
+use crate::data::tenants::NOBODY;
 use crate::data::{ProcessId, Tenant, Watched};
 use crate::limits::{SEQUENCE_BLOCK, WATCHED_BYTES_MAX, WATCHED_KEYS_MAX};
 use crate::resp::Protocol;
@@ -161,6 +162,8 @@ pub struct Client {
     pub grant: Option<Arc<Grant>>,
     /// What the token permits that the command being executed authenticates with.
     pub login: Option<Arc<Grant>>,
+    /// It may do what concerns the whole process and all tenants, and know of all of them.
+    pub operator: bool,
     /// `SELECT`.
     pub database: u8,
     /// `CLIENT REPLY`.
@@ -194,6 +197,8 @@ pub struct ClientShared {
     pub laddr: String,
     /// When it connected, Unix milliseconds.
     pub connected_ms: u64,
+    /// See [`Client::tenant`].
+    tenant: AtomicU32,
     killed: AtomicBool,
     /// See [`ClientShared::wait`]; 0 for none.
     wait: AtomicU64,
@@ -259,12 +264,18 @@ impl ClientShared {
             addr,
             laddr,
             connected_ms: now_ms,
+            tenant: AtomicU32::new(0),
             killed,
             wait,
             killer,
             labels: Mutex::default(),
             recent: Recent::default(),
         }
+    }
+
+    /// Whose data it sees.
+    pub fn tenant(&self) -> Tenant {
+        self.tenant.load(Ordering::Relaxed)
     }
 
     /// What others see of the connection now.
@@ -326,6 +337,7 @@ impl Client {
             tenant: 0,
             grant: None,
             login: None,
+            operator: true,
             database: 0,
             reply_mode: ReplyMode::On,
             watches: Watches::default(),
@@ -364,12 +376,23 @@ impl Client {
             // They were another tenant's.
             self.watches.fail();
         }
+        self.operator = grant.is_admin();
         self.grant = Some(grant);
     }
 
     /// Takes back what the connection's token permitted.
     pub fn log_out(&mut self) {
-        (self.tenant, self.grant) = (0, None);
+        (self.tenant, self.operator, self.grant) = (NOBODY, false, None);
+    }
+
+    /// Whether it may do what concerns the whole process and all tenants.
+    pub fn is_operator(&self) -> bool {
+        self.operator
+    }
+
+    /// Whether it may know of another connection: of its own tenant's, and an operator of all.
+    fn may_see(&self, other: &ClientShared) -> bool {
+        self.operator || other.tenant() == self.tenant || other.id == self.shared.id
     }
 
     /// Changes what the connection calls itself.
@@ -381,6 +404,7 @@ impl Client {
     pub fn publish(&mut self, now: Done) {
         let recent = &self.shared.recent;
         let flags = u8::from(self.no_evict) * NO_EVICT + u8::from(self.no_touch) * NO_TOUCH;
+        self.shared.tenant.store(self.tenant, Ordering::Relaxed);
         recent.active_ms.store(now.at_ms, Ordering::Relaxed);
         recent.database.store(self.database, Ordering::Relaxed);
         recent.resp.store(version(now.protocol), Ordering::Relaxed);
@@ -507,6 +531,13 @@ impl Server {
     /// Forgets a connection.
     pub fn remove_client(&self, id: u64) {
         self.clients.lock().remove(&id);
+    }
+
+    /// The connections that a client may know of, oldest first.
+    pub fn clients_seen_by(&self, client: &Client) -> Vec<Arc<ClientShared>> {
+        let mut clients = self.clients();
+        clients.retain(|other| client.may_see(other));
+        clients
     }
 
     /// All connections, oldest first.

@@ -65,7 +65,7 @@ pub(super) fn word_text<T: Word>(value: T) -> &'static str {
 }
 
 /// A whole number within `range`.
-pub(super) fn whole(text: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
+pub fn whole(text: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
     let outside = || format!("{text} is not between {} and {}", range.start(), range.end());
     let digits = text.strip_prefix('-').unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -88,7 +88,7 @@ const SIZE_UNITS: [(&str, usize); 8] = [
 ];
 
 /// Bytes: a number and one of [`SIZE_UNITS`], in either case.
-pub(super) fn size(text: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
+pub fn size(text: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
     let (number, unit) = split_unit(text);
     let unit = unit.to_ascii_lowercase();
     let factor = SIZE_UNITS.iter().find(|(name, _)| *name == unit).map(|(_, factor)| factor);

@@ -8,7 +8,7 @@
 //! A search remembers where the last one ended. Removed records leave marks behind in a log-structured
 //! store; a search that began at the front each time would read all of them again and again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
 
 use super::keys::{self, Incarnation, KeyspaceId, RecordKey};
@@ -17,8 +17,8 @@ use super::meta::{Elements, Header, Kind};
 use super::view::{Tenant, View};
 use crate::error::Stop;
 use crate::limits::{
-    CHORES_KEY_BYTES_MAX, CHORES_MAX, DATABASES, SWEEP_AGAIN_MS, SWEEP_OVERLAP_MS,
-    SWEEP_PASSED_OVER,
+    AUDIT_SPACES, CHORES_KEY_BYTES_MAX, CHORES_MAX, DATABASES, SPACES_STEP, SWEEP_AGAIN_MS,
+    SWEEP_MARKS_MAX, SWEEP_OVERLAP_MS, SWEEP_PASSED_OVER,
 };
 use crate::store::{ReadError, Scan, Snapshot};
 
@@ -27,6 +27,8 @@ use crate::store::{ReadError, Scan, Snapshot};
 pub enum Chore {
     /// An expiry-index entry that is due.
     Expire {
+        /// Whose it is.
+        tenant: Tenant,
         /// Where the key is.
         keyspace: KeyspaceId,
         /// The entry's time.
@@ -50,6 +52,8 @@ pub enum Chore {
     },
     /// A registered incarnation whose key seems to have another one.
     Audit {
+        /// Whose it is.
+        tenant: Tenant,
         /// Where the key is.
         keyspace: KeyspaceId,
         /// The incarnation.
@@ -69,26 +73,72 @@ pub enum Chore {
 }
 
 impl Chore {
-    /// The user's key that it is about, if there is one.
-    pub fn key(&self) -> Option<&[u8]> {
+    /// The user's key that it is about, if there is one, and whose it is.
+    pub fn key(&self) -> Option<(Tenant, &[u8])> {
         match self {
-            Chore::Expire { key, .. } | Chore::Audit { key, .. } | Chore::Serve { key, .. } => {
-                Some(key)
-            }
+            Chore::Expire { tenant, key, .. }
+            | Chore::Audit { tenant, key, .. }
+            | Chore::Serve { tenant, key, .. } => Some((*tenant, key)),
             Chore::Clear(_) | Chore::Beat { .. } | Chore::Forget { .. } => None,
         }
     }
 }
 
-/// The keyspaces that databases of the tenant show.
-pub fn keyspaces(snapshot: &dyn Snapshot, tenant: Tenant) -> Result<Vec<KeyspaceId>, ReadError> {
+/// A keyspace that a database shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// The keyspace.
+    pub keyspace: KeyspaceId,
+}
+
+/// Goes through the databases of all tenants: those of the first one, then those that have a record in
+/// the catalog because something was written there, and from the front again.
+#[derive(Debug, Default, Clone)]
+pub struct Tour {
+    /// The tenant and database to go on with, unless from the front.
+    at: Option<(Tenant, u8)>,
+}
+
+impl Tour {
+    /// The next `limit` keyspaces, beside those of the first tenant at the front, and where to go on.
+    pub fn next(
+        &self,
+        snapshot: &dyn Snapshot,
+        limit: usize,
+    ) -> Result<(Vec<Space>, Tour), ReadError> {
+        let found = match self.at {
+            Some(_) => Ok(Vec::new()),
+            None => first_spaces(snapshot),
+        };
+        let (tenant, database) = self.at.unwrap_or((1, 0));
+        let (begin, end) = keys::catalogs_from(tenant, database);
+        let scan = Scan { begin: &begin, end: &end, limit, reverse: false };
+        let (mut others, mut next) = (Vec::new(), None);
+        snapshot.scan(scan, &mut |key, record| {
+            let (tenant, database) = keys::split_catalog_key(key);
+            others.push(Space { tenant, keyspace: keys::split_catalog(record).0 });
+            next = Some((tenant, database + 1));
+            ControlFlow::Continue(())
+        })?;
+        let at = next.filter(|_| others.len() == limit);
+        let mut found = found?;
+        found.extend(others);
+        Ok((found, Tour { at }))
+    }
+}
+
+/// The keyspaces of the first tenant's databases.
+fn first_spaces(snapshot: &dyn Snapshot) -> Result<Vec<Space>, ReadError> {
     let mut found = Vec::new();
     let mut pending = Ok(());
     for database in 0..DATABASES {
-        match snapshot.get(&keys::catalog(tenant, database)) {
+        match snapshot.get(&keys::catalog(0, database)) {
             Ok(record) => {
-                let initial = || keys::initial_keyspace(database);
-                found.push(record.map_or_else(initial, |record| keys::split_catalog(&record).0));
+                let initial = || keys::initial_keyspace(0, database);
+                let keyspace = record.map_or_else(initial, |record| keys::split_catalog(&record).0);
+                found.push(Space { tenant: 0, keyspace });
             }
             Err(ReadError::Pending) => pending = Err(ReadError::Pending),
             Err(failed) => return Err(failed),
@@ -115,6 +165,8 @@ pub struct Due {
     pub chores: Vec<Chore>,
     /// Where to go on in each keyspace that was not seen to its end.
     marks: Vec<(KeyspaceId, RecordKey)>,
+    /// Those keyspaces, and those that were not looked into at all.
+    pub unseen: Vec<Space>,
 }
 
 impl Sweep {
@@ -122,7 +174,7 @@ impl Sweep {
     pub fn due(
         &self,
         snapshot: &dyn Snapshot,
-        keyspaces: &[KeyspaceId],
+        spaces: &[Space],
         now_ms: u64,
         limit: usize,
         share: Share,
@@ -130,21 +182,27 @@ impl Sweep {
         let mut due = Due::default();
         let mut pending = Ok(());
         // Those of others are passed over, but not without end.
-        let mut left = limit.saturating_mul(SWEEP_PASSED_OVER);
-        let mut bytes = 0;
-        for index in 0..keyspaces.len() {
-            let keyspace = keyspaces[(index + self.turn) % keyspaces.len()];
+        let passed_over_max = limit.saturating_mul(SWEEP_PASSED_OVER);
+        let (mut left, mut bytes) = (passed_over_max, 0);
+        for index in 0..spaces.len() {
+            let space = spaces[(index + self.turn) % spaces.len()];
+            if due.chores.len() == limit || left == 0 || bytes >= CHORES_KEY_BYTES_MAX {
+                due.unseen.push(space);
+                continue;
+            }
+            let Space { tenant, keyspace } = space;
             let first = keys::expiry_at(keyspace, 0);
             let begin = self.marks.get(&keyspace).unwrap_or(&first);
             let end = keys::expiry_at(keyspace, now_ms.saturating_add(1));
-            let scan = Scan { begin, end: &end, limit: left, reverse: false };
-            let Due { chores, marks } = &mut due;
+            // The same whatever the others had, so that all are fetched together.
+            let scan = Scan { begin, end: &end, limit: passed_over_max, reverse: false };
+            let Due { chores, marks, unseen } = &mut due;
             let scanned = snapshot.scan(scan, &mut |record, _| {
                 left -= 1;
                 let (at_ms, key) = keys::split_expiry(record);
                 if share.has(key) {
                     bytes += key.len();
-                    chores.push(Chore::Expire { keyspace, at_ms, key: key.into() });
+                    chores.push(Chore::Expire { tenant, keyspace, at_ms, key: key.into() });
                 }
                 if chores.len() < limit && left > 0 && bytes < CHORES_KEY_BYTES_MAX {
                     return ControlFlow::Continue(());
@@ -152,14 +210,12 @@ impl Sweep {
                 let mut behind = RecordKey::from_slice(record);
                 behind.push(0);
                 marks.push((keyspace, behind));
+                unseen.push(space);
                 ControlFlow::Break(())
             });
             match scanned {
                 Err(ReadError::Pending) => pending = Err(ReadError::Pending),
                 outcome => outcome?,
-            }
-            if due.chores.len() == limit || left == 0 || bytes >= CHORES_KEY_BYTES_MAX {
-                break;
             }
         }
         pending.map(|()| due)
@@ -171,18 +227,17 @@ impl Sweep {
     }
 
     /// Moves on, given what [`Sweep::due`] found at `now_ms` and that it has been dealt with.
-    pub fn done(&mut self, due: &Due, keyspaces: &[KeyspaceId], now_ms: u64) {
+    pub fn done(&mut self, due: &Due, spaces: &[Space], now_ms: u64) {
         self.turn = self.turn.wrapping_add(1);
-        if now_ms.saturating_sub(self.began_ms) > SWEEP_AGAIN_MS {
+        let is_long_ago = now_ms.saturating_sub(self.began_ms) > SWEEP_AGAIN_MS;
+        if is_long_ago || self.marks.len() > SWEEP_MARKS_MAX {
             self.began_ms = now_ms;
             return self.restart();
         }
-        if due.marks.is_empty() {
-            // Everything has been seen, but commits under way may add entries from just before now.
-            for &keyspace in keyspaces {
-                let recent = keys::expiry_at(keyspace, now_ms.saturating_sub(SWEEP_OVERLAP_MS));
-                self.marks.insert(keyspace, recent);
-            }
+        for space in spaces.iter().filter(|space| !due.unseen.contains(space)) {
+            // All of it has been seen, but commits under way may add entries from just before now.
+            let recent = keys::expiry_at(space.keyspace, now_ms.saturating_sub(SWEEP_OVERLAP_MS));
+            self.marks.insert(space.keyspace, recent);
         }
         self.marks.extend(due.marks.iter().cloned());
     }
@@ -284,55 +339,82 @@ fn first_keys(
     Ok(found)
 }
 
-/// Looks through the registry for incarnations that lost their key to a write that did not look.
+/// Looks through the registries for incarnations that lost their key to a write that did not look.
 ///
 /// Only stores that do not answer at once have such writes, so only there is it of use.
 #[derive(Debug, Default)]
 pub struct Audit {
-    /// The keyspace being looked through, by its place in the list.
-    turn: usize,
-    /// The registry entry to go on from.
+    tour: Tour,
+    /// The keyspaces to look through before the tour goes on.
+    spaces: VecDeque<Space>,
+    /// The registry entry of the first of them to go on from.
     mark: RecordKey,
 }
 
 impl Audit {
-    /// Finds the suspicious ones among the next `limit` incarnations, and where to go on.
+    /// Finds the suspicious ones among the next incarnations, fewer than twice `limit`, and where to go
+    /// on. Many keyspaces with few of them are looked into at once.
     pub fn next(
         &self,
         snapshot: &dyn Snapshot,
-        keyspaces: &[KeyspaceId],
         limit: usize,
         share: Share,
     ) -> Result<(Vec<Chore>, Audit), ReadError> {
-        let keyspace = keyspaces[self.turn % keyspaces.len()];
-        let (first, end) = keys::registry_range(keyspace);
-        let begin = if self.mark > first && self.mark < end { &self.mark } else { &first };
-        let mut entries = Vec::new();
-        snapshot.scan(Scan { begin, end: &end, limit, reverse: false }, &mut |record, key| {
-            entries.push((keys::split_registry(record), Box::<[u8]>::from(key)));
-            ControlFlow::Continue(())
-        })?;
-        let next = match entries.last() {
-            Some((last, _)) if entries.len() == limit => {
-                Audit { turn: self.turn, mark: keys::registry(keyspace, last + 1) }
-            }
-            _ => Audit { turn: self.turn.wrapping_add(1), mark: RecordKey::new() },
-        };
-        let mut chores = Vec::new();
+        let (mut spaces, mut tour) = (self.spaces.clone(), self.tour.clone());
+        if spaces.is_empty() {
+            let (found, next) = tour.next(snapshot, SPACES_STEP)?;
+            (spaces, tour) = (found.into(), next);
+        }
+        let (mut entries, mut mark) = (Vec::new(), self.mark.clone());
         let mut pending = Ok(());
-        for (incarnation, key) in entries {
-            if !share.has(&key) {
-                continue;
-            }
-            match snapshot.get(&keys::meta(keyspace, &key)) {
-                Ok(meta) if meta.as_deref().and_then(incarnation_of) == Some(incarnation) => {}
-                Ok(_) => chores.push(Chore::Audit { keyspace, incarnation, key }),
+        for _ in 0..AUDIT_SPACES {
+            let Some(&space) = spaces.front().filter(|_| entries.len() < limit) else { break };
+            let (first, end) = keys::registry_range(space.keyspace);
+            let begin = if mark > first && mark < end { &mark } else { &first };
+            let scan = Scan { begin, end: &end, limit, reverse: false };
+            let before = entries.len();
+            let scanned = snapshot.scan(scan, &mut |record, key| {
+                entries.push((space, keys::split_registry(record), Box::<[u8]>::from(key)));
+                ControlFlow::Continue(())
+            });
+            match scanned {
                 Err(ReadError::Pending) => pending = Err(ReadError::Pending),
-                Err(failed) => return Err(failed),
+                outcome => outcome?,
+            }
+            mark = RecordKey::new();
+            match entries.last() {
+                Some((_, last, _)) if entries.len() - before == limit => {
+                    mark = keys::registry(space.keyspace, last + 1);
+                }
+                _ => drop(spaces.pop_front()),
             }
         }
-        pending.map(|()| (chores, next))
+        pending?;
+        let chores = suspicious(snapshot, entries, share)?;
+        Ok((chores, Audit { tour, spaces, mark }))
     }
+}
+
+/// Those of this process's share whose keys do not seem to have them.
+fn suspicious(
+    snapshot: &dyn Snapshot,
+    entries: Vec<(Space, Incarnation, Box<[u8]>)>,
+    share: Share,
+) -> Result<Vec<Chore>, ReadError> {
+    let mut chores = Vec::new();
+    let mut pending = Ok(());
+    for (Space { tenant, keyspace }, incarnation, key) in entries {
+        if !share.has(&key) {
+            continue;
+        }
+        match snapshot.get(&keys::meta(keyspace, &key)) {
+            Ok(meta) if meta.as_deref().and_then(incarnation_of) == Some(incarnation) => {}
+            Ok(_) => chores.push(Chore::Audit { tenant, keyspace, incarnation, key }),
+            Err(ReadError::Pending) => pending = Err(ReadError::Pending),
+            Err(failed) => return Err(failed),
+        }
+    }
+    pending.map(|()| chores)
 }
 
 /// The incarnation a meta record refers to, if it refers to any.
@@ -377,15 +459,21 @@ pub fn step(view: &mut View<'_>, chore: &Chore) -> Result<bool, Stop> {
             Ok(false)
         }
         Chore::Serve { tenant, database, key } => {
-            let keyspace = view.keyspace(*tenant, *database)?;
-            // Those who wait for it wait for other keys too, and should be found there meanwhile.
-            if view.get(&keys::meta(keyspace, key))?.is_some() {
+            view.serve_tenant(*tenant);
+            let is_there = match view.keyspace(*tenant, *database) {
+                // Those who wait for it wait for other keys too, and should be found there meanwhile.
+                Ok(keyspace) => view.get(&keys::meta(keyspace, key))?.is_some(),
+                // That the tenant is gone is what they wait for now.
+                Err(Stop::Error(_)) => true,
+                Err(stop) => return Err(stop),
+            };
+            if is_there {
                 view.make_ready(key);
             }
             Ok(false)
         }
-        Chore::Expire { keyspace, at_ms, key } => expire(view, *keyspace, *at_ms, key),
-        Chore::Audit { keyspace, incarnation, key } => {
+        Chore::Expire { keyspace, at_ms, key, .. } => expire(view, *keyspace, *at_ms, key),
+        Chore::Audit { keyspace, incarnation, key, .. } => {
             audit(view, *keyspace, *incarnation, key)?;
             Ok(false)
         }
@@ -446,6 +534,8 @@ mod tests {
     use crate::store::memory::MemoryStore;
     use crate::store::{Local as _, Mutations};
 
+    const SPACES: &[Space] = &[Space { tenant: 0, keyspace: 1 }];
+
     #[test]
     fn a_sweep_ends_before_long_keys_are_too_much_for_a_transaction() {
         let store = MemoryStore::new();
@@ -459,12 +549,13 @@ mod tests {
         let (mut sweep, mut found) = (Sweep::default(), Vec::new());
         while found.len() < count {
             let mut due = Err(ReadError::Pending);
-            store.read(&mut |snapshot| due = sweep.due(snapshot, &[1], 9, CHORES_MAX, Share::ALL));
+            store
+                .read(&mut |snapshot| due = sweep.due(snapshot, SPACES, 9, CHORES_MAX, Share::ALL));
             let due = due.unwrap();
             assert!(due.chores.len() * KEY_BYTES_MAX <= CHORES_KEY_BYTES_MAX + KEY_BYTES_MAX);
             assert!(!due.chores.is_empty());
             sweep.began_ms = 9;
-            sweep.done(&due, &[1], 9);
+            sweep.done(&due, SPACES, 9);
             found.extend(due.chores);
         }
         assert_eq!(found.len(), count);
@@ -494,7 +585,7 @@ mod tests {
         store.read(&mut |snapshot| {
             let mut view = View::new(snapshot, &mut overlay, moment(1000));
             for key in keys.clone() {
-                let chore = Chore::Expire { keyspace: 1, at_ms: 5, key: [key].into() };
+                let chore = Chore::Expire { tenant: 0, keyspace: 1, at_ms: 5, key: [key].into() };
                 assert_eq!(step(&mut view, &chore), Ok(true));
             }
             assert!(view.written_bytes() < TRANSACTION_BYTES_MAX);
@@ -503,10 +594,10 @@ mod tests {
 
     #[test]
     fn everything_is_looked_through_again_now_and_then() {
-        let (mut sweep, keyspaces) = (Sweep::default(), [1]);
+        let mut sweep = Sweep::default();
         let start_ms = 1_000_000;
         let mut begins_at_front = |after_ms| {
-            sweep.done(&Due::default(), &keyspaces, start_ms + after_ms);
+            sweep.done(&Due::default(), SPACES, start_ms + after_ms);
             sweep.marks.is_empty()
         };
         assert!(begins_at_front(0));

@@ -2,30 +2,57 @@
 //!
 //! A database is a number that the catalog maps to a keyspace id. Emptying one gives it an id nobody
 //! had before and leaves what was there to the collector, so it costs the caller nothing.
+//!
+//! A database of a tenant that was never written to has an id too, but no record in the catalog: that
+//! is written with its first key, so that background work finds it.
 
 use std::ops::ControlFlow;
 
-use super::keys::{self, FIRST_FREE_KEYSPACE, KeyspaceId};
+use super::keys::{self, FIRST_FREE_KEYSPACE, KeyspaceId, TENANT_KEYSPACES};
 use super::view::{Tenant, View};
 use crate::error::{Stop, Together};
-use crate::limits::{COUNT_BYTES_MAX, COUNT_RANGES_MAX, COUNT_RANGES_MIN, SCAN_STEP};
+use crate::limits::{COUNT_BYTES_MAX, COUNT_RANGES_MAX, COUNT_RANGES_MIN, DATABASES, SCAN_STEP};
 use crate::store::Scan;
 
 impl View<'_> {
     /// Removes all keys of a database.
     pub fn flush_database(&mut self, tenant: Tenant, database: u8) -> Result<(), Stop> {
-        let old = self.keyspace(tenant, database)?;
-        if self.has_no_records(old)? {
+        let Some(old) = self.used(tenant, database)? else { return Ok(()) };
+        if !self.discard(old)? {
             return Ok(());
         }
         let record = self.get(&keys::next_keyspace())?;
         let new = record.map_or(FIRST_FREE_KEYSPACE, |record| keys::be_u32(&record));
-        let next = new.checked_add(1).filter(|next| *next < KeyspaceId::MAX);
-        let next = next.ok_or_else(|| Stop::Failed("all keyspace ids are used up".to_owned()))?;
-        self.set(&keys::next_keyspace(), &[&next.to_be_bytes()]);
-        self.set(&keys::trash(old), &[]);
-        self.set(&keys::flushed(old), &[]);
+        if new >= TENANT_KEYSPACES {
+            return Err(Stop::Failed("all keyspace ids are used up".to_owned()));
+        }
+        self.set(&keys::next_keyspace(), &[&(new + 1).to_be_bytes()]);
         self.set_keyspace(tenant, database, new)
+    }
+
+    /// Removes all keys of all databases of a tenant.
+    pub fn flush_databases(&mut self, tenant: Tenant) -> Result<(), Stop> {
+        let mut together = Together::default();
+        for database in 0..DATABASES {
+            together.take(self.flush_database(tenant, database))?;
+        }
+        together.end()
+    }
+
+    /// The keyspace of a database that may have keys; `None` if nothing was ever written there.
+    pub fn used(&self, tenant: Tenant, database: u8) -> Result<Option<KeyspaceId>, Stop> {
+        let known = self.known(tenant, database)?;
+        Ok(known.is_registered.then_some(known.shown.keyspace))
+    }
+
+    /// Leaves all that is in a keyspace to the collector; `false` if there is nothing.
+    pub(super) fn discard(&mut self, keyspace: KeyspaceId) -> Result<bool, Stop> {
+        if self.has_no_records(keyspace)? {
+            return Ok(false);
+        }
+        self.set(&keys::trash(keyspace), &[]);
+        self.set(&keys::flushed(keyspace), &[]);
+        Ok(true)
     }
 
     fn has_no_records(&self, keyspace: KeyspaceId) -> Result<bool, Stop> {
@@ -79,6 +106,15 @@ impl View<'_> {
     pub fn count_keys_roughly(&self, keyspace: KeyspaceId) -> Result<u64, Stop> {
         let first = self.count_range(keyspace, 0, u64::MAX)?;
         Ok(first.estimate(0, u64::MAX).round() as u64)
+    }
+
+    /// How many keys a database has: exactly where that is known, otherwise from one look.
+    pub fn database_size_roughly(&self, tenant: Tenant, database: u8) -> Result<u64, Stop> {
+        let Some(keyspace) = self.used(tenant, database)? else { return Ok(0) };
+        match self.exact_size(keyspace)? {
+            Some(size) => Ok(size),
+            None => self.count_keys_roughly(keyspace),
+        }
     }
 
     /// Counts keys from hash `begin` on, up to hash `last` or until it has seen enough.

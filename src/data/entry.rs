@@ -148,6 +148,7 @@ impl View<'_> {
         prior: Prior,
     ) -> Result<(), Stop> {
         check_key(key)?;
+        self.register(keyspace)?;
         let expires_ms = value.expires_ms;
         let header = Header { kind: value.kind, expires_ms, stamp: self.stamp() };
         let head = header.encode();

@@ -26,11 +26,14 @@
 //! | elements that lost their key | `0 'o' p incarnation` |
 //! | commit marker | `0 'c' process slot` |
 //! | process that is there | `0 'p' process` |
+//! | tenant of a name | `0 'T' name` |
+//! | tenant's name and settings | `0 'U' tenant` |
+//! | next tenant id, and number of tenants | `0 'j'` |
 
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::limits::{CHUNK_BYTES, ELEMENT_BYTES_EXPECTED};
+use crate::limits::{CHUNK_BYTES, DATABASES, ELEMENT_BYTES_EXPECTED, TENANT_IDS_MAX};
 
 /// Identifies one database's records; `SWAPDB` and `FLUSHDB` change which id a database has.
 pub type KeyspaceId = u32;
@@ -49,6 +52,13 @@ const SYSTEM: KeyspaceId = 0;
 /// The fixed hash that orders keys and elements: xxh3-64 with seed 0.
 pub fn hash64(bytes: &[u8]) -> u64 {
     xxh3_64(bytes)
+}
+
+/// Stands for a tenant's key among all that a process has to do with: two that are the same get in
+/// each other's way, no worse.
+pub fn place(tenant: u32, key: &[u8]) -> u64 {
+    // A whole multiple of an odd number: no two tenants have the same.
+    hash64(key) ^ u64::from(tenant).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 fn begin(keyspace: KeyspaceId, kind: u8) -> RecordKey {
@@ -291,13 +301,36 @@ pub fn split_catalog(record: &[u8]) -> (KeyspaceId, u32) {
     (be_u32(&record[..4]), record.get(4..8).map_or(0, be_u32))
 }
 
+/// Range of the catalog records of all tenants but the first, from this database on.
+pub fn catalogs_from(tenant: u32, database: u8) -> (RecordKey, RecordKey) {
+    (catalog(tenant, database), begin(SYSTEM, b'd' + 1))
+}
+
+/// Tenant and database of a catalog record's key.
+pub fn split_catalog_key(record: &[u8]) -> (u32, u8) {
+    (be_u32(&record[5..9]), record[9])
+}
+
 /// The keyspace a database has until `SWAPDB` or `FLUSHDB` gives it another.
-pub fn initial_keyspace(database: u8) -> KeyspaceId {
-    KeyspaceId::from(database) + 1
+pub fn initial_keyspace(tenant: u32, database: u8) -> KeyspaceId {
+    match tenant {
+        0 => KeyspaceId::from(database) + 1,
+        _ => TENANT_KEYSPACES + tenant * u32::from(DATABASES) + KeyspaceId::from(database),
+    }
+}
+
+/// The database that has this keyspace from the start, if one of another tenant than the first has.
+pub fn initially_of(keyspace: KeyspaceId) -> Option<(u32, u8)> {
+    let number = keyspace.checked_sub(TENANT_KEYSPACES)?;
+    Some((number / u32::from(DATABASES), (number % u32::from(DATABASES)) as u8))
 }
 
 /// The first keyspace id that no database has from the start.
 pub const FIRST_FREE_KEYSPACE: KeyspaceId = 1024;
+/// Where those of the databases of tenants begin: ids below it are given to databases that are flushed.
+pub const TENANT_KEYSPACES: KeyspaceId = 1 << 31;
+
+const _: () = assert!(TENANT_IDS_MAX as u64 * DATABASES as u64 <= 1 << 30);
 
 /// Key of the record that holds the next free keyspace id.
 pub fn next_keyspace() -> RecordKey {
@@ -354,6 +387,35 @@ pub fn split_process(record: &[u8]) -> u64 {
     be_u64(&record[5..13])
 }
 
+/// Key of the record that says which tenant has a name.
+pub fn tenant_name(name: &[u8]) -> RecordKey {
+    let mut record = begin(SYSTEM, b'T');
+    record.extend_from_slice(name);
+    record
+}
+
+/// Key of the record of a tenant.
+pub fn tenant(tenant: u32) -> RecordKey {
+    let mut record = begin(SYSTEM, b'U');
+    record.extend_from_slice(&tenant.to_be_bytes());
+    record
+}
+
+/// Range of the records of tenants from this one on.
+pub fn tenants_from(first: u32) -> (RecordKey, RecordKey) {
+    (tenant(first), begin(SYSTEM, b'U' + 1))
+}
+
+/// The tenant of such a record.
+pub fn split_tenant(record: &[u8]) -> u32 {
+    be_u32(&record[5..9])
+}
+
+/// Key of the record that holds the next tenant id, and the number of tenants.
+pub fn next_tenant() -> RecordKey {
+    begin(SYSTEM, b'j')
+}
+
 /// The smallest key greater than every key that begins with `prefix`.
 ///
 /// `prefix` must not consist of `0xff` bytes only; no record key does.
@@ -398,6 +460,19 @@ mod tests {
         let record = expiry(1, 258, b"k");
         assert_eq!(&record[..13], b"\0\0\0\x01x\0\0\0\0\0\0\x01\x02");
         assert_eq!(split_expiry(&record), (258, &b"k"[..]));
+    }
+
+    #[test]
+    fn databases_begin_with_the_keyspaces_that_are_on_disk() {
+        assert_eq!([0, 15].map(|database| initial_keyspace(0, database)), [1, 16]);
+        assert_eq!(initial_keyspace(1, 2), 0x8000_0012);
+        assert_eq!(initially_of(0x8000_0012), Some((1, 2)));
+        assert_eq!(initially_of(initial_keyspace(TENANT_IDS_MAX, 15)), Some((TENANT_IDS_MAX, 15)));
+        assert_eq!((initially_of(16), initially_of(TENANT_KEYSPACES - 1)), (None, None));
+        assert_eq!(split_catalog_key(&catalog(7, 3)), (7, 3));
+        assert_eq!(&tenant_name(b"acme")[..], b"\0\0\0\0Tacme");
+        assert_eq!(&tenant(258)[..], b"\0\0\0\0U\0\0\x01\x02");
+        assert_eq!((split_tenant(&tenant(258)), &next_tenant()[..]), (258, &b"\0\0\0\0j"[..]));
     }
 
     #[test]

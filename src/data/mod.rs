@@ -19,6 +19,7 @@ pub mod random;
 pub mod set;
 pub mod sorted_set;
 pub mod string;
+pub mod tenants;
 #[cfg(test)]
 mod tests;
 mod view;

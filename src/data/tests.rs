@@ -8,12 +8,13 @@ mod fetch;
 mod inspect;
 mod lists;
 mod sample;
+mod tenants;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use super::background::{self, Audit, Chore, Collector, Sweep};
+use super::background::{self, Audit, Chore, Collector, Space, Sweep, Tour};
 use super::entry::Prior;
 use super::members::{self, Share};
 use super::meta::{Elements, HEAD, Header, Kind};
@@ -143,6 +144,11 @@ impl World {
         found.unwrap()
     }
 
+    /// The keyspaces that databases show.
+    fn spaces(&self) -> Vec<Space> {
+        self.find(|snapshot| Tour::default().next(snapshot, usize::MAX)).unwrap().0
+    }
+
     fn do_chores(&mut self, chores: &[Chore]) {
         self.group(|view| {
             for chore in chores {
@@ -156,7 +162,7 @@ impl World {
     fn tidy(&mut self, limit: usize) {
         loop {
             let now_ms = self.now_ms;
-            let keyspaces = self.find(|snapshot| background::keyspaces(snapshot, 0)).unwrap();
+            let keyspaces = self.spaces();
             let all = Share::ALL;
             let find =
                 |snapshot: &dyn Snapshot| self.sweep.due(snapshot, &keyspaces, now_ms, limit, all);
@@ -193,7 +199,7 @@ impl World {
     /// Nothing but metas and what they refer to, in the keyspaces that databases show.
     fn check_tidy(&self) {
         let records = self.records();
-        let shown = self.find(|snapshot| background::keyspaces(snapshot, 0)).unwrap();
+        let shown: Vec<KeyspaceId> = self.spaces().iter().map(|space| space.keyspace).collect();
         let mut wanted: BTreeSet<Vec<u8>> = BTreeSet::new();
         for (record, value) in metas(&records) {
             let (_, key) = keys::split_meta(record);
@@ -222,7 +228,7 @@ impl World {
             }
         }
         for record in records.keys() {
-            let of_system = is(record, 0, b'd') || is(record, 0, b'i');
+            let of_system = b"diTUj".iter().any(|kind| is(record, 0, *kind));
             let size = shown.iter().any(|keyspace| record[..] == *keys::size(*keyspace));
             let trace = shown.iter().any(|keyspace| is(record, *keyspace, b'w'));
             // An entry that is not due may be one that an expiry put off left behind.
@@ -334,7 +340,7 @@ fn an_expiry_put_off_keeps_its_entry_until_that_comes_due() {
     world.now_ms += 200;
     world.tidy(10);
     assert!(world.get(0, "k").is_some());
-    let keyspace = keys::initial_keyspace(0);
+    let keyspace = keys::initial_keyspace(0, 0);
     assert!(world.records().contains_key(&keys::expiry(keyspace, 5_000_000, b"k")[..]));
     world.expire("k", 2_000_000);
     world.expire("k", 0);
@@ -449,12 +455,11 @@ fn audits_find_what_blind_writes_orphaned() {
     world.set(0, "lost", &large(6), 0);
     world.set(0, "renamed", &large(2), 0);
     world.rename((0, "renamed"), (0, "again"));
-    let keyspace = keys::initial_keyspace(0);
+    let keyspace = keys::initial_keyspace(0, 0);
     world.group(|view| string::put(view, keyspace, b"lost", &[SMALL], 0, Prior::Unknown));
     let mut audit = Audit::default();
     for _ in 0..40 {
-        let (chores, next) =
-            world.find(|snapshot| audit.next(snapshot, &[keyspace, 2], 1, Share::ALL)).unwrap();
+        let (chores, next) = world.find(|snapshot| audit.next(snapshot, 1, Share::ALL)).unwrap();
         world.do_chores(&chores);
         audit = next;
     }

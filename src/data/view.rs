@@ -12,7 +12,7 @@ use super::keys::{self, Incarnation, KeyspaceId};
 use super::meta::Stamp;
 use super::overlay::{self, Overlay};
 use super::random::Random;
-use crate::error::Stop;
+use crate::error::{self, Stop};
 use crate::limits::{
     DATABASES, FETCHED_BYTES_MAX, FETCHED_READS_MAX, SCAN_STEP, SCANNED_BYTES_EXPECTED,
 };
@@ -45,12 +45,22 @@ pub struct Shown {
     pub switches: u32,
 }
 
+/// What has been looked up of a database.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known {
+    tenant: Tenant,
+    database: u8,
+    pub shown: Shown,
+    /// Background work knows of it. One of which it does not has no records.
+    pub is_registered: bool,
+}
+
 /// What a group's commands made ready for those who wait for data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ready {
     /// Perhaps everything: databases were exchanged.
     All,
-    /// Keys that got a list or a sorted set, by their hashes.
+    /// Keys that got a list or a sorted set, see [`keys::place`].
     Keys(Vec<u64>),
 }
 
@@ -97,8 +107,10 @@ pub struct View<'a> {
     order: u16,
     incarnations: u16,
     random: Random,
-    /// What databases of a tenant show, as far as it has been looked up.
-    databases: [Cell<Option<(Tenant, Shown)>>; DATABASES as usize],
+    /// What databases show, as far as it has been looked up: of several tenants some.
+    databases: [Cell<Option<Known>>; DATABASES as usize],
+    /// Whose command is being executed.
+    tenant: Tenant,
     /// The present command's lookups are counted.
     counting: bool,
     /// Keys looked up that were there, and that were not.
@@ -136,6 +148,7 @@ impl<'a> View<'a> {
             incarnations: 0,
             random,
             databases,
+            tenant: 0,
             counting: false,
             lookups: Cell::default(),
             missing: Cell::default(),
@@ -166,11 +179,16 @@ impl<'a> View<'a> {
         }
     }
 
+    /// What follows is done for this tenant.
+    pub fn serve_tenant(&mut self, tenant: Tenant) {
+        self.tenant = tenant;
+    }
+
     /// Notes that a key has what somebody may be waiting for. A command that fails later may have noted
     /// it in vain.
     pub(super) fn make_ready(&mut self, key: &[u8]) {
         if let Ready::Keys(hashes) = &mut self.ready {
-            hashes.push(keys::hash64(key));
+            hashes.push(keys::place(self.tenant, key));
         }
     }
 
@@ -241,25 +259,73 @@ impl<'a> View<'a> {
     }
 
     /// What a numbered database shows.
+    ///
+    /// # Errors
+    ///
+    /// [`error::TENANT_GONE`] if there is no such tenant.
     pub fn shown(&self, tenant: Tenant, database: u8) -> Result<Shown, Stop> {
-        let memo = &self.databases[usize::from(database)];
-        if let Some((owner, shown)) = memo.get()
-            && owner == tenant
-        {
-            return Ok(shown);
+        Ok(self.known(tenant, database)?.shown)
+    }
+
+    /// As [`View::shown`], with what else is known of the database.
+    pub(super) fn known(&self, tenant: Tenant, database: u8) -> Result<Known, Stop> {
+        let memo = self.memo(tenant, database);
+        match memo.get() {
+            Some(known) if known.tenant == tenant && known.database == database => Ok(known),
+            _ => {
+                let known = self.look_up(tenant, database)?;
+                memo.set(Some(known));
+                Ok(known)
+            }
         }
-        let key = keys::catalog(tenant, database);
-        let record = match self.overlay.get(&key) {
-            Some(own) => own.map(Cow::Borrowed),
-            None => self.snapshot.get_assumed(&key)?,
-        };
+    }
+
+    /// Where what is known of a database is kept: the databases of a tenant have different places.
+    fn memo(&self, tenant: Tenant, database: u8) -> &Cell<Option<Known>> {
+        let place = tenant.wrapping_add(database.into()) % u32::from(DATABASES);
+        &self.databases[place as usize]
+    }
+
+    fn look_up(&self, tenant: Tenant, database: u8) -> Result<Known, Stop> {
+        let record = self.assumed(&keys::catalog(tenant, database));
+        // Asked for together. Nobody writes to the databases of a tenant that is gone: nothing would
+        // ever remove that.
+        if tenant != 0 && self.assumed(&keys::tenant(tenant))?.is_none() {
+            return Err(error::TENANT_GONE.into());
+        }
+        let record = record?;
+        let is_registered = tenant == 0 || record.is_some();
         let (keyspace, switches) = match record {
             Some(record) => keys::split_catalog(&record),
-            None => (keys::initial_keyspace(database), 0),
+            None => (keys::initial_keyspace(tenant, database), 0),
         };
-        let shown = Shown { keyspace, switches };
-        memo.set(Some((tenant, shown)));
-        Ok(shown)
+        Ok(Known { tenant, database, shown: Shown { keyspace, switches }, is_registered })
+    }
+
+    /// A record that hardly ever changes.
+    fn assumed(&self, key: &[u8]) -> Result<Option<Cow<'_, [u8]>>, Stop> {
+        match self.overlay.get(key) {
+            Some(own) => Ok(own.map(Cow::Borrowed)),
+            None => Ok(self.snapshot.get_assumed(key)?),
+        }
+    }
+
+    /// Makes the database that shows a keyspace known to background work, before the first record is
+    /// written there. The databases of the first tenant always are.
+    pub(super) fn register(&mut self, keyspace: KeyspaceId) -> Result<(), Stop> {
+        let Some((tenant, database)) = keys::initially_of(keyspace) else { return Ok(()) };
+        let known = self.known(tenant, database)?;
+        if !known.is_registered {
+            self.write_catalog(tenant, database, known.shown);
+        }
+        Ok(())
+    }
+
+    fn write_catalog(&mut self, tenant: Tenant, database: u8, shown: Shown) {
+        let value = [&shown.keyspace.to_be_bytes()[..], &shown.switches.to_be_bytes()];
+        self.set(&keys::catalog(tenant, database), &value);
+        let known = Known { tenant, database, shown, is_registered: true };
+        self.memo(tenant, database).set(Some(known));
     }
 
     /// Makes `database` show another keyspace from now on.
@@ -270,9 +336,7 @@ impl<'a> View<'a> {
         keyspace: KeyspaceId,
     ) -> Result<(), Stop> {
         let switches = self.shown(tenant, database)?.switches.wrapping_add(1);
-        let value = [&keyspace.to_be_bytes()[..], &switches.to_be_bytes()];
-        self.set(&keys::catalog(tenant, database), &value);
-        self.databases[usize::from(database)].set(Some((tenant, Shown { keyspace, switches })));
+        self.write_catalog(tenant, database, Shown { keyspace, switches });
         Ok(())
     }
 
@@ -430,7 +494,12 @@ impl<'a> View<'a> {
     pub fn rollback(&mut self, mark: Mark) {
         self.overlay.rollback(mark.written);
         self.incarnations = mark.incarnations;
-        // A database may have been pointed elsewhere since the mark; look it up again.
+        // A database may have been pointed elsewhere since the mark.
+        self.forget_databases();
+    }
+
+    /// Databases are looked up again.
+    pub(super) fn forget_databases(&self) {
         self.databases.iter().for_each(|memo| memo.set(None));
     }
 

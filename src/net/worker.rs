@@ -391,7 +391,11 @@ impl Worker {
             held: false,
             activity: Activity { at: clock::monotonic(), moves: 0 },
         });
-        let batch = Box::new(Batch::new(Client::new(shared), self.number, slot));
+        let mut client = Client::new(shared);
+        if self.server.auth.is_some() {
+            client.log_out();
+        }
+        let batch = Box::new(Batch::new(client, self.number, slot));
         let worker = Rc::clone(self);
         tokio_uring::spawn(async move {
             conn::serve(Rc::clone(&worker), stream, batch).await;

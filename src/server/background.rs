@@ -2,7 +2,8 @@
 //!
 //! It searches snapshots, hands what it finds to the writer in small batches and waits for each, so
 //! that at most one of them is ever in a client's way. After a batch it rests a multiple of the time
-//! the batch took, unless it is far behind; with nothing to do it looks again a few times a second.
+//! the batch took, unless it is far behind; with nothing to do it looks again a few times a second. A
+//! round goes on to so many databases and no more, however many tenants there are.
 
 use std::io;
 use std::sync::Arc;
@@ -13,13 +14,12 @@ use std::time::Duration;
 use crate::batch::{Chores, Writer};
 use crate::clock;
 use crate::command::Server;
-use crate::data::KeyspaceId;
-use crate::data::background::{Audit, Chore, Collector, Sweep, keyspaces};
+use crate::data::background::{Audit, Chore, Collector, Due, Space, Sweep, Tour};
 use crate::data::members::{Members, Share};
 use crate::limits::{
     AUDIT_STEP, BACKGROUND_INTERVAL, BACKGROUND_INTERVAL_REMOTE, CHORES_INLINE_MAX, CHORES_MAX,
     CHORES_PAUSE_MAX, CHORES_REST, COMMAND_DEADLINE, REFUSED_PAUSE_MAX, REFUSED_PAUSE_MIN,
-    SWEEP_BEHIND_MS,
+    SPACES_STEP, SPACES_STEP_REMOTE, SWEEP_BEHIND_MS,
 };
 use crate::store::{Mode, ReadError, Snapshot, Store, wait};
 
@@ -34,9 +34,9 @@ impl Background {
     pub fn start(server: &Server, writer: Arc<Writer>) -> io::Result<Background> {
         let store = Arc::clone(&server.store);
         let (stop, stopped) = channel();
-        let interval = match store.local() {
-            Some(_) => BACKGROUND_INTERVAL,
-            None => BACKGROUND_INTERVAL_REMOTE,
+        let (interval, spaces_step) = match store.local() {
+            Some(_) => (BACKGROUND_INTERVAL, SPACES_STEP),
+            None => (BACKGROUND_INTERVAL_REMOTE, SPACES_STEP_REMOTE),
         };
         let blocks = store.local().is_none_or(|local| local.commit_blocks());
         let limit = if blocks { CHORES_MAX } else { CHORES_INLINE_MAX };
@@ -46,7 +46,10 @@ impl Background {
             last_share: Share::ALL,
             interval,
             limit,
+            spaces_step,
             writer,
+            tour: Tour::default(),
+            unseen: Vec::new(),
             sweep: Sweep::default(),
             collector: Collector::default(),
             audit: Audit::default(),
@@ -83,7 +86,13 @@ struct Work {
     interval: Duration,
     /// Records in one batch at most.
     limit: usize,
+    /// Databases that a round goes on to.
+    spaces_step: usize,
     writer: Arc<Writer>,
+    /// Where the sweep is among the databases of all tenants.
+    tour: Tour,
+    /// Keyspaces that it could not look through to their end.
+    unseen: Vec<Space>,
     sweep: Sweep,
     collector: Collector,
     audit: Audit,
@@ -120,24 +129,35 @@ impl Work {
         if std::mem::replace(&mut self.last_share, share) != share {
             self.sweep.restart();
         }
-        let keyspaces = self.search(&mut |snapshot| keyspaces(snapshot, 0))?;
-        let (now_ms, limit) = (clock::unix_ms(), self.limit);
-        let due =
-            self.search(&mut |found| self.sweep.due(found, &keyspaces, now_ms, limit, share))?;
-        self.submit(&due.chores)?;
-        self.sweep.done(&due, &keyspaces, now_ms);
-        let garbage = self.search(&mut |found| self.collector.garbage(found, limit, share))?;
+        let due = self.sweep(share)?;
+        let garbage = self.search(&mut |found| self.collector.garbage(found, self.limit, share))?;
         let is_idle = due.chores.is_empty() && garbage.chores.is_empty();
         self.submit(&garbage.chores)?;
         self.collector.done(garbage);
-        self.audit(&keyspaces, share)?;
+        self.audit(share)?;
         let behind = matches!(due.chores.first(), Some(Chore::Expire { at_ms, .. })
-            if now_ms.saturating_sub(*at_ms) > SWEEP_BEHIND_MS);
+            if clock::unix_ms().saturating_sub(*at_ms) > SWEEP_BEHIND_MS);
         Some(match is_idle {
             true => Round::Idle,
             false if behind => Round::Behind,
             false => Round::Worked,
         })
+    }
+
+    /// Removes expired keys of the next databases, and of those where there was more than enough the
+    /// last time: none of them waits until all others have been looked at.
+    fn sweep(&mut self, share: Share) -> Option<Due> {
+        let (next, tour) = self.search(&mut |found| self.tour.next(found, self.spaces_step))?;
+        let mut spaces = std::mem::take(&mut self.unseen);
+        spaces.retain(|space| !next.contains(space));
+        spaces.extend(next);
+        let (now_ms, limit) = (clock::unix_ms(), self.limit);
+        let due = self.search(&mut |found| self.sweep.due(found, &spaces, now_ms, limit, share))?;
+        self.submit(&due.chores)?;
+        self.sweep.done(&due, &spaces, now_ms);
+        (self.tour, self.unseen) = (tour, due.unseen.clone());
+        self.unseen.truncate(self.spaces_step);
+        Some(due)
     }
 
     /// What part of the work is this process's; shows others that it is there.
@@ -155,13 +175,12 @@ impl Work {
         Some(self.members.share(now))
     }
 
-    /// A few steps through the registry, on stores whose writes may be blind.
-    fn audit(&mut self, keyspaces: &[KeyspaceId], share: Share) -> Option<()> {
+    /// A step through the registries, on stores whose writes may be blind.
+    fn audit(&mut self, share: Share) -> Option<()> {
         if self.store.local().is_some() {
             return Some(());
         }
-        let (chores, next) =
-            self.search(&mut |found| self.audit.next(found, keyspaces, AUDIT_STEP, share))?;
+        let (chores, next) = self.search(&mut |found| self.audit.next(found, AUDIT_STEP, share))?;
         self.submit(&chores)?;
         self.audit = next;
         Some(())

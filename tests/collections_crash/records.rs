@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ringstone::data::background::{self, Audit, Chore, Collector, Sweep};
+use ringstone::data::background::{self, Audit, Chore, Collector, Space, Sweep, Tour};
 use ringstone::data::members::Share;
 use ringstone::data::meta::{Elements, HEAD, Header, Kind};
 use ringstone::data::{Moment, Overlay, View, keys};
@@ -28,13 +28,13 @@ type Records = BTreeMap<Vec<u8>, Vec<u8>>;
 pub fn check(directory: &Path, subject: Subject, now_ms: u64, live: &Live<'_>, what: &str) {
     let store = open(directory, subject);
     tidy(&store, now_ms);
-    let keyspaces = find(&store, |snapshot| background::keyspaces(snapshot, 0));
+    let spaces = find(&store, all_spaces);
     let mut left = records(&store);
     if store.local().is_none() {
         left.retain(|record, _| !is(record, 0, b'c') && !is(record, 0, b'p'));
     }
     left.retain(|record, _| !is(record, 0, b'd') && !is(record, 0, b'i'));
-    for (database, keyspace) in keyspaces.into_iter().enumerate() {
+    for (database, Space { keyspace, .. }) in spaces.into_iter().enumerate() {
         left.remove(&keys::size(keyspace)[..]);
         let expected = live.keys().filter(|(of, _)| usize::from(*of) == database).count() as u64;
         let size = size(&store, keyspace).unwrap_or(expected);
@@ -171,22 +171,25 @@ fn unanswered(stop: Stop) -> ReadError {
     }
 }
 
+fn all_spaces(snapshot: &dyn Snapshot) -> Result<Vec<Space>, ReadError> {
+    Tour::default().next(snapshot, usize::MAX).map(|(spaces, _)| spaces)
+}
+
 /// Does what [`ringstone::server`]'s background thread does, until there is nothing to do.
 fn tidy(store: &Arc<dyn Store>, now_ms: u64) {
     let (mut sweep, mut collector) = (Sweep::default(), Collector::default());
     let (all, limit) = (Share::ALL, CHORES_MAX);
     if store.local().is_none() {
-        let shown = find(store, |snapshot| background::keyspaces(snapshot, 0));
         let mut audit = Audit::default();
-        for _ in &shown {
-            let search = |snapshot: &dyn Snapshot| audit.next(snapshot, &shown, usize::MAX, all);
+        for _ in find(store, all_spaces) {
+            let search = |snapshot: &dyn Snapshot| audit.next(snapshot, usize::MAX, all);
             let (chores, next) = find(store, search);
             chores.chunks(limit).for_each(|chores| do_chores(store, now_ms, chores));
             audit = next;
         }
     }
     loop {
-        let shown = find(store, |snapshot| background::keyspaces(snapshot, 0));
+        let shown = find(store, all_spaces);
         let due = find(store, |snapshot| sweep.due(snapshot, &shown, now_ms, limit, all));
         do_chores(store, now_ms, &due.chores);
         sweep.done(&due, &shown, now_ms);

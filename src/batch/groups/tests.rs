@@ -301,7 +301,7 @@ fn background_work_keeps_to_itself_and_off_keys_in_use() {
     let groups = Groups::new(&world.server, homes, Mode::Write);
     let mut flights = Flights::new(&groups);
     let expire = |key: &[u8]| {
-        let chore = Chore::Expire { keyspace: 1, at_ms: 1, key: key.into() };
+        let chore = Chore::Expire { tenant: 0, keyspace: 1, at_ms: 1, key: key.into() };
         Item::Chores(Chores { chores: vec![chore], done: std::sync::mpsc::channel().0 }, None)
     };
     let incr = Item::Batch(world.batch(0, "INCR a\r\n"));

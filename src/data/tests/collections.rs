@@ -88,8 +88,7 @@ impl World {
         self.check_counters();
         assert_eq!(self.size(database), keys_left);
         let records = self.records();
-        let shown = self.find(|snapshot| background::keyspaces(snapshot, 0)).unwrap();
-        let keyspace = shown[usize::from(database)];
+        let Space { keyspace, .. } = self.spaces()[usize::from(database)];
         let elements = records.keys().filter(|r| is(r, keyspace, b'e') || is(r, keyspace, b'b'));
         assert!(keys_left > 0 || elements.count() == 0);
     }

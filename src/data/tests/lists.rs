@@ -39,11 +39,11 @@ impl Random {
 }
 
 fn find(view: &View<'_>) -> Result<Option<List>, Stop> {
-    List::find(view, keys::initial_keyspace(0), KEY)
+    List::find(view, keys::initial_keyspace(0, 0), KEY)
 }
 
 fn push(view: &mut View<'_>, to: End, values: &[Vec<u8>]) -> Result<(), Stop> {
-    let mut list = List::open(view, keys::initial_keyspace(0), KEY)?;
+    let mut list = List::open(view, keys::initial_keyspace(0, 0), KEY)?;
     values.iter().for_each(|value| list.push(view, to, value));
     list.save(view, KEY)
 }
@@ -124,7 +124,7 @@ fn step(
         }
         8 => {
             let to = random.end();
-            let keyspace = keys::initial_keyspace(0);
+            let keyspace = keys::initial_keyspace(0, 0);
             let moved = list::move_item(view, keyspace, (KEY, end), (KEY, to))?;
             let expected = model_pop(model, end);
             assert_eq!(moved.as_ref(), Some(&expected));
@@ -169,7 +169,10 @@ impl World {
 
     /// How many records of a kind there are.
     fn number(&self, kind: u8) -> usize {
-        self.records().keys().filter(|record| is(record, keys::initial_keyspace(0), kind)).count()
+        self.records()
+            .keys()
+            .filter(|record| is(record, keys::initial_keyspace(0, 0), kind))
+            .count()
     }
 }
 

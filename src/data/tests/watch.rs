@@ -13,7 +13,7 @@ impl World {
     }
 
     fn blind(&mut self, key: &str) {
-        let keyspace = keys::initial_keyspace(0);
+        let keyspace = keys::initial_keyspace(0, 0);
         self.group(|view| string::put(view, keyspace, key.as_bytes(), &[SMALL], 0, Prior::Unknown));
     }
 
@@ -78,7 +78,7 @@ fn an_absent_key_tells_by_its_trace() {
 fn keys_that_one_command_wrote_leave_different_traces() {
     let mut world = World::new();
     let (near, _) = neighbours("k");
-    let keyspace = keys::initial_keyspace(0);
+    let keyspace = keys::initial_keyspace(0, 0);
     world.group(|view| {
         for key in ["k", &near] {
             string::put(view, keyspace, key.as_bytes(), &[SMALL], 0, Prior::Unknown)?;
@@ -96,7 +96,7 @@ fn keys_that_one_command_wrote_leave_different_traces() {
 #[test]
 fn commands_of_one_group_see_each_other() {
     let mut world = World::new();
-    let keyspace = keys::initial_keyspace(0);
+    let keyspace = keys::initial_keyspace(0, 0);
     for _ in 0..2 {
         let (still, after) = world.group(|view| {
             let watched = view.watch(0, 0, b"k")?;

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 use parking_lot::RwLock;
+use xxhash_rust::xxh3::xxh3_64;
 
-use crate::limits::{ASSUMED_AGE_MAX, ASSUMED_RECORDS_MAX, BORROWING_PAUSE};
+use crate::limits::{ASSUMED_AGE_MAX, ASSUMED_RECORDS_MAX, ASSUMED_SHARDS, BORROWING_PAUSE};
 use crate::store::Mutations;
 
 /// A version of the database, and when it was learnt. The two are not read together: being wrong
@@ -56,8 +57,39 @@ impl Known {
     }
 }
 
-/// All that was known at one moment.
-pub type Records = HashMap<Box<[u8]>, Arc<Known>>;
+/// All that was known at one moment. It is in parts, each of which is replaced as a whole: there may be
+/// many tenants, and each record that is learnt copies no more than the records of its part.
+#[derive(Clone)]
+pub struct Records([Arc<Part>; ASSUMED_SHARDS]);
+
+type Part = HashMap<Box<[u8]>, Arc<Known>>;
+
+impl Default for Records {
+    fn default() -> Self {
+        let empty = Arc::default();
+        Self(std::array::from_fn(|_| Arc::clone(&empty)))
+    }
+}
+
+impl Records {
+    fn place(key: &[u8]) -> usize {
+        xxh3_64(key) as usize % ASSUMED_SHARDS
+    }
+
+    /// What is known of a record.
+    pub fn get(&self, key: &[u8]) -> Option<&Arc<Known>> {
+        self.0[Self::place(key)].get(key)
+    }
+
+    fn part_mut(&mut self, key: &[u8]) -> &mut Part {
+        Arc::make_mut(&mut self.0[Self::place(key)])
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.0.iter().map(|part| part.len()).sum()
+    }
+}
 
 /// See the module.
 pub struct Assumed {
@@ -143,26 +175,23 @@ impl Assumed {
                 return;
             }
         }
-        let mut changed = Records::clone(&records);
-        if changed.len() >= ASSUMED_RECORDS_MAX {
+        let part = Arc::make_mut(&mut records).part_mut(key);
+        if part.len() >= ASSUMED_RECORDS_MAX / ASSUMED_SHARDS {
             let now_us = self.us(asked);
-            changed.retain(|_, known| known.stamp.age(now_us) < ASSUMED_AGE_MAX);
+            part.retain(|_, known| known.stamp.age(now_us) < ASSUMED_AGE_MAX);
         }
-        if changed.len() < ASSUMED_RECORDS_MAX || changed.contains_key(key) {
+        if part.len() < ASSUMED_RECORDS_MAX / ASSUMED_SHARDS || part.contains_key(key) {
             let stamp = Stamp::new(version, self.us(asked));
             let known = Known { key: key.into(), value: value.map(Box::from), stamp };
-            changed.insert(key.into(), Arc::new(known));
+            part.insert(key.into(), Arc::new(known));
         }
-        *records = Arc::new(changed);
     }
 
     /// `known` was not right, or nobody knows.
     pub fn forget(&self, known: &Arc<Known>) {
         let mut records = self.records.write();
         if records.get(&known.key).is_some_and(|other| Arc::ptr_eq(other, known)) {
-            let mut changed = Records::clone(&records);
-            changed.remove(&known.key);
-            *records = Arc::new(changed);
+            Arc::make_mut(&mut records).part_mut(&known.key).remove(&known.key);
         }
     }
 
@@ -175,9 +204,6 @@ impl Assumed {
     /// version: at that of the commit others may have written too, and after it.
     pub fn forget_written(&self, mutations: &Mutations) {
         let records = self.records();
-        if records.is_empty() {
-            return;
-        }
         for key in mutations.iter().map(|mutation| mutation.key()) {
             if let Some(known) = records.get(key) {
                 self.forget(known);
@@ -205,11 +231,13 @@ mod tests {
         let begun = assumed.records();
         assumed.learn(b"k", Some(b"2"), 11, start);
         assert_eq!(value_of(&assumed, b"k"), Some(b"2".to_vec()));
-        assert_eq!(begun[&b"k"[..]].value.as_deref(), Some(&b"1"[..]), "keeps what it began with");
-        assumed.forget(&begun[&b"k"[..]]);
+        let first = Arc::clone(begun.get(b"k").unwrap());
+        assert_eq!(first.value.as_deref(), Some(&b"1"[..]), "keeps what it began with");
+        assumed.forget(&first);
         assert_eq!(value_of(&assumed, b"k"), Some(b"2".to_vec()), "that was another one");
-        assumed.forget(&assumed.records()[&b"k"[..]].clone());
-        assert!(assumed.records().is_empty());
+        let second = Arc::clone(assumed.records().get(b"k").unwrap());
+        assumed.forget(&second);
+        assert_eq!(assumed.records().len(), 0);
     }
 
     #[test]
@@ -217,7 +245,7 @@ mod tests {
         let start = clock::monotonic();
         let assumed = Assumed::new(start);
         assumed.learn(b"k", None, 10, start);
-        let known = assumed.records()[&b"k"[..]].clone();
+        let known = Arc::clone(assumed.records().get(b"k").unwrap());
         let later = start + Duration::from_secs(3);
         assert_eq!(assumed.age(&known, later), Duration::from_secs(3));
         assumed.confirm(&known, 20, start + Duration::from_secs(2));
@@ -260,9 +288,13 @@ mod tests {
         let start = clock::monotonic();
         let assumed = Assumed::new(start);
         let learn = |number: usize, at| assumed.learn(&number.to_be_bytes(), None, 1, at);
-        (0..ASSUMED_RECORDS_MAX + 5).for_each(|number| learn(number, start));
-        assert_eq!(assumed.records().len(), ASSUMED_RECORDS_MAX);
-        learn(ASSUMED_RECORDS_MAX + 9, start + ASSUMED_AGE_MAX);
-        assert_eq!(assumed.records().len(), 1, "old ones make room");
+        (0..2 * ASSUMED_RECORDS_MAX).for_each(|number| learn(number, start));
+        let full = assumed.records().len();
+        assert!(full <= ASSUMED_RECORDS_MAX && full > ASSUMED_RECORDS_MAX * 9 / 10);
+        let late = 2 * ASSUMED_RECORDS_MAX + 9;
+        learn(late, start + ASSUMED_AGE_MAX);
+        let left = assumed.records();
+        assert!(left.len() <= full - ASSUMED_RECORDS_MAX / ASSUMED_SHARDS * 9 / 10);
+        assert!(left.get(&late.to_be_bytes()).is_some(), "old ones make room");
     }
 }
