@@ -183,6 +183,8 @@ pub struct ClientShared {
     pub laddr: String,
     /// When it connected, Unix milliseconds.
     pub connected_ms: u64,
+    /// Whether it came over TLS.
+    pub tls: bool,
     killed: AtomicBool,
     /// See [`ClientShared::wait`]; 0 for none.
     wait: AtomicU64,
@@ -240,7 +242,7 @@ pub trait Killer: Send + Sync + std::fmt::Debug {
 }
 
 impl ClientShared {
-    /// A connection that has just been accepted.
+    /// A connection that has just been accepted, without TLS.
     pub fn new(id: u64, addr: String, laddr: String, now_ms: u64, killer: Arc<dyn Killer>) -> Self {
         let (killed, wait) = (AtomicBool::new(false), AtomicU64::new(0));
         ClientShared {
@@ -248,6 +250,7 @@ impl ClientShared {
             addr,
             laddr,
             connected_ms: now_ms,
+            tls: false,
             killed,
             wait,
             killer,
@@ -402,8 +405,10 @@ pub struct Server {
     pub started: Instant,
     /// Told apart from every other run by this, 40 hexadecimal digits.
     pub run_id: String,
-    /// The TCP port served, once bound; 0 without one.
+    /// The TCP port served without TLS, once bound; 0 without one.
     pub port: AtomicU16,
+    /// The TCP port served with TLS, once bound; 0 without one.
+    pub tls_port: AtomicU16,
     stop: OnceLock<Sender<()>>,
     clients: Mutex<HashMap<u64, Arc<ClientShared>>>,
     next_client: AtomicU64,
@@ -428,6 +433,7 @@ impl Server {
             started: clock::monotonic(),
             run_id: run_id(),
             port: AtomicU16::new(0),
+            tls_port: AtomicU16::new(0),
             stop: OnceLock::new(),
             clients: Mutex::default(),
             next_client: AtomicU64::new(first_client),
