@@ -3,6 +3,8 @@
 //! `main` calls [`run`] with the arguments, the environment and the server to start. Usage and
 //! configuration mistakes are one line on standard error and exit code [`EX_USAGE`].
 
+mod cert;
+
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -41,6 +43,9 @@ pub fn run(
         }
         Err(error) => return refuse(&usage_problem(&error)),
     };
+    if let Some((cert::NAME, matches)) = matches.subcommand() {
+        return cert::run(matches);
+    }
     let environment = match readable(environment) {
         Ok(environment) => environment,
         Err(problem) => return refuse(&problem),
@@ -94,6 +99,7 @@ fn command() -> Command {
             Command::new(DOCTOR)
                 .about("Check what the server needs, measure the store, say what to fix, and exit"),
         )
+        .subcommand(cert::command())
         .args(SETTINGS.iter().map(argument))
         .arg(file)
 }

@@ -24,8 +24,21 @@ pub use value::{size, whole};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Addresses served over TCP, each listed once. Port 0 asks the system for a free port. Empty
-    /// only if `unixsocket` is set.
+    /// only if `tls_listen` has any or `unixsocket` is set.
     pub listen: Vec<SocketAddr>,
+    /// Addresses served over TLS, none of them in `listen`; `tls_cert` and `tls_key` are set exactly
+    /// if there are any.
+    pub tls_listen: Vec<SocketAddr>,
+    /// File with the certificate of the TLS listeners and its chain.
+    pub tls_cert: Option<PathBuf>,
+    /// File with the private key of `tls_cert`.
+    pub tls_key: Option<PathBuf>,
+    /// File with the CAs of client certificates; only with `tls_listen`.
+    pub tls_client_ca: Option<PathBuf>,
+    /// Whether clients must show a certificate; see [`Config::client_auth`].
+    pub tls_client_auth: Option<ClientAuth>,
+    /// How long a TLS handshake may take.
+    pub tls_handshake_timeout: Duration,
     /// Path of the Unix socket served, at most [`limits::UNIX_SOCKET_PATH_BYTES_MAX`] bytes.
     pub unixsocket: Option<PathBuf>,
     /// Permission bits of the Unix socket; the process's umask decides if unset.
@@ -89,6 +102,12 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 6379))],
+            tls_listen: Vec::new(),
+            tls_cert: None,
+            tls_key: None,
+            tls_client_ca: None,
+            tls_client_auth: None,
+            tls_handshake_timeout: Duration::from_secs(5),
             unixsocket: None,
             unixsocketperm: None,
             protected_mode: true,
@@ -118,6 +137,27 @@ impl Default for Config {
             log_format: LogFormat::Human,
         }
     }
+}
+
+impl Config {
+    /// Whether TLS clients must show a certificate.
+    pub fn client_auth(&self) -> ClientAuth {
+        self.tls_client_auth.unwrap_or(match self.tls_client_ca {
+            Some(_) => ClientAuth::Required,
+            None => ClientAuth::Off,
+        })
+    }
+}
+
+/// Whether TLS clients must show a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// They are not asked for one.
+    Off,
+    /// They are asked, and what they show must be right.
+    Optional,
+    /// Those without one are refused.
+    Required,
 }
 
 /// Which store keeps the data.

@@ -222,6 +222,25 @@ pub const IDLE_BUFFER_BYTES_MAX: usize = 32 * 1024;
 pub const RECEIVE_STEP_BYTES: usize = 64 * 1024;
 /// Received at once while a send is blocked.
 pub const READ_AHEAD_BYTES: usize = 64 * 1024;
+/// Bytes that a client may send before its TLS handshake is over; a handshake message has 64 KiB at most.
+pub const TLS_HANDSHAKE_BYTES_MAX: usize = 128 * 1024;
+/// Longest TLS record that is taken: its header, 16 KiB of data, and 2 KiB for what encryption adds.
+pub const TLS_RECORD_BYTES_MAX: usize = 5 + 16 * 1024 + 2 * 1024;
+/// Data in one TLS record at most.
+pub const TLS_RECORD_DATA_BYTES: usize = 16 * 1024;
+/// What encrypting adds to a record at most (header, nonce, content type, tag), and once to a send for
+/// new keys.
+pub const TLS_OVERHEAD_BYTES: usize = 64;
+/// Replies encrypted at once into ordinary memory, in bytes.
+pub const TLS_SEND_BYTES: usize = 4 * TLS_RECORD_DATA_BYTES;
+/// Sessions that TLS clients without tickets can resume.
+pub const TLS_SESSIONS_MAX: usize = 4096;
+/// How long the last words of a TLS connection may take.
+pub const TLS_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often the files of TLS are looked at for changes.
+pub const TLS_FILES_INTERVAL: Duration = Duration::from_secs(2);
+/// Longest file with certificates or a key, in bytes.
+pub const TLS_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Up to so many commands a worker commits itself on a disk that syncs quickly.
 pub const INLINE_COMMANDS_MAX: usize = 64;
 /// A disk syncs quickly if a commit usually takes no longer, in microseconds.
@@ -240,6 +259,8 @@ pub const ACCEPT_COMPLAINT_INTERVAL: Duration = Duration::from_secs(1);
 const _: () = {
     assert!(REGISTERED_BUFFERS_MAX <= 1024);
     assert!(IDLE_BUFFER_BYTES_MAX * 2 <= 64 * 1024, "idle connections cost at most 64 KiB");
+    // What is left of a record that is not complete leaves room to receive the rest.
+    assert!(TLS_RECORD_BYTES_MAX < IDLE_BUFFER_BYTES_MAX);
 };
 /// How often a stopping process looks whether its workers have ended.
 pub const STOP_CHECK: Duration = Duration::from_millis(5);
@@ -433,8 +454,6 @@ pub const TOKEN_KEPT_FACTOR: u64 = 16;
 /// How long one decision may take. What a token may cost is bounded before it is evaluated, so this is
 /// reached only where the machine stalls.
 pub const TOKEN_RUN_MS_MAX: u64 = 1000;
-/// Longest name of a tenant.
-pub const TENANT_NAME_BYTES_MAX: usize = 64;
 /// Characters of a token's check that are shown to whom it denies something.
 pub const DENIED_CHARS_MAX: usize = 200;
 /// Longest revocation list.

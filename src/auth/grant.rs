@@ -128,10 +128,8 @@ impl Grant {
 
     /// Whether what it allows depends on the keys of a command.
     pub fn depends_on_keys(&self) -> bool {
-        let mentions = |block| {
-            self.token.print_block_source(block).is_ok_and(|source| !source.contains("key("))
-        };
-        !(0..self.token.block_count()).all(mentions)
+        let analysis = &self.verified.analysis;
+        analysis.mentions_keys || !analysis.key_checks.is_empty()
     }
 
     /// The first second, in Unix time, at which nothing is allowed any more, as far as that follows

@@ -199,6 +199,8 @@ pub struct ClientShared {
     pub connected_ms: u64,
     /// See [`Client::tenant`].
     tenant: AtomicU32,
+    /// Whether it came over TLS.
+    pub tls: bool,
     killed: AtomicBool,
     /// See [`ClientShared::wait`]; 0 for none.
     wait: AtomicU64,
@@ -256,7 +258,7 @@ pub trait Killer: Send + Sync + std::fmt::Debug {
 }
 
 impl ClientShared {
-    /// A connection that has just been accepted.
+    /// A connection that has just been accepted, without TLS.
     pub fn new(id: u64, addr: String, laddr: String, now_ms: u64, killer: Arc<dyn Killer>) -> Self {
         let (killed, wait) = (AtomicBool::new(false), AtomicU64::new(0));
         ClientShared {
@@ -265,6 +267,7 @@ impl ClientShared {
             laddr,
             connected_ms: now_ms,
             tenant: AtomicU32::new(0),
+            tls: false,
             killed,
             wait,
             killer,
@@ -461,8 +464,10 @@ pub struct Server {
     pub run_id: String,
     /// Verifies tokens; `None` where none are needed.
     pub auth: Option<Arc<Authenticator>>,
-    /// The TCP port served, once bound; 0 without one.
+    /// The TCP port served without TLS, once bound; 0 without one.
     pub port: AtomicU16,
+    /// The TCP port served with TLS, once bound; 0 without one.
+    pub tls_port: AtomicU16,
     stop: OnceLock<Sender<()>>,
     clients: Mutex<HashMap<u64, Arc<ClientShared>>>,
     next_client: AtomicU64,
@@ -488,6 +493,7 @@ impl Server {
             run_id: run_id(),
             auth: None,
             port: AtomicU16::new(0),
+            tls_port: AtomicU16::new(0),
             stop: OnceLock::new(),
             clients: Mutex::default(),
             next_client: AtomicU64::new(first_client),

@@ -1,26 +1,69 @@
 //! One connection, from its first byte to its last: receive, batch, run, reply, again.
 
+use std::io;
+use std::net::Shutdown;
+use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use rustls::ServerConfig;
 
 use super::link::Link;
 use super::stream::Stream;
+use super::tls;
 use super::worker::{Returned, Worker};
 use crate::batch::{Batch, InVain};
 use crate::clock;
 use crate::session::Session;
 
-/// Serves a connection until either side ends it.
-pub async fn serve(worker: Rc<Worker>, stream: Rc<Stream>, batch: Box<Batch>) {
+/// Serves a connection until either side ends it; over TLS if there is a configuration for that.
+pub async fn serve(
+    worker: Rc<Worker>,
+    stream: Rc<Stream>,
+    batch: Box<Batch>,
+    tls: Option<Arc<ServerConfig>>,
+) {
     let config = &worker.server.config;
+    let client = batch.client.shared.id;
+    let link = Link::new(Rc::clone(&stream), &worker.pool, config.output_buffer_limit, tls);
+    let mut link = match link {
+        Ok(link) => link,
+        Err(error) => return tracing::warn!(client, %error, "cannot begin TLS"),
+    };
+    if let Err(error) = handshake(&worker, &stream, &mut link).await {
+        tracing::debug!(client, %error, "TLS handshake failed");
+        worker.server.stats.tls_handshake_failed();
+        return link.close(false).await;
+    }
     let mut conn = Conn {
         session: Session::new(&worker.server, &batch.client.shared),
-        link: Link::new(stream, &worker.pool, config.output_buffer_limit),
+        link,
         worker: &worker,
         batch: Some(batch),
         waited: Duration::ZERO,
+        fresh: true,
     };
-    conn.run().await;
+    let well = conn.run().await;
+    conn.link.close(well).await;
+}
+
+/// Does and counts the TLS handshake, if there is one, in the time it may take.
+async fn handshake(worker: &Worker, stream: &Stream, link: &mut Link<'_>) -> io::Result<()> {
+    let mut handshake = pin!(link.handshake(&worker.handshakes));
+    let limit = worker.server.config.tls_handshake_timeout;
+    let result = match tokio::time::timeout(limit, &mut handshake).await {
+        Ok(result) => result,
+        Err(_) => {
+            // It has a buffer that is given back when the kernel is done with it.
+            stream.shutdown(Shutdown::Both);
+            handshake.await.and(Err(io::ErrorKind::TimedOut.into()))
+        }
+    };
+    if let Some(resumed) = result? {
+        worker.server.stats.tls_handshake(resumed);
+    }
+    Ok(())
 }
 
 struct Conn<'w> {
@@ -31,6 +74,8 @@ struct Conn<'w> {
     batch: Option<Box<Batch>>,
     /// How long the present batch has been waiting for data: that is nobody's latency.
     waited: Duration,
+    /// Nothing has been looked at yet.
+    fresh: bool,
 }
 
 /// What to do after a batch.
@@ -52,10 +97,11 @@ async fn passed(deadline: Option<Instant>) {
 }
 
 impl Conn<'_> {
-    async fn run(&mut self) {
+    /// Serves until the end; whether nothing went wrong.
+    async fn run(&mut self) -> bool {
         let mut next = Next::Receive;
         loop {
-            let Some(batch) = self.batch.as_mut() else { return };
+            let Some(batch) = self.batch.as_mut() else { return false };
             let goes_on = match next {
                 Next::Receive => self.link.exchange(&mut batch.reply).await,
                 Next::Parse => self.link.flush(&mut batch.reply).await.map(|()| true),
@@ -63,10 +109,10 @@ impl Conn<'_> {
             };
             match goes_on {
                 Ok(true) => next = self.batch().await,
-                Ok(false) => return,
+                Ok(false) => return true,
                 Err(error) => {
                     tracing::debug!(client = batch.client.shared.id, %error, "connection lost");
-                    return;
+                    return false;
                 }
             }
         }
@@ -75,6 +121,13 @@ impl Conn<'_> {
     /// Takes the complete commands out of the input and runs them.
     async fn batch(&mut self) -> Next {
         let Some(mut batch) = self.batch.take() else { return Next::Close };
+        if std::mem::take(&mut self.fresh) && tls::begins_handshake(self.link.input.bytes()) {
+            let client = batch.client.shared.id;
+            tracing::debug!(client, "a client speaks TLS on a listener without it");
+            batch.reply.error("ERR Protocol error: TLS on a port without it");
+            self.batch = Some(batch);
+            return Next::Close;
+        }
         let arrived = clock::monotonic();
         let taken = self.session.take(self.link.input.bytes_mut(), &mut batch);
         let mut consumed = taken.consumed;

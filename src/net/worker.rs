@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 use slab::Slab;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::acceptor::Accepted;
 use super::buffer::{Budget, Pool};
@@ -185,6 +185,8 @@ pub struct Worker {
     pending_reads: RefCell<Vec<Box<Batch>>>,
     submit: Notify,
     emptied: Notify,
+    /// TLS handshakes take turns.
+    pub handshakes: Semaphore,
     reader: RefCell<Reader>,
     /// Groups of batches without writes, where the store does not answer at once.
     reads: Option<Arc<Groups>>,
@@ -273,6 +275,7 @@ impl Worker {
             pending_reads: RefCell::default(),
             submit: Notify::new(),
             emptied: Notify::new(),
+            handshakes: Semaphore::new(1),
             reader: RefCell::default(),
             reads,
         })
@@ -370,11 +373,13 @@ impl Worker {
     }
 
     fn open(self: &Rc<Worker>, accepted: Accepted) {
-        let Accepted { socket, addr, laddr } = accepted;
+        let Accepted { socket, addr, laddr, tls } = accepted;
         let stream = Rc::new(Stream::new(socket));
         let id = self.server.next_client_id();
         let killer = Arc::clone(&self.inbox);
-        let shared = Arc::new(ClientShared::new(id, addr, laddr, clock::unix_ms(), killer));
+        let mut shared = ClientShared::new(id, addr, laddr, clock::unix_ms(), killer);
+        shared.tls = tls.is_some();
+        let shared = Arc::new(shared);
         self.server.add_client(&shared);
         if self.stopping.get() {
             stream.shutdown(Shutdown::Read);
@@ -398,7 +403,7 @@ impl Worker {
         let batch = Box::new(Batch::new(client, self.number, slot));
         let worker = Rc::clone(self);
         tokio_uring::spawn(async move {
-            conn::serve(Rc::clone(&worker), stream, batch).await;
+            conn::serve(Rc::clone(&worker), stream, batch, tls).await;
             worker.close(slot);
         });
     }

@@ -35,7 +35,7 @@ impl Gate {
     pub(super) fn new(auth: &Arc<Authenticator>, shared: &ClientShared) -> Gate {
         Gate {
             auth: Arc::clone(auth),
-            origin: Origin { address: shared.ip(), tls: false },
+            origin: Origin { address: shared.ip(), tls: shared.tls },
             now: 0,
             expires: None,
             database: 0,

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::super::{Durability, LogFormat, LogLevel};
+use super::super::{ClientAuth, Durability, LogFormat, LogLevel};
 use super::*;
 
 /// Loads from flags, variables and the text of a file named `r.toml`.
@@ -68,6 +68,12 @@ fn a_mistake_counts_even_where_a_stronger_source_replaces_it() {
 fn every_setting_is_read_under_its_one_name() {
     let values = [
         ("listen", "127.0.0.1:7000,[::1]:0"),
+        ("tls-listen", "[::1]:7001"),
+        ("tls-cert", "cert.pem"),
+        ("tls-key", "key.pem"),
+        ("tls-client-ca", "ca.pem"),
+        ("tls-client-auth", "optional"),
+        ("tls-handshake-timeout", "2s"),
         ("unixsocket", "/run/ringstone.sock"),
         ("unixsocketperm", "770"),
         ("protected-mode", "no"),
@@ -95,8 +101,62 @@ fn every_setting_is_read_under_its_one_name() {
         ("log-format", "json"),
     ];
     assert_eq!(values.map(|(name, _)| name).to_vec(), names());
-    let expected = Config {
+    let expected = all_set();
+    let (by_flag, _) = load(&values, &[], None).unwrap();
+    assert_eq!(by_flag, expected);
+    let upper = |name: &str| format!("RINGSTONE_{}", name.to_uppercase().replace('-', "_"));
+    let variables = values.map(|(name, value)| (upper(name), value));
+    let variables = variables.each_ref().map(|(name, value)| (name.as_str(), *value));
+    assert_eq!(load(&[], &variables, None).unwrap().0, expected);
+    let text: String = values.iter().map(|(name, value)| format!("{name} = '{value}'\n")).collect();
+    assert_eq!(file(&text).unwrap(), expected);
+}
+
+#[test]
+fn settings_of_tls_fit_each_other() {
+    let served = [("tls-listen", "127.0.0.1:1"), ("tls-cert", "c"), ("tls-key", "k")];
+    let with = |more: &[(&'static str, &'static str)]| {
+        let flags: Vec<_> = served.iter().chain(more).copied().collect();
+        load(&flags, &[], None).map(|(config, _)| config)
+    };
+    assert_eq!(with(&[]).unwrap().client_auth(), ClientAuth::Off);
+    assert_eq!(with(&[("listen", "")]).unwrap().listen, []);
+    assert_eq!(with(&[("tls-client-ca", "ca")]).unwrap().client_auth(), ClientAuth::Required);
+    let off = [("tls-client-ca", "ca"), ("tls-client-auth", "off")];
+    assert_eq!(with(&off).unwrap().client_auth(), ClientAuth::Off);
+    for (more, problem) in [
+        (
+            ("listen", "127.0.0.1:1"),
+            "--tls-listen: 127.0.0.1:1 cannot be served both with and without TLS",
+        ),
+        (
+            ("tls-client-auth", "required"),
+            "--tls-client-auth: there is no tls-client-ca to check certificates with",
+        ),
+    ] {
+        assert_eq!(with(&[more]).unwrap_err().to_string(), problem);
+    }
+    for (flags, problem) in [
+        (&served[..1], "--tls-listen: there is no tls-cert to show to clients"),
+        (&served[..2], "--tls-listen: there is no tls-key for the certificate"),
+        (&served[1..2], "--tls-cert: there is no tls-listen that would use it"),
+        (&served[2..], "--tls-key: there is no tls-listen that would use it"),
+        (&[("tls-client-ca", "ca")], "--tls-client-ca: there is no tls-listen that would use it"),
+    ] {
+        assert_eq!(load(flags, &[], None).unwrap_err().to_string(), problem);
+    }
+}
+
+/// What the settings of `every_setting_is_read_under_its_one_name` make.
+fn all_set() -> Config {
+    Config {
         listen: vec!["127.0.0.1:7000".parse().unwrap(), "[::1]:0".parse().unwrap()],
+        tls_listen: vec!["[::1]:7001".parse().unwrap()],
+        tls_cert: Some(PathBuf::from("cert.pem")),
+        tls_key: Some(PathBuf::from("key.pem")),
+        tls_client_ca: Some(PathBuf::from("ca.pem")),
+        tls_client_auth: Some(ClientAuth::Optional),
+        tls_handshake_timeout: Duration::from_secs(2),
         unixsocket: Some(PathBuf::from("/run/ringstone.sock")),
         unixsocketperm: Some(0o770),
         protected_mode: false,
@@ -122,15 +182,7 @@ fn every_setting_is_read_under_its_one_name() {
         client_memory_max: 32 << 20,
         loglevel: LogLevel::Debug,
         log_format: LogFormat::Json,
-    };
-    let (by_flag, _) = load(&values, &[], None).unwrap();
-    assert_eq!(by_flag, expected);
-    let upper = |name: &str| format!("RINGSTONE_{}", name.to_uppercase().replace('-', "_"));
-    let variables = values.map(|(name, value)| (upper(name), value));
-    let variables = variables.each_ref().map(|(name, value)| (name.as_str(), *value));
-    assert_eq!(load(&[], &variables, None).unwrap().0, expected);
-    let text: String = values.iter().map(|(name, value)| format!("{name} = '{value}'\n")).collect();
-    assert_eq!(file(&text).unwrap(), expected);
+    }
 }
 
 fn names() -> Vec<&'static str> {
