@@ -206,6 +206,7 @@ pub struct ClientShared {
     wait: AtomicU64,
     killer: Arc<dyn Killer>,
     labels: Mutex<Arc<Labels>>,
+    grant: Mutex<Option<Arc<Grant>>>,
     recent: Recent,
 }
 
@@ -272,6 +273,7 @@ impl ClientShared {
             wait,
             killer,
             labels: Mutex::default(),
+            grant: Mutex::default(),
             recent: Recent::default(),
         }
     }
@@ -416,6 +418,9 @@ impl Client {
         if let Some(command) = now.command {
             recent.command.store(command as u16 + 1, Ordering::Relaxed);
         }
+        if self.login.is_some() {
+            self.shared.grant.lock().clone_from(&self.grant);
+        }
         if !Arc::ptr_eq(&self.published, &self.labels) {
             *self.shared.labels.lock() = Arc::clone(&self.labels);
             self.published = Arc::clone(&self.labels);
@@ -551,6 +556,24 @@ impl Server {
         let mut clients: Vec<_> = self.clients.lock().values().cloned().collect();
         clients.sort_unstable_by_key(|client| client.id);
         clients
+    }
+
+    /// Reads the revocation list again, if it has changed, and ends the connections whose tokens it names.
+    pub fn end_revoked(&self) {
+        let Some(auth) = &self.auth else { return };
+        match auth.reload() {
+            Ok(false) => {}
+            Ok(true) => {
+                tracing::info!("the revocation list has been read again");
+                let revoked = |client: &Arc<ClientShared>| {
+                    client.grant.lock().as_ref().is_some_and(|grant| grant.is_revoked())
+                };
+                self.clients().into_iter().filter(revoked).for_each(|client| client.kill());
+            }
+            Err(problem) => {
+                tracing::warn!(%problem, "the revocation list is not right; the old one stays in use");
+            }
+        }
     }
 
     /// Number of connections.

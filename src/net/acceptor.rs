@@ -253,13 +253,14 @@ impl Acceptor {
 
     /// Accepts until stopped.
     pub fn run(self) {
-        // A look at the files of TLS now and then.
-        let interval = self.certificates.borrow().as_ref().map(|_| Timespec {
+        // A look at the files of TLS and at the revocation list now and then.
+        let has_files = self.certificates.borrow().is_some() || self.server.auth.is_some();
+        let interval = has_files.then_some(Timespec {
             tv_sec: TLS_FILES_INTERVAL.as_secs() as i64,
             tv_nsec: TLS_FILES_INTERVAL.subsec_nanos().into(),
         });
         while !self.control.stop.load(Ordering::Acquire) {
-            self.look_after_certificates();
+            self.look_after_files();
             let mut fds: Vec<PollFd<'_>> = self
                 .listeners
                 .iter()
@@ -284,7 +285,7 @@ impl Acceptor {
         }
     }
 
-    fn look_after_certificates(&self) {
+    fn look_after_files(&self) {
         let asked = self.control.takes_reload();
         if let Some(certificates) = &mut *self.certificates.borrow_mut() {
             match asked {
@@ -292,6 +293,7 @@ impl Acceptor {
                 false => certificates.watch(),
             }
         }
+        self.server.end_revoked();
     }
 
     fn accept_all(&self, listener: &Listener) {
