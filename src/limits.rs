@@ -96,6 +96,9 @@ pub const TENANT_IDS_MAX: u32 = (1 << 26) - 1;
 pub const TENANT_NAME_BYTES_MAX: usize = 64;
 /// Tenants that `TENANT LIST` names at once.
 pub const TENANTS_LISTED: usize = 256;
+/// A connection that has to wait because of its tenant's commands per second looks so often whether it is
+/// to end.
+pub const REST_STEP: Duration = Duration::from_millis(100);
 /// Worker threads at most.
 pub const WORKERS_MAX: usize = 256;
 /// TCP addresses listened on at most.

@@ -1,5 +1,7 @@
 //! Commands about the connection itself: greeting, authentication, database, end.
 
+use std::sync::Arc;
+
 use super::state::{ReplyMode, version};
 use super::{Args, Ctx, Flags, Group, Keys, Outcome, Spec};
 use crate::error::{self, Stop};
@@ -197,6 +199,9 @@ const HELLO_FIRST: &str = "NOAUTH HELLO must be called with the client already a
     the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP \
     protocol version at the same time";
 
+/// The answer to a connection more than its tenant may have.
+const TOO_MANY: &str = "ERR max number of clients reached";
+
 /// Makes the connection one of the token's tenant. The session has verified the token. Without
 /// configured keys there is one user, who needs no password and may give any.
 fn authenticate(ctx: &mut Ctx<'_, '_>, user: &[u8], _password: &[u8]) -> Outcome {
@@ -206,7 +211,12 @@ fn authenticate(ctx: &mut Ctx<'_, '_>, user: &[u8], _password: &[u8]) -> Outcome
     let Some(grant) = ctx.client.login.clone() else { return Err(WRONG_PASS.into()) };
     let tenant = ctx.view.tenant(grant.tenant().as_bytes(), true)?;
     let tenant = tenant.expect("it is created if it is not there");
-    ctx.client.log_in(grant, tenant);
+    let settings = ctx.view.settings(tenant)?.ok_or(error::TENANT_GONE)?;
+    let seat = match &ctx.client.seat {
+        Some(seat) if seat.tenant == tenant => Arc::clone(seat),
+        _ => ctx.server.allowances.enter(tenant, &settings.quota).map(Arc::new).ok_or(TOO_MANY)?,
+    };
+    ctx.client.log_in(grant, seat);
     Ok(())
 }
 

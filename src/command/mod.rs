@@ -4,6 +4,7 @@
 //! called again from the start for the same request (a read was pending, a commit conflicted), so it
 //! has no effect but on the view, the reply and the client state, which the runner rolls back.
 
+pub mod allowance;
 mod bitmap;
 mod blocking;
 mod client;

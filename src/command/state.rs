@@ -13,12 +13,13 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use super::Spec;
+use super::allowance::{Allowances, Seat};
 use super::pause::Pause;
 use super::stats::{self, Stats};
 use crate::auth::{Authenticator, Grant};
 use crate::clock;
 use crate::config::Config;
-use crate::data::tenants::NOBODY;
+use crate::data::tenants::{NOBODY, Quota};
 use crate::data::{ProcessId, Tenant, Watched};
 use crate::limits::{SEQUENCE_BLOCK, WATCHED_BYTES_MAX, WATCHED_KEYS_MAX};
 use crate::resp::Protocol;
@@ -126,6 +127,13 @@ pub enum Effect {
     },
     /// `CLIENT UNPAUSE`.
     Unpause,
+    /// `TENANT SETQUOTA`.
+    Quota {
+        /// Whose.
+        tenant: Tenant,
+        /// What it may use now.
+        quota: Quota,
+    },
     /// `CLIENT UNBLOCK`.
     Unblock {
         /// Whom.
@@ -162,6 +170,8 @@ pub struct Client {
     pub grant: Option<Arc<Grant>>,
     /// What the token permits that the command being executed authenticates with.
     pub login: Option<Arc<Grant>>,
+    /// Its place among the connections of its tenant, where tokens are needed.
+    pub seat: Option<Arc<Seat>>,
     /// It may do what concerns the whole process and all tenants, and know of all of them.
     pub operator: bool,
     /// `SELECT`.
@@ -342,6 +352,7 @@ impl Client {
             tenant: 0,
             grant: None,
             login: None,
+            seat: None,
             operator: true,
             database: 0,
             reply_mode: ReplyMode::On,
@@ -367,6 +378,7 @@ impl Client {
                     server.pause.begin(now_ms, duration_ms, all);
                 }
                 Effect::Unpause => server.pause.end(),
+                Effect::Quota { tenant, quota } => server.allowances.update(tenant, &quota),
                 Effect::Unblock { client, wait, with_error } => {
                     client.killer.unblock(client.id, wait, with_error);
                 }
@@ -376,7 +388,9 @@ impl Client {
     }
 
     /// Makes the connection one of a token's tenant.
-    pub fn log_in(&mut self, grant: Arc<Grant>, tenant: Tenant) {
+    pub fn log_in(&mut self, grant: Arc<Grant>, seat: Arc<Seat>) {
+        let tenant = seat.tenant;
+        self.seat = Some(seat);
         if std::mem::replace(&mut self.tenant, tenant) != tenant && !self.watches.is_empty() {
             // They were another tenant's.
             self.watches.fail();
@@ -387,7 +401,8 @@ impl Client {
 
     /// Takes back what the connection's token permitted.
     pub fn log_out(&mut self) {
-        (self.tenant, self.operator, self.grant) = (NOBODY, false, None);
+        (self.tenant, self.operator) = (NOBODY, false);
+        (self.grant, self.seat) = (None, None);
     }
 
     /// Whether it may do what concerns the whole process and all tenants.
@@ -467,6 +482,8 @@ pub struct Server {
     pub started: Instant,
     /// Told apart from every other run by this, 40 hexadecimal digits.
     pub run_id: String,
+    /// What tenants may use.
+    pub allowances: Allowances,
     /// Verifies tokens; `None` where none are needed.
     pub auth: Option<Arc<Authenticator>>,
     /// The TCP port served without TLS, once bound; 0 without one.
@@ -496,6 +513,7 @@ impl Server {
             blocked_clients: AtomicUsize::new(0),
             started: clock::monotonic(),
             run_id: run_id(),
+            allowances: Allowances::default(),
             auth: None,
             port: AtomicU16::new(0),
             tls_port: AtomicU16::new(0),
@@ -527,6 +545,11 @@ impl Server {
     /// Milliseconds since the process started.
     pub fn uptime_ms(&self, now: Instant) -> u64 {
         now.saturating_duration_since(self.started).as_millis() as u64
+    }
+
+    /// Microseconds since the process started.
+    pub fn uptime_us(&self) -> u64 {
+        clock::monotonic().saturating_duration_since(self.started).as_micros() as u64
     }
 
     /// An id for a new connection.

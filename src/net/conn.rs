@@ -140,6 +140,12 @@ impl Conn<'_> {
                     return Next::Close;
                 }
             }
+            if let Some(seat) = &batch.client.seat {
+                let wait = seat.wait_for(batch.ops.len(), self.worker.server.uptime_us());
+                if !wait.is_zero() && !self.worker.rest(&batch, wait).await {
+                    return Next::Close;
+                }
+            }
             if (batch.writes || self.worker.is_remote()) && consumed > 0 {
                 self.link.input.lend(consumed, &mut batch.input);
                 consumed = 0;

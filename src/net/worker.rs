@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Poll, Waker};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use slab::Slab;
@@ -24,7 +24,7 @@ use crate::clock;
 use crate::command::state::{ClientShared, Done, Killer};
 use crate::command::stats::Shard;
 use crate::command::{Client, Server};
-use crate::limits::{RING_ENTRIES, TIMEOUT_CHECK};
+use crate::limits::{REST_STEP, RING_ENTRIES, TIMEOUT_CHECK};
 use crate::store::Mode;
 
 /// What other threads hand to a worker.
@@ -515,6 +515,19 @@ impl Worker {
         self.slots.borrow_mut()[batch.slot].held = true;
         self.server.pause.wait(batch.writes, || batch.client.shared.is_killed()).await;
         self.slots.borrow_mut()[batch.slot].held = false;
+    }
+
+    /// Waits before a batch of a tenant that has sent too much; whether the connection goes on after that.
+    pub async fn rest(&self, batch: &Batch, wait: Duration) -> bool {
+        let until = clock::monotonic() + wait;
+        self.slots.borrow_mut()[batch.slot].held = true;
+        let goes_on = || !batch.client.shared.is_killed() && !self.stopping.get();
+        while goes_on() && clock::monotonic() < until {
+            let next = until.min(clock::monotonic() + REST_STEP);
+            tokio::time::sleep_until(next.into()).await;
+        }
+        self.slots.borrow_mut()[batch.slot].held = false;
+        goes_on()
     }
 
     /// Ends connections over which nothing has come or gone for `timeout` and that wait for nobody

@@ -102,7 +102,8 @@ impl Session {
         let stranger = self.gate.is_some() && batch.client.grant.is_none();
         self.parser.set_unauthenticated(stranger);
         let commands_max = if stranger { 1 } else { BATCH_COMMANDS_MAX };
-        let parsed = self.parser.parse(input, &self.limits, commands_max, &mut batch.requests);
+        let limits = self.limits_of(&batch.client);
+        let parsed = self.parser.parse(input, &limits, commands_max, &mut batch.requests);
         let full = batch.requests.len() == commands_max;
         self.next = 0;
         let taken = match parsed {
@@ -114,6 +115,19 @@ impl Session {
         };
         self.admit(input, batch);
         taken
+    }
+
+    /// What a request of the client may be.
+    fn limits_of(&self, client: &Client) -> ParseLimits {
+        let tenant_s = client.seat.as_ref().map_or(usize::MAX, |seat| seat.request_bytes_max());
+        match tenant_s.min(self.limits.value_bytes_max) {
+            own if own == self.limits.value_bytes_max => self.limits,
+            bytes_max => ParseLimits {
+                value_bytes_max: bytes_max,
+                request_bytes_max: bytes_max + INLINE_BYTES_MAX,
+                ..self.limits
+            },
+        }
     }
 
     /// Whether [`Session::admit`] has more to do for the batch.

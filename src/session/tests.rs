@@ -11,6 +11,7 @@ use crate::command::connection;
 use crate::auth::{Authenticator, RootKey};
 use crate::command::state::Killer;
 use crate::config::Config;
+use crate::data::tenants::Quota;
 use crate::store::memory::MemoryStore;
 
 #[derive(Debug)]
@@ -88,7 +89,8 @@ impl Connection {
     fn execute(&mut self) {
         let client = &mut self.batch.client;
         if let Some(grant) = client.login.clone() {
-            client.log_in(grant, 5);
+            let seat = self.server.allowances.enter(5, &Quota::default()).unwrap();
+            client.log_in(grant, Arc::new(seat));
         }
     }
 }
