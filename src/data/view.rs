@@ -12,6 +12,7 @@ use super::keys::{self, Incarnation, KeyspaceId};
 use super::meta::Stamp;
 use super::overlay::{self, Overlay};
 use super::random::Random;
+use super::sorted_set::Changes;
 use crate::error::Stop;
 use crate::limits::{
     DATABASES, FETCHED_BYTES_MAX, FETCHED_READS_MAX, SCAN_STEP, SCANNED_BYTES_EXPECTED,
@@ -105,6 +106,8 @@ pub struct View<'a> {
     lookups: Cell<(u64, u64)>,
     missing: Cell<Missing>,
     ready: Ready,
+    /// What the rank indexes of sorted sets do not know yet.
+    rank_changes: Changes,
     /// How many elements pending commands want, by what they take them from.
     wanted: RefCell<BTreeMap<(Incarnation, bool), u64>>,
 }
@@ -140,6 +143,7 @@ impl<'a> View<'a> {
             lookups: Cell::default(),
             missing: Cell::default(),
             ready: Ready::default(),
+            rank_changes: Changes::default(),
             wanted: RefCell::default(),
         }
     }
@@ -430,6 +434,7 @@ impl<'a> View<'a> {
     pub fn rollback(&mut self, mark: Mark) {
         self.overlay.rollback(mark.written);
         self.incarnations = mark.incarnations;
+        self.rank_changes.rollback(self.next_number());
         // A database may have been pointed elsewhere since the mark; look it up again.
         self.databases.iter().for_each(|memo| memo.set(None));
     }
@@ -440,8 +445,29 @@ impl<'a> View<'a> {
         self.overlay.mutations().bytes()
     }
 
-    /// Adds what the group as a whole must write: the exact numbers of keys.
+    pub(super) fn rank_changes(&mut self) -> &mut Changes {
+        &mut self.rank_changes
+    }
+
+    /// The number that the next mutation will have.
+    pub(super) fn next_number(&self) -> u32 {
+        self.overlay.mutations().next_number()
+    }
+
+    /// The key that mutation `number` wrote or removed.
+    pub(super) fn written_key(&self, number: u32) -> &[u8] {
+        self.overlay.mutations().get(number).key()
+    }
+
+    /// Whether mutation `number` gave a record a value.
+    pub(super) fn is_set(&self, number: u32) -> bool {
+        matches!(self.overlay.mutations().get(number), Mutation::Set { .. })
+    }
+
+    /// Adds what the group as a whole must write: the exact numbers of keys, and what its changes make
+    /// of ranks.
     pub fn finish(&mut self) -> Result<(), Stop> {
+        self.settle_ranks()?;
         if !self.answers_at_once() {
             return Ok(());
         }
