@@ -9,7 +9,8 @@
 //! past a few members) passes over the members before it: one by one in small sets, and by the rank
 //! index ([`index`]) in sets that have grown large, which is O(log(N)): about 64 records a level, and
 //! a level for each factor of 64 in the size. Writing a member of a large set reads one record a level
-//! more than in a small one, and one write in 64 changes the index.
+//! more than in a small one, and one write in 64 changes the index; where a store answers at once, all
+//! of a group's changes are looked up together ([`changes`]).
 
 mod changes;
 mod edges;

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
@@ -497,17 +498,20 @@ impl<'v, I: Iterator<Item = Mutation<'v>>> Merge<'v, I> {
         let scan = Scan { limit: self.limit, ..self.scan };
         let mut done = false;
         snapshot.scan(scan, &mut |key, value| {
-            if self.own_before(key, visit).is_break() || self.left == 0 {
-                done = true;
-                return ControlFlow::Break(());
-            }
-            let sum = match self.own.peek().filter(|own| own.key() == key) {
+            let own = match self.own_before(key, visit) {
+                ControlFlow::Continue(own) if self.left > 0 => own,
+                _ => {
+                    done = true;
+                    return ControlFlow::Break(());
+                }
+            };
+            let sum = match own {
                 None => None,
                 Some(Mutation::Add { by, .. }) => {
-                    let sum = counter(Some(value)).wrapping_add(*by);
                     self.own.next();
-                    Some(counter_bytes(sum))
+                    Some(counter_bytes(counter(Some(value)).wrapping_add(by)))
                 }
+                // It is visited before the next one, unless it is a removal.
                 Some(_) => return ControlFlow::Continue(()),
             };
             let value = sum.as_ref().map_or(value, |sum| &sum[..]);
@@ -522,17 +526,24 @@ impl<'v, I: Iterator<Item = Mutation<'v>>> Merge<'v, I> {
         Ok(())
     }
 
-    /// Visits own writes that come before `key`, and the one at `key` itself is taken off after.
-    fn own_before(&mut self, key: &[u8], visit: &mut Visitor<'_>) -> ControlFlow<()> {
+    /// Visits own writes that come before `key`; the one at `key` itself, which stays the next.
+    fn own_before(
+        &mut self,
+        key: &[u8],
+        visit: &mut Visitor<'_>,
+    ) -> ControlFlow<(), Option<Mutation<'v>>> {
         while let Some(&own) = self.own.peek() {
-            let before = if self.scan.reverse { own.key() > key } else { own.key() < key };
-            if !before {
-                break;
+            let order = own.key().cmp(key);
+            match if self.scan.reverse { order.reverse() } else { order } {
+                Ordering::Less => {
+                    self.own.next();
+                    self.visit_own(own, visit)?;
+                }
+                Ordering::Equal => return ControlFlow::Continue(Some(own)),
+                Ordering::Greater => break,
             }
-            self.own.next();
-            self.visit_own(own, visit)?;
         }
-        ControlFlow::Continue(())
+        ControlFlow::Continue(None)
     }
 
     fn own_before_end(&mut self, visit: &mut Visitor<'_>) -> ControlFlow<()> {
