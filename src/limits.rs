@@ -280,6 +280,8 @@ pub const SCAN_STEP: usize = 1024;
 pub const SCAN_STEP_MAX: usize = 64 * 1024;
 /// ... while the records of a step have no more bytes than this.
 pub const SCAN_STEP_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Rank indexes are brought up to date within a group when so many members have come and gone.
+pub const RANK_CHANGES_MAX: usize = 4096;
 /// Sorted sets with more members than this get a rank index, by which so many or more are passed over...
 pub const RANK_INDEX_FROM: u64 = 512;
 /// ... unless they have more than this when it is to be built: one command reads them all.

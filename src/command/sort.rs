@@ -196,7 +196,7 @@ impl Source {
 
     /// The elements: those of a window in the order they have, from the end if `descending`, or
     /// all of them.
-    fn load(&self, view: &View<'_>, request: &Request<'_>) -> Result<Records, Stop> {
+    fn load(&self, view: &mut View<'_>, request: &Request<'_>) -> Result<Records, Stop> {
         let (mut elements, mut bytes) = (Records::default(), 0);
         let mut take = |element: &[u8]| {
             elements.push(element, &[]);

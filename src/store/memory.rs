@@ -16,6 +16,9 @@ use super::{
     Visitor,
 };
 
+/// Records that a scan loads together at most, so that the cache misses overlap.
+const AHEAD_MAX: usize = 16;
+
 /// See the module.
 pub struct MemoryStore {
     table: RwLock<Memtable>,
@@ -110,14 +113,30 @@ impl Snapshot for MemorySnapshot<'_> {
 }
 
 fn visit_all<'a>(
-    records: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+    mut records: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
     visit: &mut Visitor<'_>,
 ) {
-    for (key, value) in records {
-        // This store removes what is cleared, so there are no tombstones to skip.
-        let value = value.expect("the memory store keeps no tombstones");
-        if visit(key, value).is_break() {
+    // A few scans want many records: then what the next ones need is loaded meanwhile.
+    let mut ahead = [(&[][..], None); AHEAD_MAX];
+    let mut wanted = 1;
+    loop {
+        let (mut len, mut touched) = (0, 0);
+        for (slot, record) in ahead.iter_mut().zip(records.by_ref().take(wanted)) {
+            touched |= record.0.first().copied().unwrap_or(0);
+            *slot = record;
+            len += 1;
+        }
+        std::hint::black_box(touched);
+        for (key, value) in &ahead[..len] {
+            // This store removes what is cleared, so there are no tombstones to skip.
+            let value = value.expect("the memory store keeps no tombstones");
+            if visit(key, value).is_break() {
+                return;
+            }
+        }
+        if len < wanted {
             return;
         }
+        wanted = (2 * wanted).min(AHEAD_MAX);
     }
 }
