@@ -199,7 +199,7 @@ impl SortedSet {
         if let Some(old) = old {
             let position = position(old, member);
             view.clear(&self.key(0, &position));
-            left = self.leave_index(view, &position, &[(&position, height)], 1);
+            left = self.leave_index(view, Some(&position), &[(&position, height)], 1);
         }
         let position = position(new, member);
         self.widen(view, &position)?;
@@ -228,17 +228,18 @@ impl SortedSet {
         let position = position(score, member);
         view.clear(&element);
         view.clear(&self.key(0, &position));
-        self.leave_index(view, &position, &[(&position, self.height(&element))], 1)?;
+        self.leave_index(view, Some(&position), &[(&position, self.height(&element))], 1)?;
         Ok(true)
     }
 
-    /// Removes members that follow one another, in either direction, at least one; counts that, and
-    /// removes the key with the last one. Whether it did.
+    /// Removes members that follow one another, in either direction, at least one, the lowest ones of
+    /// all if `are_lowest`; counts that, and removes the key with the last one. Whether it did.
     fn remove_all(
         &self,
         view: &mut View<'_>,
         key: &[u8],
         members: &[Position],
+        are_lowest: bool,
     ) -> Result<bool, Stop> {
         let mut entries: SmallVec<[(&[u8], u8); 8]> = SmallVec::new();
         for position in members {
@@ -250,8 +251,9 @@ impl SortedSet {
                 entries.push((position, height));
             }
         }
-        let (first, last) = (&members[0], &members[members.len() - 1]);
-        let left = self.leave_index(view, first.min(last), &entries, members.len() as u64);
+        let first = (&members[0]).min(&members[members.len() - 1]);
+        let first = (!are_lowest).then_some(&first[..]);
+        let left = self.leave_index(view, first, &entries, members.len() as u64);
         let shrunk = self.collection.shrunk(view, key, members.len() as u64);
         left.and(shrunk)
     }

@@ -216,11 +216,12 @@ impl SortedSet {
     }
 
     /// Takes into account that members that followed one another were removed, the first of them at
-    /// a position; `entries` says which of them may be entries, and their heights.
+    /// a position, or at none if no member comes before it, and so no entry; `entries` says which of
+    /// them may be entries, and their heights.
     pub(super) fn leave_index(
         &self,
         view: &mut View<'_>,
-        first: &[u8],
+        first: Option<&[u8]>,
         entries: &[(&[u8], u8)],
         members: u64,
     ) -> Result<(), Stop> {
@@ -238,9 +239,11 @@ impl SortedSet {
                 view.clear(&number);
             }
         }
-        for level in 1..=self.levels {
-            let by = merged[usize::from(level) - 1] - i128::from(members);
-            together.take(self.add_before(view, level, first, by))?;
+        if let Some(first) = first {
+            for level in 1..=self.levels {
+                let by = merged[usize::from(level) - 1] - i128::from(members);
+                together.take(self.add_before(view, level, first, by))?;
+            }
         }
         together.end()
     }

@@ -275,14 +275,16 @@ impl SortedSet {
         if bytes > TRANSACTION_BYTES_MAX {
             return Err(Stop::TooLarge);
         }
-        if members.is_empty() || self.remove_all(view, key, &members)? {
-            return Ok(members);
-        }
         let from_end = match window.reverse {
             true => range.end[..] == *END,
             false => range.begin[..] == *START,
         };
-        if from_end && window.skip == 0 && view.answers_at_once() {
+        let from_end = from_end && window.skip == 0;
+        let are_lowest = from_end && !window.reverse;
+        if members.is_empty() || self.remove_all(view, key, &members, are_lowest)? {
+            return Ok(members);
+        }
+        if from_end && view.answers_at_once() {
             self.narrow(view, key, &members, window.reverse)?;
         }
         Ok(members)
