@@ -5,6 +5,7 @@
 //! it is first scanned, so writes to others stay as cheap as in a group that never scans.
 
 use std::cell::OnceCell;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::store::Mutations;
@@ -15,15 +16,32 @@ type Class = [u8; CLASS_BYTES];
 const CLASS_BYTES: usize = 14;
 
 fn class_of(key: &[u8]) -> Class {
-    let len = match key.get(4) {
+    let mut class = [0; CLASS_BYTES];
+    let len = class_len(key).min(key.len());
+    class[..len].copy_from_slice(&key[..len]);
+    class
+}
+
+/// How many bytes of a key say what its class is.
+fn class_len(key: &[u8]) -> usize {
+    match key.get(4) {
         Some(b's') => CLASS_BYTES,
         Some(b'e' | b'b') => CLASS_BYTES - 1,
         _ => 5,
-    };
-    let mut class = [0; CLASS_BYTES];
-    let len = len.min(key.len());
-    class[..len].copy_from_slice(&key[..len]);
-    class
+    }
+}
+
+/// What decides nearly every comparison between keys of one class: the eight bytes behind it.
+fn head_of(key: &[u8]) -> u64 {
+    let rest = key.get(class_len(key)..).unwrap_or_default();
+    match rest.first_chunk() {
+        Some(head) => u64::from_be_bytes(*head),
+        None => {
+            let mut head = [0; 8];
+            head[..rest.len()].copy_from_slice(rest);
+            u64::from_be_bytes(head)
+        }
+    }
 }
 
 /// See the module. Mutations are known by their numbers.
@@ -52,7 +70,10 @@ impl Numbers {
                 key(*one).cmp(key(*other)).then_with(|| other.cmp(one))
             });
             numbers.dedup_by(|later, first| key(*later) == key(*first));
-            Sorted { blocks: numbers.chunks(BLOCK_MAX / 2).map(<[u32]>::to_vec).collect() }
+            let entries =
+                |numbers: &[u32]| numbers.iter().map(|at| (head_of(key(*at)), *at)).collect();
+            let class = numbers.first().map(|number| class_of(key(*number))).unwrap_or_default();
+            Sorted { class, blocks: numbers.chunks(BLOCK_MAX / 2).map(entries).collect() }
         })
     }
 }
@@ -62,7 +83,9 @@ impl Numbers {
 /// without moving all others.
 #[derive(Debug, Default)]
 struct Sorted {
-    blocks: Vec<Vec<u32>>,
+    class: Class,
+    /// Each number behind the head of its key.
+    blocks: Vec<Vec<(u64, u32)>>,
 }
 
 const BLOCK_MAX: usize = 1024;
@@ -70,12 +93,20 @@ const BLOCK_MAX: usize = 1024;
 impl Sorted {
     /// Where `key` is, or would be: the block and the place there.
     fn place(&self, mutations: &Mutations, key: &[u8]) -> (usize, Result<usize, usize>) {
-        let of = |number: &u32| mutations.get(*number).key();
-        let block = self.blocks.partition_point(|block| of(&block[0]) <= key).saturating_sub(1);
-        let at = self
-            .blocks
-            .get(block)
-            .map_or(Err(0), |block| block.binary_search_by(|number| of(number).cmp(key)));
+        match class_of(key).cmp(&self.class) {
+            Ordering::Less => return (0, Err(0)),
+            Ordering::Greater => {
+                let last = self.blocks.len().saturating_sub(1);
+                return (last, Err(self.blocks.last().map_or(0, Vec::len)));
+            }
+            Ordering::Equal => {}
+        }
+        let head = head_of(key);
+        let order = |(other, number): &(u64, u32)| {
+            other.cmp(&head).then_with(|| mutations.get(*number).key().cmp(key))
+        };
+        let block = self.blocks.partition_point(|block| order(&block[0]).is_le()).saturating_sub(1);
+        let at = self.blocks.get(block).map_or(Err(0), |block| block.binary_search_by(order));
         (block, at)
     }
 
@@ -83,11 +114,11 @@ impl Sorted {
     fn enter(&mut self, mutations: &Mutations, key: &[u8], number: u32) {
         let (at_block, at) = self.place(mutations, key);
         let Some(block) = self.blocks.get_mut(at_block) else {
-            return self.blocks.push(vec![number]);
+            return self.blocks.push(vec![(head_of(key), number)]);
         };
         match at {
-            Ok(at) => block[at] = number,
-            Err(at) => block.insert(at, number),
+            Ok(at) => block[at].1 = number,
+            Err(at) => block.insert(at, (head_of(key), number)),
         }
         if block.len() > BLOCK_MAX {
             let rest = block.split_off(BLOCK_MAX / 2);
@@ -103,7 +134,7 @@ impl Sorted {
         };
         let block = &mut self.blocks[at_block];
         match previous {
-            Some(previous) => block[at] = previous,
+            Some(previous) => block[at].1 = previous,
             None => drop(block.remove(at)),
         }
         if block.is_empty() {
@@ -127,7 +158,7 @@ impl Sorted {
         blocks.flat_map(move |(number, block)| {
             let from = if number == first.0 { first.1 } else { 0 };
             let to = if number == last.0 { last.1 } else { block.len() };
-            block[from..to].iter().copied()
+            block[from..to].iter().map(|(_, number)| *number)
         })
     }
 }
