@@ -82,6 +82,13 @@ pub const LOG_ZEROS_BYTES: usize = 1024 * 1024;
 pub const TREE_RUNS_MAX: usize = 16;
 /// Blocks of the LSM tree kept in memory.
 pub const TREE_CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// What short scans found in the LSM tree is kept in memory, up to this part of the record cache's
+/// bytes...
+pub const STRETCHES_SHARE: u64 = 8;
+/// ... in stretches of so many records at most...
+pub const STRETCH_RECORDS_MAX: usize = 64;
+/// ... read at once, until so many bytes have been read.
+pub const STRETCH_READ_BYTES_MAX: usize = 8 * 1024;
 /// Files of the LSM tree kept open.
 pub const TREE_FILES_MAX: usize = 256;
 /// Longer values are not kept in the record cache: each would displace too many others.

@@ -447,15 +447,16 @@ impl<'a> View<'a> {
     }
 
     fn scan_merged(&self, scan: Scan<'_>, visit: &mut Visitor<'_>) -> Result<(), Stop> {
-        if self.overlay.is_empty() || self.overlay.range(scan.begin, scan.end).next().is_none() {
+        if self.overlay.is_empty() {
             return Ok(self.snapshot.scan(scan, visit)?);
         }
-        let own = self.overlay.range(scan.begin, scan.end);
-        let limit = self.limit_behind_own(scan);
+        let mut own = self.overlay.range(scan.begin, scan.end);
+        let Some(lowest) = own.next() else { return Ok(self.snapshot.scan(scan, visit)?) };
+        let (lowest, limit) = (std::iter::once(lowest), self.limit_behind_own(scan));
         if scan.reverse {
-            Merge::new(own.rev(), scan, limit).run(self.snapshot, visit)
+            Merge::new(own.rev().chain(lowest), scan, limit).run(self.snapshot, visit)
         } else {
-            Merge::new(own, scan, limit).run(self.snapshot, visit)
+            Merge::new(lowest.chain(own), scan, limit).run(self.snapshot, visit)
         }
     }
 

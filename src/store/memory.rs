@@ -16,9 +16,6 @@ use super::{
     Visitor,
 };
 
-/// Records that a scan loads together at most, so that the cache misses overlap.
-const AHEAD_MAX: usize = 16;
-
 /// See the module.
 pub struct MemoryStore {
     table: RwLock<Memtable>,
@@ -98,11 +95,10 @@ impl Snapshot for MemorySnapshot<'_> {
     }
 
     fn scan(&self, scan: Scan<'_>, visit: &mut Visitor<'_>) -> Result<(), ReadError> {
-        let records = self.0.range(scan.begin, scan.end);
         if scan.reverse {
-            visit_all(records.rev().take(scan.limit), visit);
+            visit_all(self.0.range_down(scan.begin, scan.end).take(scan.limit), visit);
         } else {
-            visit_all(records.take(scan.limit), visit);
+            visit_all(self.0.range(scan.begin, scan.end).take(scan.limit), visit);
         }
         Ok(())
     }
@@ -112,31 +108,10 @@ impl Snapshot for MemorySnapshot<'_> {
     }
 }
 
-fn visit_all<'a>(
-    mut records: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
-    visit: &mut Visitor<'_>,
-) {
-    // A few scans want many records: then what the next ones need is loaded meanwhile.
-    let mut ahead = [(&[][..], None); AHEAD_MAX];
-    let mut wanted = 1;
-    loop {
-        let (mut len, mut touched) = (0, 0);
-        for (slot, record) in ahead.iter_mut().zip(records.by_ref().take(wanted)) {
-            touched |= record.0.first().copied().unwrap_or(0);
-            *slot = record;
-            len += 1;
-        }
-        std::hint::black_box(touched);
-        for (key, value) in &ahead[..len] {
-            // This store removes what is cleared, so there are no tombstones to skip.
-            let value = value.expect("the memory store keeps no tombstones");
-            if visit(key, value).is_break() {
-                return;
-            }
-        }
-        if len < wanted {
+fn visit_all<'a>(records: impl Iterator<Item = (&'a [u8], &'a [u8])>, visit: &mut Visitor<'_>) {
+    for (key, value) in records {
+        if visit(key, value).is_break() {
             return;
         }
-        wanted = (2 * wanted).min(AHEAD_MAX);
     }
 }
