@@ -47,7 +47,7 @@ fn filled() -> Arc<dyn Store> {
         view.finish().unwrap();
     });
     store.commit(1, overlay.mutations()).unwrap();
-    assert_eq!(keys::initial_keyspace(0), KEYSPACE);
+    assert_eq!(keys::initial_keyspace(0, 0), KEYSPACE);
     Arc::new(store)
 }
 

@@ -95,8 +95,13 @@
 //! | `EXEC` | all of the above, and the watched keys | write any of them |
 //! | reads beside writes in one batch | all they read | write what they read |
 //! | `FLUSHDB`, `SWAPDB` | the database's keyspace | flush or swap it too |
+//! | the first key of a tenant's database | the database's keyspace | write another first key there |
+//! | `TENANT DROP` | the tenant's record, its databases' keyspaces | write there for the first time, or drop it |
 //!
-//! Within a process nobody conflicts: two groups in flight have no key in common, and what is wanted
+//! Every command of a tenant also checks the tenant's record, which changes with its settings and when
+//! it is dropped.
+//!
+//! Within a process nobody conflicts: two groups in flight have no key of a tenant in common, and what is wanted
 //! by a batch while another group has it waits for that group, in order of arrival. The clients of a
 //! contended key send their next commands when the replies have reached them; the next group on that key
 //! waits a moment for them, or each would carry half of them. Removing a key
@@ -150,6 +155,23 @@
 //! of them, which make ranks logarithmic ([`data::sorted_set`]). The items of a list have positions,
 //! consecutive ones until a long list is changed in its middle ([`data::list`]). JSON documents are
 //! plain strings ([`json`]).
+//!
+//! # Tenants
+//!
+//! A connection belongs to a tenant, which has 16 databases of its own ([`data::tenants`]). A keyspace
+//! id says whose a record is, and a command gets one only from the view, for its client's tenant. The
+//! keyspaces that the databases of a tenant have at first follow from its id, so a tenant that is new
+//! costs two records; a database has one more from its first key on, by which background work finds it.
+//! That goes on to so many databases at a time, however many there are. A dropped tenant's keyspaces are
+//! left to the collector like flushed ones. Its record goes with it, and whatever a client of it asks
+//! for reads that record or assumes that it is there, which the commit checks: so it fails, in every
+//! process. Where a process compares keys, to keep groups apart or to find who waits for one, those of
+//! different tenants are different.
+//!
+//! What concerns the process or all tenants has a class of its own ([`command::Class`]), and a client
+//! that is no operator is told of no connection but those of its tenant, and by `INFO` no figure of the
+//! process. `tests/tenants.rs` sends every command of the table as one tenant, with and without another
+//! one there: the replies have to be the same.
 //!
 //! # Waiting for data
 //!

@@ -21,6 +21,8 @@ mod sorted_sets;
 mod start;
 #[path = "foundationdb/tally.rs"]
 mod tally;
+#[path = "foundationdb/tenants.rs"]
+mod tenants;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

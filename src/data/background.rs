@@ -8,19 +8,24 @@
 //! A search remembers where the last one ended. Removed records leave marks behind in a log-structured
 //! store; a search that began at the front each time would read all of them again and again.
 
-use std::collections::{HashMap, VecDeque};
+mod audit;
+mod tour;
+
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use super::keys::{self, Incarnation, KeyspaceId, RecordKey};
 use super::members::{self, ProcessId, Share};
-use super::meta::{Elements, Header, Kind};
 use super::view::{Tenant, View};
 use crate::error::Stop;
 use crate::limits::{
-    AUDIT_SPACES, CHORES_KEY_BYTES_MAX, CHORES_MAX, DATABASES, SPACES_STEP, SWEEP_AGAIN_MS,
-    SWEEP_MARKS_MAX, SWEEP_OVERLAP_MS, SWEEP_PASSED_OVER,
+    CHORES_KEY_BYTES_MAX, CHORES_MAX, SWEEP_AGAIN_MS, SWEEP_MARKS_MAX, SWEEP_OVERLAP_MS,
+    SWEEP_PASSED_OVER,
 };
 use crate::store::{ReadError, Scan, Snapshot};
+
+pub use self::audit::Audit;
+pub use self::tour::{Space, Tour};
 
 /// A record that background work should look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,69 +87,6 @@ impl Chore {
             Chore::Clear(_) | Chore::Beat { .. } | Chore::Forget { .. } => None,
         }
     }
-}
-
-/// A keyspace that a database shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Space {
-    /// Whose it is.
-    pub tenant: Tenant,
-    /// The keyspace.
-    pub keyspace: KeyspaceId,
-}
-
-/// Goes through the databases of all tenants: those of the first one, then those that have a record in
-/// the catalog because something was written there, and from the front again.
-#[derive(Debug, Default, Clone)]
-pub struct Tour {
-    /// The tenant and database to go on with, unless from the front.
-    at: Option<(Tenant, u8)>,
-}
-
-impl Tour {
-    /// The next `limit` keyspaces, beside those of the first tenant at the front, and where to go on.
-    pub fn next(
-        &self,
-        snapshot: &dyn Snapshot,
-        limit: usize,
-    ) -> Result<(Vec<Space>, Tour), ReadError> {
-        let found = match self.at {
-            Some(_) => Ok(Vec::new()),
-            None => first_spaces(snapshot),
-        };
-        let (tenant, database) = self.at.unwrap_or((1, 0));
-        let (begin, end) = keys::catalogs_from(tenant, database);
-        let scan = Scan { begin: &begin, end: &end, limit, reverse: false };
-        let (mut others, mut next) = (Vec::new(), None);
-        snapshot.scan(scan, &mut |key, record| {
-            let (tenant, database) = keys::split_catalog_key(key);
-            others.push(Space { tenant, keyspace: keys::split_catalog(record).0 });
-            next = Some((tenant, database + 1));
-            ControlFlow::Continue(())
-        })?;
-        let at = next.filter(|_| others.len() == limit);
-        let mut found = found?;
-        found.extend(others);
-        Ok((found, Tour { at }))
-    }
-}
-
-/// The keyspaces of the first tenant's databases.
-fn first_spaces(snapshot: &dyn Snapshot) -> Result<Vec<Space>, ReadError> {
-    let mut found = Vec::new();
-    let mut pending = Ok(());
-    for database in 0..DATABASES {
-        match snapshot.get(&keys::catalog(0, database)) {
-            Ok(record) => {
-                let initial = || keys::initial_keyspace(0, database);
-                let keyspace = record.map_or_else(initial, |record| keys::split_catalog(&record).0);
-                found.push(Space { tenant: 0, keyspace });
-            }
-            Err(ReadError::Pending) => pending = Err(ReadError::Pending),
-            Err(failed) => return Err(failed),
-        }
-    }
-    pending.map(|()| found)
 }
 
 /// Looks for expiry-index entries that are due.
@@ -337,93 +279,6 @@ fn first_keys(
         ControlFlow::Continue(())
     })?;
     Ok(found)
-}
-
-/// Looks through the registries for incarnations that lost their key to a write that did not look.
-///
-/// Only stores that do not answer at once have such writes, so only there is it of use.
-#[derive(Debug, Default)]
-pub struct Audit {
-    tour: Tour,
-    /// The keyspaces to look through before the tour goes on.
-    spaces: VecDeque<Space>,
-    /// The registry entry of the first of them to go on from.
-    mark: RecordKey,
-}
-
-impl Audit {
-    /// Finds the suspicious ones among the next incarnations, fewer than twice `limit`, and where to go
-    /// on. Many keyspaces with few of them are looked into at once.
-    pub fn next(
-        &self,
-        snapshot: &dyn Snapshot,
-        limit: usize,
-        share: Share,
-    ) -> Result<(Vec<Chore>, Audit), ReadError> {
-        let (mut spaces, mut tour) = (self.spaces.clone(), self.tour.clone());
-        if spaces.is_empty() {
-            let (found, next) = tour.next(snapshot, SPACES_STEP)?;
-            (spaces, tour) = (found.into(), next);
-        }
-        let (mut entries, mut mark) = (Vec::new(), self.mark.clone());
-        let mut pending = Ok(());
-        for _ in 0..AUDIT_SPACES {
-            let Some(&space) = spaces.front().filter(|_| entries.len() < limit) else { break };
-            let (first, end) = keys::registry_range(space.keyspace);
-            let begin = if mark > first && mark < end { &mark } else { &first };
-            let scan = Scan { begin, end: &end, limit, reverse: false };
-            let before = entries.len();
-            let scanned = snapshot.scan(scan, &mut |record, key| {
-                entries.push((space, keys::split_registry(record), Box::<[u8]>::from(key)));
-                ControlFlow::Continue(())
-            });
-            match scanned {
-                Err(ReadError::Pending) => pending = Err(ReadError::Pending),
-                outcome => outcome?,
-            }
-            mark = RecordKey::new();
-            match entries.last() {
-                Some((_, last, _)) if entries.len() - before == limit => {
-                    mark = keys::registry(space.keyspace, last + 1);
-                }
-                _ => drop(spaces.pop_front()),
-            }
-        }
-        pending?;
-        let chores = suspicious(snapshot, entries, share)?;
-        Ok((chores, Audit { tour, spaces, mark }))
-    }
-}
-
-/// Those of this process's share whose keys do not seem to have them.
-fn suspicious(
-    snapshot: &dyn Snapshot,
-    entries: Vec<(Space, Incarnation, Box<[u8]>)>,
-    share: Share,
-) -> Result<Vec<Chore>, ReadError> {
-    let mut chores = Vec::new();
-    let mut pending = Ok(());
-    for (Space { tenant, keyspace }, incarnation, key) in entries {
-        if !share.has(&key) {
-            continue;
-        }
-        match snapshot.get(&keys::meta(keyspace, &key)) {
-            Ok(meta) if meta.as_deref().and_then(incarnation_of) == Some(incarnation) => {}
-            Ok(_) => chores.push(Chore::Audit { tenant, keyspace, incarnation, key }),
-            Err(ReadError::Pending) => pending = Err(ReadError::Pending),
-            Err(failed) => return Err(failed),
-        }
-    }
-    pending.map(|()| chores)
-}
-
-/// The incarnation a meta record refers to, if it refers to any.
-fn incarnation_of(meta: &[u8]) -> Option<Incarnation> {
-    let header = Header::decode(meta)?;
-    match header.kind {
-        Kind::String => None,
-        _ => Elements::decode(&meta[super::meta::HEAD..]).map(|elements| elements.incarnation),
-    }
 }
 
 /// Does one chore inside a write group; whether a key was removed by it.

@@ -6,6 +6,7 @@
 
 #![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::disallowed_methods)]
 
+pub mod arguments;
 mod conn;
 pub mod fdb;
 pub mod history;

@@ -1,5 +1,7 @@
 //! Groups in flight neither lose nor repeat anything, whatever the store does to them.
 
+use std::ops::ControlFlow;
+
 use super::*;
 use crate::batch::Stay;
 use crate::batch::group::Execution;
@@ -7,11 +9,12 @@ use crate::command::Client;
 use crate::command::state::{ClientShared, Killer};
 use crate::config::Config;
 use crate::data::background::Chore;
+use crate::data::keys::RecordKey;
 use crate::limits::BATCH_REPLY_BYTES;
 use crate::session::Session;
 use crate::store::fault::{FaultPlan, FaultStore};
 use crate::store::memory::MemoryStore;
-use crate::store::{ReadError, Scan, Snapshot, Value, Visitor};
+use crate::store::{ReadError, Scan, Snapshot, Value, Visitor, wait};
 
 #[derive(Debug)]
 struct Nobody;
@@ -328,4 +331,77 @@ fn a_watch_that_failed_lets_no_transaction_through() {
     exec.client = client;
     let replies = reply(&world.serve(Mode::Write, vec![exec]).remove(0));
     assert_eq!(replies, "+OK\r\n+QUEUED\r\n*-1\r\n+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n");
+}
+
+/// All records but the system's own.
+fn records(world: &World) -> Vec<RecordKey> {
+    let mut transaction = Arc::clone(&world.server.store).transaction();
+    transaction.begin(Mode::Read, clock::monotonic() + COMMAND_DEADLINE);
+    let find = &mut |snapshot: &dyn Snapshot| {
+        let mut found = Vec::new();
+        let end = [0xff; 8];
+        snapshot.scan(Scan::all(b"", &end), &mut |key, _| {
+            found.push(RecordKey::from_slice(key));
+            ControlFlow::Continue(())
+        })?;
+        Ok(found)
+    };
+    wait::read(&mut *transaction, find).unwrap()
+}
+
+#[test]
+fn a_tenant_created_by_many_at_once_has_one_id() {
+    for seed in 0..20 {
+        let world = World::new(troubled(seed), crowded());
+        let create = |number| {
+            world.batch(number, &format!("TENANT SETQUOTA t{} commands 1\r\n", number % 5))
+        };
+        let finished = world.serve(Mode::Write, (0..40).map(create).collect());
+        assert!(finished.iter().all(|batch| reply(batch) == "+OK\r\n"), "seed {seed}");
+        let records = records(&world);
+        let count = |kind| records.iter().filter(|key| key[..5] == [0, 0, 0, 0, kind]).count();
+        assert_eq!((count(b'T'), count(b'U')), (5, 5), "seed {seed}");
+        let listed = world.ask(Mode::Read, "TENANT LIST\r\n");
+        assert!(listed.starts_with("*2\r\n$1\r\n0\r\n*6\r\n$7\r\ndefault\r\n"), "{listed}");
+    }
+}
+
+#[test]
+fn nothing_is_written_for_a_tenant_that_is_dropped_meanwhile() {
+    let (mut written, mut refused) = (0, 0);
+    for seed in 0..40 {
+        let world = World::new(troubled(seed), crowded());
+        world.ask(Mode::Write, "TENANT SETQUOTA acme commands 1\r\n");
+        let batch = |number: u64| {
+            if number == 20 {
+                return world.batch(number, "TENANT DROP acme\r\n");
+            }
+            let database = number % 3;
+            let mut batch =
+                world.batch(number, &format!("SELECT {database}\r\nSET k{number} v\r\n"));
+            batch.client.tenant = 1;
+            batch
+        };
+        let finished = world.serve(Mode::Write, (0..60).map(batch).collect());
+        for batch in finished.iter().filter(|batch| batch.slot != 20) {
+            let reply = reply(batch);
+            let is_written = reply == "+OK\r\n+OK\r\n";
+            let gone = format!("+OK\r\n-{}\r\n", crate::error::TENANT_GONE);
+            assert!(is_written || reply == gone, "{reply}");
+            (written, refused) = match is_written {
+                true => (written + 1, refused),
+                false => (written, refused + 1),
+            };
+        }
+        let records = records(&world);
+        let is_there = |wanted: &RecordKey| records.contains(wanted);
+        assert!(!is_there(&keys::tenant(1)) && !is_there(&keys::tenant_name(b"acme")));
+        for database in 0..3 {
+            assert!(!is_there(&keys::catalog(1, database)), "seed {seed}");
+            let keyspace = keys::initial_keyspace(1, database);
+            let has_any = records.iter().any(|key| keys::be_u32(&key[..4]) == keyspace);
+            assert_eq!(is_there(&keys::trash(keyspace)), has_any, "seed {seed}: the collector's");
+        }
+    }
+    assert!(written > 100 && refused > 100, "{written} written, {refused} refused");
 }

@@ -234,9 +234,7 @@ fn whatever_is_done_to_one_tenant_the_others_keep_theirs() {
         assert_eq!(world.get_of(ids[who], database, &format!("k{key}")), expected);
     }
     assert!(gone.iter().all(|tenant| world.is_gone(*tenant)) && !gone.is_empty());
-    for who in 1..4 {
-        world.drop_tenant(ids[who]);
-    }
+    ids[1..].iter().for_each(|tenant| world.drop_tenant(*tenant));
     world.group(|view| view.flush_databases(0));
     world.tidy(100);
     let left: BTreeSet<u8> = world.records().keys().map(|record| record[4]).collect();
