@@ -57,7 +57,8 @@ async fn handshake(worker: &Worker, stream: &Stream, link: &mut Link<'_>) -> io:
         Err(_) => {
             // It has a buffer that is given back when the kernel is done with it.
             stream.shutdown(Shutdown::Both);
-            handshake.await.and(Err(io::ErrorKind::TimedOut.into()))
+            let _ = handshake.await;
+            Err(io::ErrorKind::TimedOut.into())
         }
     };
     if let Some(resumed) = result? {
