@@ -24,6 +24,7 @@ use self::background::Background;
 use crate::batch::{Home, Writer};
 use crate::clock;
 use crate::command::Server;
+use crate::command::stats::registry;
 use crate::config::{Config, Durability, StoreKind};
 use crate::limits::{CLOSE_GRACE_MIN, REGISTERED_BUFFER_BYTES, REGISTERED_BUFFERS_MAX, STOP_CHECK};
 use crate::metrics;
@@ -64,10 +65,13 @@ fn start(config: Config) -> Result<Running, String> {
     let control = Control::new().map(Arc::new).map_err(|error| format!("cannot start: {error}"))?;
     heed_signals(stop.clone(), Arc::clone(&control))
         .map_err(|error| format!("cannot handle signals: {error}"))?;
+    let auth = config.authenticator(registry().specs().len()).map_err(|error| error.to_string())?;
     let certificates = Certificates::load(&config).map_err(|error| format!("TLS: {error}"))?;
     let listeners = bind(&config)?;
     let store = open::open(&config)?;
-    let server = Arc::new(Server::new(config, store));
+    let mut server = Server::new(config, store);
+    server.auth = auth.map(Arc::new);
+    let server = Arc::new(server);
     server.on_shutdown(stop);
     for (port, is_tls) in [(&server.port, false), (&server.tls_port, true)] {
         let first = listeners.iter().find(|one| one.port() != 0 && one.is_tls() == is_tls);
@@ -261,6 +265,12 @@ fn banner(config: &Config, listeners: &[Listener]) -> String {
     if let Some(addr) = config.metrics_listen {
         line("metrics", format!("http://{addr}/metrics"));
     }
+    let access = match () {
+        () if config.has_keys() => "with a token",
+        () if config.protected_mode => "from this machine only, as there is no auth-public-key",
+        () => "for everybody: there is no auth-public-key, and protected-mode is off",
+    };
+    line("access", access.to_owned());
     line("store", store_line(config));
     line("workers", config.workers.to_string());
     line(
