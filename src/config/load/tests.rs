@@ -71,6 +71,9 @@ fn every_setting_is_read_under_its_one_name() {
         ("unixsocket", "/run/ringstone.sock"),
         ("unixsocketperm", "770"),
         ("protected-mode", "no"),
+        ("auth-public-key", ROOT_KEY),
+        ("auth-public-key-file", "a.key,b.key"),
+        ("auth-revoked-file", "revoked"),
         ("workers", "3"),
         ("tcp-backlog", "128"),
         ("tcp-keepalive", "60"),
@@ -95,11 +98,30 @@ fn every_setting_is_read_under_its_one_name() {
         ("log-format", "json"),
     ];
     assert_eq!(values.map(|(name, _)| name).to_vec(), names());
-    let expected = Config {
+    let expected = all_set();
+    let (by_flag, _) = load(&values, &[], None).unwrap();
+    assert_eq!(by_flag, expected);
+    let upper = |name: &str| format!("RINGSTONE_{}", name.to_uppercase().replace('-', "_"));
+    let variables = values.map(|(name, value)| (upper(name), value));
+    let variables = variables.each_ref().map(|(name, value)| (name.as_str(), *value));
+    assert_eq!(load(&[], &variables, None).unwrap().0, expected);
+    let text: String = values.iter().map(|(name, value)| format!("{name} = '{value}'\n")).collect();
+    assert_eq!(file(&text).unwrap(), expected);
+}
+
+/// A public key of RFC 8032, with the id 7.
+const ROOT_KEY: &str = "7:ed25519/d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+
+/// What the settings of `every_setting_is_read_under_its_one_name` make.
+fn all_set() -> Config {
+    Config {
         listen: vec!["127.0.0.1:7000".parse().unwrap(), "[::1]:0".parse().unwrap()],
         unixsocket: Some(PathBuf::from("/run/ringstone.sock")),
         unixsocketperm: Some(0o770),
         protected_mode: false,
+        auth_public_key: vec![ROOT_KEY.parse().unwrap()],
+        auth_public_key_file: vec![PathBuf::from("a.key"), PathBuf::from("b.key")],
+        auth_revoked_file: Some(PathBuf::from("revoked")),
         workers: 3,
         tcp_backlog: 128,
         tcp_keepalive: Some(Duration::from_secs(60)),
@@ -122,15 +144,22 @@ fn every_setting_is_read_under_its_one_name() {
         client_memory_max: 32 << 20,
         loglevel: LogLevel::Debug,
         log_format: LogFormat::Json,
-    };
-    let (by_flag, _) = load(&values, &[], None).unwrap();
-    assert_eq!(by_flag, expected);
-    let upper = |name: &str| format!("RINGSTONE_{}", name.to_uppercase().replace('-', "_"));
-    let variables = values.map(|(name, value)| (upper(name), value));
-    let variables = variables.each_ref().map(|(name, value)| (name.as_str(), *value));
-    assert_eq!(load(&[], &variables, None).unwrap().0, expected);
-    let text: String = values.iter().map(|(name, value)| format!("{name} = '{value}'\n")).collect();
-    assert_eq!(file(&text).unwrap(), expected);
+    }
+}
+
+#[test]
+fn keys_are_checked_and_revocation_needs_them() {
+    let problem = flag("auth-public-key", "ed25519/00").unwrap_err();
+    assert_eq!(problem, "--auth-public-key: it is not a public key, [ID:]ed25519/HEX");
+    let two = flag("auth-public-key", &format!("{ROOT_KEY}, {ROOT_KEY}")).unwrap();
+    assert_eq!(two.auth_public_key.len(), 2);
+    assert!(two.has_keys() && two.authenticator(1).unwrap().is_some());
+    let none = "--auth-revoked-file: there is no auth-public-key whose tokens could be revoked";
+    assert_eq!(flag("auth-revoked-file", "r").unwrap_err(), none);
+    assert!(Config::default().authenticator(1).unwrap().is_none());
+    let missing = flag("auth-public-key-file", "/nowhere/a.key").unwrap();
+    let problem = missing.authenticator(1).unwrap_err().to_string();
+    assert!(problem.starts_with("auth-public-key-file: /nowhere/a.key: No such file"), "{problem}");
 }
 
 fn names() -> Vec<&'static str> {
