@@ -29,7 +29,7 @@ mod tests;
 
 use grant::Verified;
 pub use grant::{Grant, is_tenant_name};
-pub use key::{KEY_FORM, RootKey, keys_of_file};
+pub use key::{RootKey, keys_of_file};
 use revoked::Revoked;
 
 /// Where a connection comes from, as far as tokens may ask.

@@ -10,6 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::auth::{self, Authenticator, RootKey};
 use crate::limits;
 
 mod load;
@@ -45,6 +46,12 @@ pub struct Config {
     pub unixsocketperm: Option<u32>,
     /// Serve only loopback and the Unix socket while no authentication is configured.
     pub protected_mode: bool,
+    /// Keys whose tokens are accepted; with any, here or in `auth_public_key_file`, clients need one.
+    pub auth_public_key: Vec<RootKey>,
+    /// Files with such keys; [`Config::authenticator`] reads them.
+    pub auth_public_key_file: Vec<PathBuf>,
+    /// File with the revocation ids of tokens that are no longer accepted; only with keys.
+    pub auth_revoked_file: Option<PathBuf>,
     /// Worker threads, 1 to [`limits::WORKERS_MAX`].
     pub workers: usize,
     /// Connections the system queues for each listener before they are accepted.
@@ -111,6 +118,9 @@ impl Default for Config {
             unixsocket: None,
             unixsocketperm: None,
             protected_mode: true,
+            auth_public_key: Vec::new(),
+            auth_public_key_file: Vec::new(),
+            auth_revoked_file: None,
             // The other half is for the writer, checkpoints and the system's network stack.
             workers: std::thread::available_parallelism()
                 .map_or(1, |count| count.get().div_ceil(2).min(limits::WORKERS_MAX)),
@@ -140,6 +150,31 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Whether clients need a token.
+    pub fn has_keys(&self) -> bool {
+        !self.auth_public_key.is_empty() || !self.auth_public_key_file.is_empty()
+    }
+
+    /// Who verifies tokens, for commands with numbers below `commands`; `None` if nobody needs one.
+    /// Reads the files that the settings name: one that cannot be read, or has something else in it, is
+    /// an error.
+    pub fn authenticator(&self, commands: usize) -> Result<Option<Authenticator>, ConfigError> {
+        let mut keys = self.auth_public_key.clone();
+        for path in &self.auth_public_key_file {
+            let found = auth::keys_of_file(path);
+            keys.extend(found.map_err(|why| ConfigError::new("auth-public-key-file", why))?);
+        }
+        if keys.len() > limits::ROOT_KEYS_MAX {
+            let why = format!("{} keys are more than {}", keys.len(), limits::ROOT_KEYS_MAX);
+            return Err(ConfigError::new("auth-public-key", why));
+        }
+        if keys.is_empty() {
+            return Ok(None);
+        }
+        let authenticator = Authenticator::new(keys, self.auth_revoked_file.as_deref(), commands);
+        authenticator.map(Some).map_err(|why| ConfigError::new("auth-revoked-file", why))
+    }
+
     /// Whether TLS clients must show a certificate.
     pub fn client_auth(&self) -> ClientAuth {
         self.tls_client_auth.unwrap_or(match self.tls_client_ca {

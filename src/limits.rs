@@ -470,3 +470,7 @@ pub const TOKEN_RUN_MS_MAX: u64 = 1000;
 pub const DENIED_CHARS_MAX: usize = 200;
 /// Longest revocation list.
 pub const REVOKED_FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Longest time for which `ringstone token` makes a token valid: a hundred years.
+pub const TOKEN_LIFETIME_S_MAX: u64 = 100 * 365 * 24 * 3600;
+/// Root keys of a server.
+pub const ROOT_KEYS_MAX: usize = 16;

@@ -157,14 +157,15 @@ fn kinds() -> Vec<Kind> {
         ),
         Kind {
             name: "weakened three times",
-            token: ["class(\"read\") or class(\"connection\")", "database(2) or command(\"select\")"]
-                .iter()
-                .fold(mint("acme", ALL), |token, check| {
-                    attenuate(&token, &format!("check if {check};"))
-                }),
-            permits: |ask, database| {
-                database == 2 && (is_connection(ask) || ask.class == "read")
-            },
+            token: [
+                "class(\"read\") or class(\"connection\")",
+                "database(2) or command(\"select\")",
+            ]
+            .iter()
+            .fold(mint("acme", ALL), |token, check| {
+                attenuate(&token, &format!("check if {check};"))
+            }),
+            permits: |ask, database| database == 2 && (is_connection(ask) || ask.class == "read"),
         },
         Kind {
             name: "sealed",

@@ -1,9 +1,14 @@
 //! Root keys: who may issue tokens.
 
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 use std::str::FromStr;
 
 use biscuit_auth::{Algorithm, PublicKey};
+
+use crate::limits;
 
 /// A public key whose tokens are accepted, with the id that tokens may name it by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +20,7 @@ pub struct RootKey {
 }
 
 /// What a key's text may be, in error messages.
-pub const KEY_FORM: &str = "[ID:]ed25519/HEX";
+const KEY_FORM: &str = "[ID:]ed25519/HEX";
 
 impl FromStr for RootKey {
     type Err = String;
@@ -59,8 +64,21 @@ impl fmt::Display for RootKey {
     }
 }
 
-/// The keys of a file: one PEM block, or one key a line with `#` for comments.
-pub fn keys_of_file(text: &str) -> Result<Vec<RootKey>, String> {
+/// The keys in the file at `path`: one PEM block, or one key a line with `#` for comments.
+pub fn keys_of_file(path: &Path) -> Result<Vec<RootKey>, String> {
+    let shown = path.display();
+    let bytes_max = limits::CONFIG_FILE_BYTES_MAX;
+    let mut text = String::new();
+    File::open(path)
+        .and_then(|file| file.take(bytes_max as u64 + 1).read_to_string(&mut text))
+        .map_err(|error| format!("{shown}: {error}"))?;
+    if text.len() > bytes_max {
+        return Err(format!("{shown}: it is longer than {bytes_max} bytes"));
+    }
+    keys_of(&text).map_err(|problem| format!("{shown}: {problem}"))
+}
+
+pub(super) fn keys_of(text: &str) -> Result<Vec<RootKey>, String> {
     if text.trim_start().starts_with("-----BEGIN") {
         return Ok(vec![text.parse()?]);
     }

@@ -447,9 +447,9 @@ fn keys_are_read_in_every_form() {
     assert_eq!(read(&format!(" 7:{text}\n")), Ok(named));
     assert_eq!(named.to_string(), format!("7:{text}"));
     let pem = signing.public().key.to_pem().unwrap();
-    assert_eq!(keys_of_file(&pem), Ok(vec![signing.public()]));
-    assert_eq!(keys_of_file(&format!("# ours\n\n{text}\n7:{hex}\n")).unwrap().len(), 2);
-    assert!(keys_of_file("# none\n").is_err());
+    assert_eq!(key::keys_of(&pem), Ok(vec![signing.public()]));
+    assert_eq!(key::keys_of(&format!("# ours\n\n{text}\n7:{hex}\n")).unwrap().len(), 2);
+    assert!(key::keys_of("# none\n").is_err());
     for wrong in ["", "x:ed25519/00", "rsa/00", "ed25519/00", &signing.to_text()] {
         let problem = read(wrong).unwrap_err();
         assert!(!problem.contains(signing.to_text().split('/').nth(1).unwrap()), "{problem}");

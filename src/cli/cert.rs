@@ -5,16 +5,16 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose};
 
+use super::Environment;
 use crate::clock;
 
 /// The subcommand's name.
-pub const NAME: &str = "cert";
+pub(super) const NAME: &str = "cert";
 const SELF_SIGNED: &str = "self-signed";
 /// Names a certificate has if none are given.
 const LOCAL_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
@@ -23,7 +23,7 @@ const BACKDATED_S: u64 = 3600;
 const DAY_S: u64 = 24 * 3600;
 
 /// What the subcommand understands.
-pub fn command() -> Command {
+pub(super) fn command() -> Command {
     let out = Arg::new("out").long("out").value_name("DIR").required(true);
     let name = Arg::new("name").long("name").value_name("HOST").action(ArgAction::Append);
     let days = Arg::new("days").long("days").value_name("N").default_value("365");
@@ -47,19 +47,9 @@ pub fn command() -> Command {
 }
 
 /// Runs the subcommand.
-pub fn run(matches: &ArgMatches) -> ExitCode {
-    let Some((_, matches)) = matches.subcommand() else { return ExitCode::FAILURE };
-    match self_signed(matches) {
-        Ok(text) => {
-            // A reader that went away has seen what it wanted.
-            let _ = io::stdout().write_all(text.as_bytes());
-            ExitCode::SUCCESS
-        }
-        Err(problem) => {
-            let _ = writeln!(io::stderr(), "ringstone: {problem}");
-            ExitCode::FAILURE
-        }
-    }
+pub(super) fn run(matches: &ArgMatches, _: &Environment) -> Result<String, String> {
+    let (_, matches) = matches.subcommand().expect("clap requires one");
+    self_signed(matches)
 }
 
 /// Makes the files; returns how to use them.

@@ -111,7 +111,8 @@ impl Seat {
         // From the end of what is paid, but what was not used in the last second is lost.
         let now_us = now_us + BURST_US;
         let paid = |paid: u64| Some(paid.max(now_us - BURST_US).saturating_add(cost));
-        let before = self.allowance.paid_us.fetch_update(Ordering::Relaxed, Ordering::Relaxed, paid);
+        let before =
+            self.allowance.paid_us.fetch_update(Ordering::Relaxed, Ordering::Relaxed, paid);
         let paid = before.ok().and_then(paid).unwrap_or(0);
         Duration::from_micros(paid.saturating_sub(now_us))
     }
@@ -156,7 +157,11 @@ mod tests {
         assert_eq!((wait(1, 5_000), wait(99, 5_000)), (1, 100));
         assert_eq!(wait(100, 5_200), 0, "paid for");
         assert_eq!(wait(100, 5_200), 100);
-        assert_eq!((wait(1000, 60_000), wait(10, 60_000)), (0, 10), "not more than a second's worth");
+        assert_eq!(
+            (wait(1000, 60_000), wait(10, 60_000)),
+            (0, 10),
+            "not more than a second's worth"
+        );
         allowances.update(1, &Quota::default());
         assert_eq!(wait(1_000_000, 60_000), 0);
     }

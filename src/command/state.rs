@@ -315,7 +315,8 @@ impl ClientShared {
     /// The peer's IP address without its port, or `unix`.
     pub fn ip(&self) -> String {
         let address: Result<SocketAddr, _> = self.addr.parse();
-        address.map_or_else(|_| "unix".to_owned(), |address| address.ip().to_canonical().to_string())
+        address
+            .map_or_else(|_| "unix".to_owned(), |address| address.ip().to_canonical().to_string())
     }
 
     /// Ends the connection as soon as its worker gets to it.

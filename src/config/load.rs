@@ -38,7 +38,7 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 impl ConfigError {
-    fn new(place: impl Into<String>, problem: impl Into<String>) -> ConfigError {
+    pub(super) fn new(place: impl Into<String>, problem: impl Into<String>) -> ConfigError {
         ConfigError { place: place.into(), problem: problem.into() }
     }
 }
@@ -189,6 +189,10 @@ impl Loading {
             return Err(self.refuse("listen", problem.to_owned()));
         }
         self.check_tls()?;
+        if config.auth_revoked_file.is_some() && !config.has_keys() {
+            let problem = "there is no auth-public-key whose tokens could be revoked";
+            return Err(self.refuse("auth-revoked-file", problem.to_owned()));
+        }
         for (name, bytes) in [
             ("output-buffer-limit", config.output_buffer_limit),
             ("client-memory-max", config.client_memory_max),

@@ -16,6 +16,8 @@ use super::{Config, limits};
 pub enum Group {
     /// Addresses, threads, connections' lives.
     Serving,
+    /// Who may do what.
+    Access,
     /// Where the data lives.
     Store,
     /// How commands share transactions.
@@ -31,6 +33,7 @@ impl Group {
     pub fn heading(self) -> &'static str {
         match self {
             Group::Serving => "Serving",
+            Group::Access => "Access",
             Group::Store => "Store",
             Group::Grouping => "Grouping",
             Group::Limits => "Limits",
@@ -60,7 +63,7 @@ impl Setting {
     /// Whether the setting is a list: given several times on the command line, an array in the
     /// file, separated by commas in the environment.
     pub fn is_list(&self) -> bool {
-        matches!(self.name, "listen" | "tls-listen")
+        matches!(self.name, "listen" | "tls-listen" | "auth-public-key" | "auth-public-key-file")
     }
 
     /// The name of the environment variable.
@@ -170,6 +173,37 @@ pub static SETTINGS: &[Setting] = &[
         help: "Refuse clients from other machines, since there is no authentication",
         read: |config, text| put(&mut config.protected_mode, word(text)),
         show: |config| named(config.protected_mode),
+    },
+    Setting {
+        name: "auth-public-key",
+        group: Group::Access,
+        value: "[ID:]ed25519/HEX",
+        help: "Key whose tokens clients may show; may be given several times. With one, clients \
+               need a token",
+        read: |config, text| put(&mut config.auth_public_key, list(text, str::parse)),
+        show: |config| shown_list(&config.auth_public_key),
+    },
+    Setting {
+        name: "auth-public-key-file",
+        group: Group::Access,
+        value: "PATH",
+        help: "File with such keys, one a line, or one in PEM; may be given several times",
+        read: |config, text| {
+            put(&mut config.auth_public_key_file, list(text, |path| Ok(path.into())))
+        },
+        show: |config| {
+            let paths = config.auth_public_key_file.iter().map(|path| path.to_string_lossy());
+            shown_list(&paths.collect::<Vec<_>>())
+        },
+    },
+    Setting {
+        name: "auth-revoked-file",
+        group: Group::Access,
+        value: "PATH",
+        help: "File with the revocation ids of tokens that are no longer accepted, one a line, as \
+               `ringstone token revoke-id` prints them; it is read again when it changes",
+        read: |config, text| put(&mut config.auth_revoked_file, Ok(Some(text.into()))),
+        show: |config| config.auth_revoked_file.as_ref().map(|path| quoted(path.to_string_lossy())),
     },
     Setting {
         name: "workers",
@@ -387,6 +421,16 @@ fn up_to(most: Duration) -> RangeInclusive<Duration> {
 
 fn memory_from(least: usize) -> RangeInclusive<usize> {
     least..=limits::MEMORY_BYTES_MAX
+}
+
+/// The parts of `text`, each read by `read`.
+fn list<T>(text: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
+    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(read).collect()
+}
+
+fn shown_list(values: &[impl ToString]) -> Option<Value> {
+    let values = values.iter().map(|value| quoted(value.to_string()));
+    (values.len() != 0).then(|| Value::Array(values.collect()))
 }
 
 fn addresses(text: &str) -> Result<Vec<std::net::SocketAddr>, String> {

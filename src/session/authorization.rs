@@ -94,7 +94,11 @@ impl Gate {
 
     /// Whether the commands of a transaction may still run: their token may have expired since they were
     /// queued.
-    pub(super) fn ask_again(&mut self, queued: &Transaction, client: &Client) -> Result<(), Vec<u8>> {
+    pub(super) fn ask_again(
+        &mut self,
+        queued: &Transaction,
+        client: &Client,
+    ) -> Result<(), Vec<u8>> {
         let Some(grant) = &client.grant else { return Err(NO_AUTH.to_vec()) };
         self.database = self.outside;
         for (spec, args) in queued.iter() {
@@ -136,7 +140,8 @@ impl Gate {
             grant.permits(&request, spec.keys.of(args)).map_err(|denied| refusal(spec, &denied))?;
         }
         if sort::reads_other_keys(spec, args) && grant.depends_on_keys() {
-            let missing = Denied("BY and GET read keys that the token cannot be asked about".into());
+            let missing =
+                Denied("BY and GET read keys that the token cannot be asked about".into());
             return Err(refusal(spec, &missing));
         }
         Ok(())
@@ -146,5 +151,6 @@ impl Gate {
 fn refusal(spec: &Spec, denied: &Denied) -> Vec<u8> {
     let Denied(missing) = denied;
     let name = spec.name;
-    format!("NOPERM this user has no permissions to run the '{name}' command: {missing}").into_bytes()
+    format!("NOPERM this user has no permissions to run the '{name}' command: {missing}")
+        .into_bytes()
 }

@@ -27,8 +27,7 @@ const EXEC_ARITY: &[u8] =
     b"-EXECABORT Transaction discarded because of: wrong number of arguments \
     for 'exec' command\r\n";
 
-const PREVIOUS_ERRORS: &[u8] =
-    b"-EXECABORT Transaction discarded because of previous errors.\r\n";
+const PREVIOUS_ERRORS: &[u8] = b"-EXECABORT Transaction discarded because of previous errors.\r\n";
 
 /// The gatekeeper of one connection.
 pub struct Session {
@@ -189,13 +188,7 @@ impl Session {
     }
 
     /// One command's way past the gates.
-    fn pass(
-        &mut self,
-        found: Found,
-        request: u32,
-        args: Args<'_>,
-        client: &mut Client,
-    ) -> Op {
+    fn pass(&mut self, found: Found, request: u32, args: Args<'_>, client: &mut Client) -> Op {
         let spec = match found {
             Found::Command(spec) if spec.accepts(args.len()) => spec,
             Found::Command(spec) if spec.name == "exec" => {
@@ -264,9 +257,7 @@ impl Session {
             }
             "exec" => match self.transaction.take() {
                 None => Op::Error((*b"ERR EXEC without MULTI").into()),
-                Some(_) if self.aborted => {
-                    Op::Discard(PREVIOUS_ERRORS.into())
-                }
+                Some(_) if self.aborted => Op::Discard(PREVIOUS_ERRORS.into()),
                 Some(transaction) => match self.ask_again(&transaction, client) {
                     Ok(()) => Op::Exec(transaction),
                     Err(refusal) => Op::Discard(replies::no_longer_allowed(&refusal).into()),

@@ -7,8 +7,8 @@ use biscuit_auth::builder::{Algorithm, BiscuitBuilder};
 use biscuit_auth::{Biscuit, KeyPair, PrivateKey};
 
 use super::*;
-use crate::command::connection;
 use crate::auth::{Authenticator, RootKey};
+use crate::command::connection;
 use crate::command::state::Killer;
 use crate::config::Config;
 use crate::data::tenants::Quota;
@@ -111,9 +111,10 @@ const STRANGER: &str = "NOAUTH Authentication required.";
 #[test]
 fn strangers_may_do_what_redis_lets_them_do() {
     let mut connection = Connection::open(None);
-    assert_eq!(connection.send("PING\nGET a\nMULTI\nHELLO 3\nRESET"), [
-        STRANGER, STRANGER, STRANGER, "hello", "reset"
-    ]);
+    assert_eq!(
+        connection.send("PING\nGET a\nMULTI\nHELLO 3\nRESET"),
+        [STRANGER, STRANGER, STRANGER, "hello", "reset"]
+    );
     assert_eq!(connection.send("GET")[0], "ERR wrong number of arguments for 'get' command");
     assert!(connection.send("NOSUCH a")[0].starts_with("ERR unknown command 'NOSUCH'"));
     let long = format!("*2\n$4\nAUTH\n${}\nx", 16 * 1024 + 1);
@@ -197,15 +198,18 @@ fn tokens_are_asked_about_the_database_that_a_command_will_see() {
         let found = connection.send(lines);
         found.iter().filter(|line| *line != "--").map(|line| !line.starts_with("NOPERM")).collect()
     };
-    assert_eq!(allowed("GET a\nSELECT 2\nGET a\nSELECT 3\nGET a\nPING"), [
-        false, true, true, true, false, true
-    ]);
-    assert_eq!(allowed("SELECT 2\nMULTI\nGET a\nSELECT 3\nGET a\nDISCARD\nGET a"), [
-        true, true, true, true, false, true, true
-    ]);
-    assert_eq!(allowed("SELECT 2\nCOPY a b\nCOPY a b DB 3\nMOVE a 3\nSWAPDB 2 3\nSWAPDB 2 2"), [
-        true, true, false, false, false, true
-    ]);
+    assert_eq!(
+        allowed("GET a\nSELECT 2\nGET a\nSELECT 3\nGET a\nPING"),
+        [false, true, true, true, false, true]
+    );
+    assert_eq!(
+        allowed("SELECT 2\nMULTI\nGET a\nSELECT 3\nGET a\nDISCARD\nGET a"),
+        [true, true, true, true, false, true, true]
+    );
+    assert_eq!(
+        allowed("SELECT 2\nCOPY a b\nCOPY a b DB 3\nMOVE a 3\nSWAPDB 2 3\nSWAPDB 2 2"),
+        [true, true, false, false, false, true]
+    );
     assert_eq!(allowed("SELECT 2\nFLUSHDB\nFLUSHALL"), [true, true, false]);
 }
 

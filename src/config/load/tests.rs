@@ -77,6 +77,9 @@ fn every_setting_is_read_under_its_one_name() {
         ("unixsocket", "/run/ringstone.sock"),
         ("unixsocketperm", "770"),
         ("protected-mode", "no"),
+        ("auth-public-key", ROOT_KEY),
+        ("auth-public-key-file", "a.key,b.key"),
+        ("auth-revoked-file", "revoked"),
         ("workers", "3"),
         ("tcp-backlog", "128"),
         ("tcp-keepalive", "60"),
@@ -147,6 +150,9 @@ fn settings_of_tls_fit_each_other() {
     }
 }
 
+/// A public key of RFC 8032, with the id 7.
+const ROOT_KEY: &str = "7:ed25519/d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+
 /// What the settings of `every_setting_is_read_under_its_one_name` make.
 fn all_set() -> Config {
     Config {
@@ -160,6 +166,9 @@ fn all_set() -> Config {
         unixsocket: Some(PathBuf::from("/run/ringstone.sock")),
         unixsocketperm: Some(0o770),
         protected_mode: false,
+        auth_public_key: vec![ROOT_KEY.parse().unwrap()],
+        auth_public_key_file: vec![PathBuf::from("a.key"), PathBuf::from("b.key")],
+        auth_revoked_file: Some(PathBuf::from("revoked")),
         workers: 3,
         tcp_backlog: 128,
         tcp_keepalive: Some(Duration::from_secs(60)),
@@ -183,6 +192,21 @@ fn all_set() -> Config {
         loglevel: LogLevel::Debug,
         log_format: LogFormat::Json,
     }
+}
+
+#[test]
+fn keys_are_checked_and_revocation_needs_them() {
+    let problem = flag("auth-public-key", "ed25519/00").unwrap_err();
+    assert_eq!(problem, "--auth-public-key: it is not a public key, [ID:]ed25519/HEX");
+    let two = flag("auth-public-key", &format!("{ROOT_KEY}, {ROOT_KEY}")).unwrap();
+    assert_eq!(two.auth_public_key.len(), 2);
+    assert!(two.has_keys() && two.authenticator(1).unwrap().is_some());
+    let none = "--auth-revoked-file: there is no auth-public-key whose tokens could be revoked";
+    assert_eq!(flag("auth-revoked-file", "r").unwrap_err(), none);
+    assert!(Config::default().authenticator(1).unwrap().is_none());
+    let missing = flag("auth-public-key-file", "/nowhere/a.key").unwrap();
+    let problem = missing.authenticator(1).unwrap_err().to_string();
+    assert!(problem.starts_with("auth-public-key-file: /nowhere/a.key: No such file"), "{problem}");
 }
 
 fn names() -> Vec<&'static str> {
