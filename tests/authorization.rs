@@ -132,7 +132,6 @@ fn kinds() -> Vec<Kind> {
         weaker("database 2", "check if database(2) or class(\"connection\");", |ask, database| {
             is_connection(ask) || has_data_rights(ask) && database == 2
         }),
-        weaker("expired", &format!("{expiry} 2020-01-01T00:00:00Z;"), |_, _| false),
         weaker("not expired", &format!("{expiry} 2120-01-01T00:00:00Z;"), |ask, _| {
             has_data_rights(ask)
         }),
@@ -225,6 +224,15 @@ fn transaction(conn: &mut Conn, asked: &Ask) -> bool {
         assert!(conn.command("DISCARD").is_error());
     }
     !queued.is_error()
+}
+
+#[test]
+fn a_token_that_has_expired_is_not_accepted() {
+    let server = start();
+    let code = "check if time($time), $time < 2020-01-01T00:00:00Z;";
+    let token = attenuate(&mint("acme", READ_WRITE), code);
+    let reply = server.connect().call(&["AUTH", &text(&token)]);
+    assert!(matches!(reply, Reply::Error(text) if text.starts_with(b"WRONGPASS ")));
 }
 
 #[test]
