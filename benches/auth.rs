@@ -94,8 +94,11 @@ fn main() {
     }
 }
 
-/// Blocks of a given size, each costly in its own way.
-const COSTLY: &[(&str, fn(usize) -> String)] = &[
+/// The Datalog of a block of a given size.
+type Block = fn(usize) -> String;
+
+/// Blocks that are costly in different ways.
+const COSTLY: &[(&str, Block)] = &[
     ("a join of two", |size| format!("{} check if f($a), f($b), $a == -1", facts(size))),
     ("a join of three", |size| format!("{} check if f($a), f($b), f($c), $a == -1", facts(size))),
     ("patterns", |size| vec![r#"check if "a".matches("^[a-z]{99}$")"#; size].join(";")),
@@ -113,7 +116,7 @@ fn facts(size: usize) -> String {
 }
 
 /// Measures a decision about the largest token of a kind that is accepted.
-fn costly(name: &str, block: fn(usize) -> String) {
+fn costly(name: &str, block: Block) {
     let root = KeyPair::new();
     let keys = vec![RootKey { id: None, key: root.public() }];
     let authenticator = Authenticator::new(keys, None, 1).expect("no list to read");
