@@ -1,11 +1,12 @@
 //! What authorization costs: deciding about a request with plain tokens and with checks on keys, and
-//! verifying a token. Nanoseconds each, the best of several rounds.
+//! verifying a token; and what the costliest tokens that are accepted cost. The best of several rounds.
 
 use std::hint::black_box;
 use std::time::Instant;
 
+use biscuit_auth::{Biscuit, BlockBuilder, KeyPair};
 use ringstone::auth::issue::{Attenuation, Mint, SigningKey, attenuate, mint};
-use ringstone::auth::{Authenticator, Class, Origin, Request};
+use ringstone::auth::{Authenticator, Class, Origin, Request, RootKey};
 
 const NOW: u64 = 1_800_000_000;
 
@@ -87,5 +88,51 @@ fn main() {
     });
     measure("verify, garbage of 8 kB", 5, 1000, |_| {
         black_box(authenticator.verify(&[b'A'; 8192], &origin, NOW)).expect_err("garbage");
+    });
+    for (name, block) in COSTLY {
+        costly(name, *block);
+    }
+}
+
+/// The Datalog of a block of a given size.
+type Block = fn(usize) -> String;
+
+/// Blocks that are costly in different ways.
+const COSTLY: &[(&str, Block)] = &[
+    ("a join of two", |size| format!("{} check if f($a), f($b), $a == -1", facts(size))),
+    ("a join of three", |size| format!("{} check if f($a), f($b), f($c), $a == -1", facts(size))),
+    ("patterns", |size| vec![r#"check if "a".matches("^[a-z]{99}$")"#; size].join(";")),
+    ("closures", |size| {
+        let list: Vec<String> = (0..size).map(|number| number.to_string()).collect();
+        let list = list.join(", ");
+        format!("check if [{list}].all($a -> [{list}].all($b -> $a + $b >= 0))")
+    }),
+    ("a sum of strings", |size| format!("check if {} == \"\"", vec!["\"abc\""; size].join(" + "))),
+    ("strings", |size| (0..size).map(|number| format!("s(\"{number}\");")).collect()),
+];
+
+fn facts(size: usize) -> String {
+    (0..size).map(|number| format!("f({number});")).collect()
+}
+
+/// Measures a decision about the largest token of a kind that is accepted.
+fn costly(name: &str, block: Block) {
+    let root = KeyPair::new();
+    let keys = vec![RootKey { id: None, key: root.public() }];
+    let authenticator = Authenticator::new(keys, None, 1).expect("no list to read");
+    let origin = Origin { address: "unix".to_owned(), tls: false };
+    let plain = Biscuit::builder().code(r#"tenant("acme"); right("read")"#).expect("Datalog");
+    let plain = plain.build(&root).expect("a token");
+    let grant = |size: usize| {
+        let block = BlockBuilder::new().code(block(size)).expect("Datalog");
+        let token = plain.append(block).and_then(|token| token.to_base64()).expect("a token");
+        authenticator.verify(token.as_bytes(), &origin, NOW).ok()
+    };
+    let sizes = (1..1000).map_while(|size| Some((size, grant(size)?)));
+    let (size, grant) = sizes.last().expect("the smallest is accepted");
+    let class = Class::Read;
+    measure(&format!("not decided before, {name}, size {size}"), 5, 20, |turn| {
+        let request = Request { number: 1 + turn, command: "get", class, database: 0, now: NOW };
+        let _ = black_box(grant.permits(&request, std::iter::empty()));
     });
 }

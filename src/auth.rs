@@ -4,6 +4,31 @@
 //! rights; every holder can add blocks of checks to it, offline, that say what it must not do. An
 //! [`Authenticator`] turns a token into a [`Grant`], and a grant says of each command whether it is
 //! permitted. This module knows nothing of commands, connections or stores.
+//!
+//! # What checks may ask
+//!
+//! | fact | is |
+//! | --- | --- |
+//! | `tenant(string)` | the tenant, out of the authority block |
+//! | `database(integer)` | the database that the command is about |
+//! | `command(string)` | its name in lower case, `client\|kill` for a subcommand |
+//! | `class(string)` | `read`, `write`, `admin` or `connection` |
+//! | `key(string)` | each of its keys; what is not UTF-8 in one stands as U+FFFD, so prefixes are exact |
+//! | `client_address(string)` | the client's IP address, or `unix` |
+//! | `tls(boolean)` | whether the connection is encrypted |
+//! | `time(date)` | now, in whole seconds |
+//!
+//! A class other than `connection` needs `right(class)` in the authority block. What holders add is
+//! seen by their own checks only, as biscuit has it: facts of theirs grant nothing.
+//!
+//! # What it costs
+//!
+//! A decision is kept in the grant, and found again by an atomic load (`decisions`). Checks on
+//! time that compare it with a date, and checks on keys that compare them with constants, are taken out
+//! of the Datalog (`analysis`, `key_checks`); the rest of a decision does not depend on them. What
+//! is left is decided by the engine (`engine`), for a token that uses time otherwise again each
+//! second, for one that uses keys otherwise for each set of keys. No decision takes long, because
+//! tokens that could make one long are refused before anything of them is evaluated (`cost`).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -122,8 +147,11 @@ pub struct Authenticator {
     revoked: Arc<Revoked>,
     commands: usize,
     /// What became of tokens that a root key signed; with an origin, if that makes a difference.
-    known: Cache<(Box<[u8]>, Option<Origin>), Known, Weight>,
+    known: Cache<Shown, Known, Weight>,
 }
+
+/// A token's text, and from where it was shown.
+type Shown = (Box<[u8]>, Option<Origin>);
 
 #[derive(Debug, Clone)]
 enum Known {
@@ -137,8 +165,8 @@ enum Known {
 #[derive(Debug, Clone)]
 struct Weight;
 
-impl Weighter<(Box<[u8]>, Option<Origin>), Known> for Weight {
-    fn weight(&self, (token, _): &(Box<[u8]>, Option<Origin>), _: &Known) -> u64 {
+impl Weighter<Shown, Known> for Weight {
+    fn weight(&self, (token, _): &Shown, _: &Known) -> u64 {
         limits::TOKEN_KEPT_BYTES + (token.len() as u64) * limits::TOKEN_KEPT_FACTOR
     }
 }

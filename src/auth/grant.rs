@@ -61,6 +61,9 @@ impl Verified {
     }
 }
 
+/// By command, database, second and keys: why it is denied, if it is.
+type ByKeys = Cache<Box<[u8]>, Option<Arc<str>>>;
+
 /// What a token allows a connection.
 #[derive(Debug)]
 pub struct Grant {
@@ -72,8 +75,8 @@ pub struct Grant {
     decisions: Decisions,
     /// The texts of the key checks, as far as they are needed.
     texts: Box<[OnceLock<String>]>,
-    /// Decisions that only the engine can make of keys: why it denied, by all it was asked.
-    by_keys: OnceLock<Cache<Box<[u8]>, Option<Arc<str>>>>,
+    /// Decisions that only the engine can make.
+    by_keys: OnceLock<ByKeys>,
 }
 
 impl Grant {
