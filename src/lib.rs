@@ -151,6 +151,13 @@
 //! consecutive ones until a long list is changed in its middle ([`data::list`]). JSON documents are
 //! plain strings ([`json`]).
 //!
+//! # TLS
+//!
+//! Below the session a connection is bytes, encrypted or not. A TLS connection has one buffer more: records
+//! are received into a registered buffer and decrypted there, their data goes to where the parser reads, and
+//! replies are encrypted into the buffer that is sent ([`net`]). Everything above sees no difference, but
+//! for [`command::state::ClientShared::tls`].
+//!
 //! # Waiting for data
 //!
 //! A command such as `BLPOP` that finds nothing to take ends its batch there; what came before it is

@@ -258,7 +258,9 @@ impl Inlet<'_, '_> {
             return decrypt(tls, records, self.input);
         }
         let done = tls.borrow_mut().decrypt(&mut bytes, self.input)?;
-        records.append(&bytes[done.consumed..])?;
+        if done.consumed < bytes.len() {
+            records.append(&bytes[done.consumed..])?;
+        }
         Ok(done.into())
     }
 }
