@@ -101,7 +101,11 @@ impl<'w> Link<'w> {
             tokio::task::yield_now().await;
             drop(permit);
             ahead.note(arrived?);
-            tls::flush(stream, tls).await?;
+            let flushed = tls::flush(stream, tls).await;
+            if tls.borrow().is_handshaking() {
+                flushed?;
+            }
+            // A client that is gone before it has its tickets has done its part of the handshake.
         }
         Ok(Some(tls.borrow().is_resumed()))
     }
@@ -258,7 +262,9 @@ impl Inlet<'_, '_> {
             return decrypt(tls, records, self.input);
         }
         let done = tls.borrow_mut().decrypt(&mut bytes, self.input)?;
-        records.append(&bytes[done.consumed..])?;
+        if done.consumed < bytes.len() {
+            records.append(&bytes[done.consumed..])?;
+        }
         Ok(done.into())
     }
 }

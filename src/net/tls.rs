@@ -29,6 +29,8 @@ pub struct Tls {
     pub sending: bool,
     /// The client sends no more.
     ended: bool,
+    /// It broke the protocol.
+    failed: bool,
 }
 
 /// What became of records.
@@ -45,7 +47,7 @@ impl Tls {
     /// A connection that begins with its handshake.
     pub fn new(config: Arc<ServerConfig>) -> io::Result<Tls> {
         let conn = UnbufferedServerConnection::new(config).map_err(io::Error::other)?;
-        Ok(Tls { conn, outgoing: Vec::new(), sending: false, ended: false })
+        Ok(Tls { conn, outgoing: Vec::new(), sending: false, ended: false, failed: false })
     }
 
     /// Whether no data can be exchanged yet.
@@ -74,6 +76,12 @@ impl Tls {
         records: &mut [u8],
         input: &mut Receive<'_>,
     ) -> io::Result<Decrypted> {
+        let result = self.process(records, input);
+        self.failed |= result.is_err();
+        result
+    }
+
+    fn process(&mut self, records: &mut [u8], input: &mut Receive<'_>) -> io::Result<Decrypted> {
         let mut consumed = 0;
         let mut has_data = false;
         loop {
@@ -133,6 +141,10 @@ impl Tls {
     /// There is no room, or the keys are used up.
     pub fn encrypt(&mut self, data: &[u8], records: &mut [u8]) -> io::Result<usize> {
         debug_assert!(self.outgoing.is_empty(), "what is outgoing is older");
+        if self.failed {
+            // It may hold on to records that are not there any more.
+            return Err(io::ErrorKind::InvalidData.into());
+        }
         match self.conn.process_tls_records(&mut []).state {
             Ok(ConnectionState::WriteTraffic(mut traffic)) => {
                 traffic.encrypt(data, records).map_err(io::Error::other)
@@ -144,7 +156,7 @@ impl Tls {
 
     /// Tells the client, after all that is outgoing, that nothing else will come.
     pub fn say_goodbye(&mut self) {
-        if self.is_handshaking() {
+        if self.is_handshaking() || self.failed {
             return;
         }
         let mut record = vec![0; GOODBYE_BYTES];

@@ -1,6 +1,7 @@
 //! Connections over TLS live and end as others do, and outlive the certificate they began with.
 
 use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -142,6 +143,32 @@ fn clients_are_listed_and_killed() {
     let bulk = |text: &str| Reply::Bulk(text.as_bytes().to_vec());
     let expected = Reply::Array(vec![bulk("tls-port"), bulk(&port)]);
     assert_eq!(plain.command("CONFIG GET tls-port"), expected);
+}
+
+#[test]
+fn handshakes_are_counted() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let stage = Stage::new(&["--metrics-listen", address.to_string().leak()]);
+    let config = stage.client();
+    assert!(stage.serves(config.clone()) && stage.serves(config.clone()));
+    assert!(stage.serves(stage.client()));
+    stage.raw().write_all(b"PING\r\n").unwrap();
+    let metrics = || {
+        let mut socket = TcpStream::connect(address).unwrap();
+        socket.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+        let mut text = String::new();
+        socket.read_to_string(&mut text).unwrap();
+        text
+    };
+    for line in [
+        "ringstone_tls_handshakes_total{kind=\"full\"} 2\n",
+        "ringstone_tls_handshakes_total{kind=\"resumed\"} 1\n",
+        "ringstone_tls_handshake_failures_total 1\n",
+    ] {
+        eventually(line, || metrics().contains(line));
+    }
 }
 
 #[test]

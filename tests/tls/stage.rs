@@ -151,7 +151,7 @@ fn listener(server: &Server) -> SocketAddr {
 }
 
 fn leak(path: PathBuf) -> &'static str {
-    Box::leak(path.to_str().unwrap().to_owned().into_boxed_str())
+    path.to_str().unwrap().to_owned().leak()
 }
 
 /// What a client that trusts a CA, given in PEM, is configured with.
