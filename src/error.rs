@@ -83,6 +83,10 @@ impl From<String> for Stop {
 
 /// The key holds another type.
 pub const WRONG_TYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
+/// The tenant stores as much as it may.
+pub const OUT_OF_STORAGE: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+/// What the reply of an `EXEC` that is refused as a whole begins with; the reason follows.
+pub const TRANSACTION_DISCARDED: &str = "EXECABORT Transaction discarded because of: ";
 /// Options that contradict each other, or unknown ones.
 pub const SYNTAX: &str = "ERR syntax error";
 /// An integer argument or value is not one.

@@ -99,7 +99,8 @@
 //! | `TENANT DROP` | the tenant's record, its databases' keyspaces | write there for the first time, or drop it |
 //!
 //! Every command of a tenant also checks the tenant's record, which changes with its settings and when
-//! it is dropped.
+//! it is dropped. Those that write for a tenant whose storage is bounded read what they change, also where
+//! others write blindly: the group has to know by how much it grows.
 //!
 //! Within a process nobody conflicts: two groups in flight have no key of a tenant in common, and what is wanted
 //! by a batch while another group has it waits for that group, in order of arrival. The clients of a
@@ -179,6 +180,24 @@
 //! are received into a registered buffer and decrypted there, their data goes to where the parser reads, and
 //! replies are encrypted into the buffer that is sent ([`net`]). Everything above sees no difference, but
 //! for [`command::state::ClientShared::tls`].
+//!
+//! # Storage quotas
+//!
+//! What a tenant stores is counted only if it has a quota for it ([`data::usage`]): the bytes of the keys
+//! and values of its records that hold keys, values and elements, which includes 17 to 51 bytes a record
+//! that are not the user's; not the entries of the expiry index and other records that follow from those.
+//! They are counted by keyspace and change in the commit that changes the records, so they are
+//! exact, whatever crashes. A database that is flushed counts nothing at once; a large value that is
+//! deleted or overwritten counts until the collector has removed its elements. A quota for a tenant that
+//! has data begins with a census in the background, during which nothing is refused.
+//!
+//! Past the quota, commands with the flag `denyoom`, and transactions that have one, are answered as Redis
+//! answers them when its memory is full. A local store asks for each group what the last commit
+//! left. Elsewhere a thread looks once a second at what those tenants store that write, so a tenant
+//! may exceed its quota by what it writes in about a second, and anywhere by what one group holds.
+//!
+//! A group that does not write for such a tenant does nothing for all this: that there is a quota is
+//! said by the records that tell which keyspace a database shows.
 //!
 //! # Waiting for data
 //!

@@ -377,6 +377,17 @@ pub const AUDIT_SPACES: usize = 16;
 /// The expiry index is looked through from this long before the last look: a commit may have been
 /// under way.
 pub const SWEEP_OVERLAP_MS: u64 = 1000;
+/// Records of a kind that one step of counting what a tenant stores reads at most; fewer after one that
+/// failed, since others were changing them.
+pub const CENSUS_STEP: usize = 256;
+/// Notes of keyspaces to be counted that are looked at for one of this process's share.
+pub const CENSUS_NOTES: usize = 64;
+/// What tenants with a quota store is looked up this often on a store of several processes...
+pub const USAGE_INTERVAL: Duration = Duration::from_millis(900);
+/// ... for so many tenants at once...
+pub const USAGE_TENANTS: usize = 64;
+/// ... and no longer for one who has not written anything for so many times.
+pub const USAGE_IDLE_LOOKS: u32 = 60;
 /// Entries of other processes' shares that a sweep passes over for each that it may find.
 pub const SWEEP_PASSED_OVER: usize = 8;
 /// It is looked through from its beginning this often, in milliseconds.

@@ -150,7 +150,11 @@ impl Frame {
         run.refusal = *refusal;
         run.parked = self.parked.as_deref();
         run.ahead = items.iter().flat_map(waited_for).collect();
-        run_items(&mut run, items)?;
+        if let Err(stop) = run_items(&mut run, items) {
+            // What the group has to know in the end is fetched with the rest.
+            let _ = view.finish();
+            return Err(stop);
+        }
         if let Some(parked) = run.parked.filter(|_| run.refusal.is_none()) {
             serve(&mut run, items, parked)?;
         }

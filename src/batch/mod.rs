@@ -93,6 +93,7 @@ pub struct Transaction {
     spans: Vec<Span>,
     commands: Vec<(&'static Spec, u32)>,
     writes: bool,
+    grows: bool,
 }
 
 impl Transaction {
@@ -105,6 +106,7 @@ impl Transaction {
         }
         self.commands.push((spec, self.spans.len() as u32));
         self.writes |= spec.is_write();
+        self.grows |= spec.flags.has(Flags::DENYOOM);
     }
 
     /// Bytes of all arguments.
@@ -125,6 +127,11 @@ impl Transaction {
     /// Whether a queued command may change data.
     pub fn writes(&self) -> bool {
         self.writes
+    }
+
+    /// Whether a queued command may make data grow.
+    fn grows(&self) -> bool {
+        self.grows
     }
 
     /// The commands in order.

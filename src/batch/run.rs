@@ -286,6 +286,12 @@ impl Run<'_, '_> {
             reply.error(refusal);
             return Ok(());
         }
+        // EXEC has been asked as a whole.
+        if turn.is_some() && spec.flags.has(Flags::DENYOOM) && self.is_out_of_storage(client) {
+            client.tally.failures.push((spec, error_kind(error::OUT_OF_STORAGE.as_bytes())));
+            reply.error(error::OUT_OF_STORAGE);
+            return Ok(());
+        }
         self.view.serve_tenant(client.tenant);
         self.view.count_lookups(spec.flags.has(Flags::READONLY));
         let (mark, reply_mark) = (self.view.mark(), reply.mark());
@@ -315,6 +321,18 @@ impl Run<'_, '_> {
                 Ok(())
             }
         }
+    }
+
+    /// Whether the client's tenant stores as much as it may. Should the answer be pending, or fail, so is
+    /// what the command itself looks up.
+    fn is_out_of_storage(&self, client: &Client) -> bool {
+        let Client { tenant, database, .. } = *client;
+        let Ok(Some(quota)) = self.view.storage_quota(tenant, database) else { return false };
+        let usage = match self.view.usage_if_known(tenant) {
+            Ok(Some(usage)) => usage,
+            _ => self.server.usages.of(tenant),
+        };
+        usage.is_full(quota)
     }
 
     /// Undoes a failed command and answers with its error.
@@ -361,6 +379,10 @@ impl Run<'_, '_> {
             && transaction.writes()
         {
             reply.error(refusal);
+            return Ok(());
+        }
+        if transaction.grows() && self.is_out_of_storage(client) {
+            reply.error(&format!("{}{}", error::TRANSACTION_DISCARDED, error::OUT_OF_STORAGE));
             return Ok(());
         }
         if !self.is_as_watched(client)? {

@@ -22,6 +22,7 @@ use crate::auth::{Authenticator, Grant};
 use crate::clock;
 use crate::config::Config;
 use crate::data::tenants::{NOBODY, Quota};
+use crate::data::usage::Usages;
 use crate::data::{ProcessId, Tenant};
 use crate::limits::SEQUENCE_BLOCK;
 use crate::resp::Protocol;
@@ -421,6 +422,8 @@ pub struct Server {
     pub stats: Stats,
     /// `CLIENT PAUSE`.
     pub pause: Pause,
+    /// What tenants store, where only the store knows.
+    pub usages: Usages,
     /// Connections whose commands wait for data.
     pub blocked_clients: AtomicUsize,
     /// When it started.
@@ -455,6 +458,7 @@ impl Server {
             store,
             stats: Stats::default(),
             pause: Pause::default(),
+            usages: Usages::default(),
             blocked_clients: AtomicUsize::new(0),
             started: clock::monotonic(),
             run_id: run_id(),

@@ -76,10 +76,14 @@ fn info(ctx: &mut Ctx<'_, '_>) -> Outcome {
         let size = ctx.view.database_size_roughly(tenant, database);
         keys += together.take(size)?.unwrap_or(0);
     }
+    let usage = match quota.storage {
+        Some(_) => together.take(ctx.view.usage(tenant))?,
+        None => None,
+    };
     together.end()?;
     let clients = ctx.server.clients();
     let connections = clients.iter().filter(|client| client.tenant() == tenant).count();
-    ctx.reply.map(5);
+    ctx.reply.map(7);
     ctx.reply.bulk(b"name");
     ctx.reply.bulk(name.as_bytes());
     for (name, value) in
@@ -88,6 +92,14 @@ fn info(ctx: &mut Ctx<'_, '_>) -> Outcome {
         ctx.reply.bulk(name.as_bytes());
         ctx.reply.integer(value as i64);
     }
+    // What nobody bounds nobody counts.
+    ctx.reply.bulk(b"storage");
+    match usage {
+        Some(usage) => ctx.reply.integer(usage.bytes as i64),
+        None => ctx.reply.null(),
+    }
+    ctx.reply.bulk(b"counting");
+    ctx.reply.integer(usage.is_some_and(|usage| usage.is_counting).into());
     ctx.reply.bulk(b"quota");
     let Quota { storage, request, connections, commands } = quota;
     let fields = [
@@ -115,7 +127,7 @@ fn setquota(ctx: &mut Ctx<'_, '_>) -> Outcome {
     }
     let (tenant, mut settings) = named(ctx, true)?;
     changes.iter().for_each(|(field, value)| *field(&mut settings.quota) = *value);
-    ctx.view.set_settings(tenant, &settings);
+    ctx.view.set_settings(tenant, &settings)?;
     ctx.client.effects.push(Effect::Quota { tenant, quota: settings.quota });
     ctx.reply.ok();
     Ok(())

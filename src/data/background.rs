@@ -66,6 +66,13 @@ pub enum Chore {
         /// The key it was registered for.
         key: Box<[u8]>,
     },
+    /// A keyspace whose bytes are not all counted.
+    Count {
+        /// Which.
+        keyspace: KeyspaceId,
+        /// Records to look at.
+        limit: usize,
+    },
     /// A key to which another process may have given what somebody waits for.
     Serve {
         /// Whose it is.
@@ -84,7 +91,9 @@ impl Chore {
             Chore::Expire { tenant, key, .. }
             | Chore::Audit { tenant, key, .. }
             | Chore::Serve { tenant, key, .. } => Some((*tenant, key)),
-            Chore::Clear(_) | Chore::Beat { .. } | Chore::Forget { .. } => None,
+            Chore::Clear(_) | Chore::Count { .. } | Chore::Beat { .. } | Chore::Forget { .. } => {
+                None
+            }
         }
     }
 }
@@ -285,7 +294,14 @@ fn first_keys(
 pub fn step(view: &mut View<'_>, chore: &Chore) -> Result<bool, Stop> {
     match chore {
         Chore::Clear(record) => {
+            if let Some(keyspace) = keys::keyspace_of_data(record) {
+                view.may_be_metered(keyspace);
+            }
             view.clear(record);
+            Ok(false)
+        }
+        Chore::Count { keyspace, limit } => {
+            view.take_census(*keyspace, *limit)?;
             Ok(false)
         }
         Chore::Beat { process, beat } => {
@@ -338,6 +354,7 @@ pub fn step(view: &mut View<'_>, chore: &Chore) -> Result<bool, Stop> {
 /// Removes the key if it is due; otherwise files its index entry where it now belongs.
 fn expire(view: &mut View<'_>, keyspace: KeyspaceId, at_ms: u64, key: &[u8]) -> Result<bool, Stop> {
     let now_ms = view.now_ms();
+    view.may_be_metered(keyspace);
     let found = match view.find(keyspace, key)? {
         Some(entry) => Some((entry.header, entry.prior()?)),
         None => None,

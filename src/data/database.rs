@@ -18,6 +18,7 @@ impl View<'_> {
     /// Removes all keys of a database.
     pub fn flush_database(&mut self, tenant: Tenant, database: u8) -> Result<(), Stop> {
         let Some(old) = self.used(tenant, database)? else { return Ok(()) };
+        let is_metered = self.storage_quota(tenant, database)?.is_some();
         if !self.discard(old)? {
             return Ok(());
         }
@@ -27,6 +28,10 @@ impl View<'_> {
             return Err(Stop::Failed("all keyspace ids are used up".to_owned()));
         }
         self.set(&keys::next_keyspace(), &[&(new + 1).to_be_bytes()]);
+        if is_metered {
+            self.discard_meter(old)?;
+            self.meter_empty(tenant, new);
+        }
         self.set_keyspace(tenant, database, new)
     }
 

@@ -29,6 +29,10 @@
 //! | tenant of a name | `0 'T' name` |
 //! | tenant's name and settings | `0 'U' tenant` |
 //! | next tenant id, and number of tenants | `0 'j'` |
+//! | whose a keyspace is whose bytes are counted, and how far they are | `0 'q' p` |
+//! | note that they are not counted to the end | `0 'k' p` |
+//! | bytes of a keyspace | `0 'u' p` |
+//! | bytes of a tenant | `0 'v' tenant` |
 
 use smallvec::SmallVec;
 use xxhash_rust::xxh3::xxh3_64;
@@ -306,9 +310,20 @@ pub fn catalogs_from(tenant: u32, database: u8) -> (RecordKey, RecordKey) {
     (catalog(tenant, database), begin(SYSTEM, b'd' + 1))
 }
 
+/// Range of the catalog records of a tenant.
+pub fn catalogs_of(tenant: u32) -> (RecordKey, RecordKey) {
+    (catalog(tenant, 0), catalog(tenant, u8::MAX))
+}
+
 /// Tenant and database of a catalog record's key.
 pub fn split_catalog_key(record: &[u8]) -> (u32, u8) {
     (be_u32(&record[5..9]), record[9])
+}
+
+/// Whether the bytes of the keyspace that a catalog record names are counted.
+pub fn is_metered(record: &[u8]) -> bool {
+    // As long as nobody has set a quota, the record ends before this.
+    record.get(8) == Some(&1)
 }
 
 /// The keyspace a database has until `SWAPDB` or `FLUSHDB` gives it another.
@@ -339,9 +354,7 @@ pub fn next_keyspace() -> RecordKey {
 
 /// Key of the record that marks a keyspace as to be emptied.
 pub fn trash(keyspace: KeyspaceId) -> RecordKey {
-    let mut record = begin(SYSTEM, b't');
-    record.extend_from_slice(&keyspace.to_be_bytes());
-    record
+    of_keyspace(b't', keyspace)
 }
 
 /// Range of all marks of keyspaces to be emptied.
@@ -409,6 +422,59 @@ pub fn tenants_from(first: u32) -> (RecordKey, RecordKey) {
 /// The tenant of such a record.
 pub fn split_tenant(record: &[u8]) -> u32 {
     be_u32(&record[5..9])
+}
+
+/// Key of the record that a keyspace has whose bytes are counted.
+pub fn meter(keyspace: KeyspaceId) -> RecordKey {
+    of_keyspace(b'q', keyspace)
+}
+
+/// Key of the note that not all bytes of a keyspace are counted yet.
+pub fn census(keyspace: KeyspaceId) -> RecordKey {
+    of_keyspace(b'k', keyspace)
+}
+
+/// Range of all such notes.
+pub fn census_range() -> (RecordKey, RecordKey) {
+    (begin(SYSTEM, b'k'), begin(SYSTEM, b'k' + 1))
+}
+
+/// The keyspace of such a note.
+pub fn split_census(record: &[u8]) -> KeyspaceId {
+    be_u32(&record[5..9])
+}
+
+/// Key of the counter of a keyspace's bytes.
+pub fn usage(keyspace: KeyspaceId) -> RecordKey {
+    of_keyspace(b'u', keyspace)
+}
+
+fn of_keyspace(kind: u8, keyspace: KeyspaceId) -> RecordKey {
+    let mut record = begin(SYSTEM, kind);
+    record.extend_from_slice(&keyspace.to_be_bytes());
+    record
+}
+
+/// Key of the record of a tenant's bytes, kept on stores that answer at once.
+pub fn tenant_usage(tenant: u32) -> RecordKey {
+    let mut record = begin(SYSTEM, b'v');
+    record.extend_from_slice(&tenant.to_be_bytes());
+    record
+}
+
+/// Kinds of records that are what users store, in the order of their keys.
+pub const DATA_KINDS: [u8; 4] = *b"bems";
+
+/// The keyspace of a record that is part of what users store.
+pub fn keyspace_of_data(record: &[u8]) -> Option<KeyspaceId> {
+    let (head, rest) = record.split_first_chunk()?;
+    let is_data = rest.first().is_some_and(|kind| DATA_KINDS.contains(kind));
+    Some(KeyspaceId::from_be_bytes(*head)).filter(|keyspace| is_data && *keyspace != SYSTEM)
+}
+
+/// First possible key of a kind in a keyspace, and of the next kind.
+pub fn kind_range(keyspace: KeyspaceId, kind: u8) -> (RecordKey, RecordKey) {
+    (begin(keyspace, kind), begin(keyspace, kind + 1))
 }
 
 /// Key of the record that holds the next tenant id, and the number of tenants.

@@ -22,6 +22,7 @@ pub mod string;
 pub mod tenants;
 #[cfg(test)]
 mod tests;
+pub mod usage;
 mod view;
 mod walk;
 mod watch;

@@ -22,6 +22,8 @@ pub const DEFAULT_NAME: &str = "default";
 pub const NOBODY: Tenant = Tenant::MAX;
 
 const VERSION: u8 = 1;
+/// The number of [`Quota::storage`] in the record.
+const STORAGE: u8 = 1;
 
 /// What a tenant may use; `None`: as much as it likes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -86,6 +88,16 @@ impl Settings {
     }
 }
 
+/// How much a tenant may store, by its record. Asked by each group, so it looks at nothing else.
+pub(super) fn storage_quota(record: &[u8]) -> Option<u64> {
+    let (len, rest) = record.get(1..)?.split_first()?;
+    match rest.get(usize::from(*len)..)? {
+        // The fields are in the order of their numbers.
+        [STORAGE, value @ ..] => value.get(..8).map(keys::be_u64),
+        _ => None,
+    }
+}
+
 /// Whether a tenant can have this name.
 pub fn is_name(name: &[u8]) -> bool {
     (1..=TENANT_NAME_BYTES_MAX).contains(&name.len())
@@ -125,7 +137,8 @@ impl View<'_> {
         self.set_tenant_count(tenant + 1, count + 1);
         self.set(&keys::tenant_name(name), &[&tenant.to_be_bytes()]);
         let name = String::from_utf8_lossy(name).into_owned();
-        self.set_settings(tenant, &Settings { name, quota: Quota::default() });
+        let settings = Settings { name, quota: Quota::default() };
+        self.set(&keys::tenant(tenant), &[&settings.encode()]);
         Ok(tenant)
     }
 
@@ -151,8 +164,15 @@ impl View<'_> {
     }
 
     /// Changes the settings of a tenant that is there; its name stays.
-    pub fn set_settings(&mut self, tenant: Tenant, settings: &Settings) {
+    pub fn set_settings(&mut self, tenant: Tenant, settings: &Settings) -> Result<(), Stop> {
+        let old = self.settings(tenant)?.and_then(|settings| settings.quota.storage);
+        let new = settings.quota.storage;
         self.set(&keys::tenant(tenant), &[&settings.encode()]);
+        if old.is_some() == new.is_some() {
+            self.forget_databases();
+            return Ok(());
+        }
+        self.set_metered(tenant, new)
     }
 
     /// The names of up to `limit` tenants from this id on, and the id to go on from if there may be
@@ -195,6 +215,9 @@ impl View<'_> {
             let used = together.take(self.used(tenant, database))?.flatten();
             if let Some(keyspace) = used {
                 together.take(self.discard(keyspace))?;
+                if settings.quota.storage.is_some() {
+                    together.take(self.discard_meter(keyspace))?;
+                }
                 self.clear(&keys::catalog(tenant, database));
             }
         }
@@ -202,6 +225,7 @@ impl View<'_> {
         self.set_tenant_count(next, count.saturating_sub(1));
         self.clear(&keys::tenant_name(settings.name.as_bytes()));
         self.clear(&keys::tenant(tenant));
+        self.clear(&keys::tenant_usage(tenant));
         self.forget_databases();
         self.make_all_ready();
         Ok(())

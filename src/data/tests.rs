@@ -9,6 +9,7 @@ mod inspect;
 mod lists;
 mod sample;
 mod tenants;
+mod usage;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -228,7 +229,7 @@ impl World {
             }
         }
         for record in records.keys() {
-            let of_system = b"diTUj".iter().any(|kind| is(record, 0, *kind));
+            let of_system = b"diTUjqkuv".iter().any(|kind| is(record, 0, *kind));
             let size = shown.iter().any(|keyspace| record[..] == *keys::size(*keyspace));
             let trace = shown.iter().any(|keyspace| is(record, *keyspace, b'w'));
             // An entry that is not due may be one that an expiry put off left behind.

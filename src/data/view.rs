@@ -11,12 +11,15 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use self::catalog::Known;
+use smallvec::SmallVec;
+
+pub(super) use self::catalog::Known;
 use super::keys::{self, Incarnation, KeyspaceId};
 use super::meta::Stamp;
 use super::overlay::{self, Overlay};
 use super::random::Random;
 use super::sorted_set::Changes;
+use super::usage::Usage;
 use crate::error::Stop;
 use crate::limits::{
     DATABASES, FETCHED_BYTES_MAX, FETCHED_READS_MAX, SCAN_STEP, SCANNED_BYTES_EXPECTED,
@@ -107,6 +110,10 @@ pub struct View<'a> {
     ready: Ready,
     /// What the rank indexes of sorted sets do not know yet.
     rank_changes: Changes,
+    /// Keyspaces whose bytes may have to be counted, among those the group has to do with.
+    pub(super) metered: RefCell<SmallVec<[KeyspaceId; 4]>>,
+    /// What a tenant stores, as far as it has been looked up.
+    pub(super) usage: Cell<Option<(Tenant, Usage)>>,
     /// How many elements pending commands want, by what they take them from.
     wanted: RefCell<BTreeMap<(Incarnation, bool), u64>>,
 }
@@ -144,6 +151,8 @@ impl<'a> View<'a> {
             missing: Cell::default(),
             ready: Ready::default(),
             rank_changes: Changes::default(),
+            metered: RefCell::default(),
+            usage: Cell::default(),
             wanted: RefCell::default(),
         }
     }
@@ -249,6 +258,21 @@ impl<'a> View<'a> {
         if let Some(own) = self.overlay.get(key) {
             return Ok(own.map(Cow::Borrowed));
         }
+        self.get_stored(key)
+    }
+
+    /// The store without what the group wrote.
+    pub(super) fn snapshot(&self) -> &dyn Snapshot {
+        self.snapshot
+    }
+
+    /// What the group wrote.
+    pub(super) fn mutations(&self) -> impl Iterator<Item = Mutation<'_>> {
+        self.overlay.mutations().iter()
+    }
+
+    /// The value of a record without what the group wrote.
+    pub(super) fn get_stored(&self, key: &[u8]) -> Result<Option<Cow<'_, [u8]>>, Stop> {
         let mut missing = self.missing.get();
         if missing.is_enough() {
             // The rest is fetched when this has come.
@@ -429,10 +453,11 @@ impl<'a> View<'a> {
         matches!(self.overlay.mutations().get(number), Mutation::Set { .. })
     }
 
-    /// Adds what the group as a whole must write: the exact numbers of keys, and what its changes make
-    /// of ranks.
+    /// Adds what the group as a whole must write: what its changes make of ranks, what tenants store, and
+    /// the exact numbers of keys.
     pub fn finish(&mut self) -> Result<(), Stop> {
         self.settle_ranks()?;
+        self.count_bytes()?;
         if !self.answers_at_once() {
             return Ok(());
         }

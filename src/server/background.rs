@@ -9,17 +9,19 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::batch::{Chores, Writer};
 use crate::clock;
 use crate::command::Server;
 use crate::data::background::{Audit, Chore, Collector, Due, Space, Sweep, Tour};
 use crate::data::members::{Members, Share};
+use crate::data::usage;
 use crate::limits::{
-    AUDIT_STEP, BACKGROUND_INTERVAL, BACKGROUND_INTERVAL_REMOTE, CHORES_INLINE_MAX, CHORES_MAX,
-    CHORES_PAUSE_MAX, CHORES_REST, COMMAND_DEADLINE, REFUSED_PAUSE_MAX, REFUSED_PAUSE_MIN,
-    SPACES_STEP, SPACES_STEP_REMOTE, SWEEP_BEHIND_MS,
+    AUDIT_STEP, BACKGROUND_INTERVAL, BACKGROUND_INTERVAL_REMOTE, CENSUS_STEP, CHORES_INLINE_MAX,
+    CHORES_MAX, CHORES_PAUSE_MAX, CHORES_REST, COMMAND_DEADLINE, REFUSED_PAUSE_MAX,
+    REFUSED_PAUSE_MIN, SPACES_STEP, SPACES_STEP_REMOTE, SWEEP_BEHIND_MS, USAGE_INTERVAL,
+    USAGE_TENANTS,
 };
 use crate::store::{Mode, ReadError, Snapshot, Store, wait};
 
@@ -31,7 +33,7 @@ pub struct Background {
 
 impl Background {
     /// Starts the thread. It must be stopped before `writer` is closed.
-    pub fn start(server: &Server, writer: Arc<Writer>) -> io::Result<Background> {
+    pub fn start(server: &Arc<Server>, writer: Arc<Writer>) -> io::Result<Background> {
         let store = Arc::clone(&server.store);
         let (stop, stopped) = channel();
         let (interval, spaces_step) = match store.local() {
@@ -53,6 +55,9 @@ impl Background {
             sweep: Sweep::default(),
             collector: Collector::default(),
             audit: Audit::default(),
+            census_step: CENSUS_STEP,
+            server: Arc::clone(server),
+            usage_seen: None,
         };
         let thread = std::thread::Builder::new().name("background".to_owned());
         let thread = thread.spawn(move || work.run(&stopped))?;
@@ -96,6 +101,12 @@ struct Work {
     sweep: Sweep,
     collector: Collector,
     audit: Audit,
+    /// Records to count in one step.
+    census_step: usize,
+    /// The process, as commands see it.
+    server: Arc<Server>,
+    /// When what tenants store was last looked up.
+    usage_seen: Option<Instant>,
 }
 
 impl Work {
@@ -129,9 +140,11 @@ impl Work {
         if std::mem::replace(&mut self.last_share, share) != share {
             self.sweep.restart();
         }
+        self.look_at_usage()?;
         let due = self.sweep(share)?;
         let garbage = self.search(&mut |found| self.collector.garbage(found, self.limit, share))?;
-        let is_idle = due.chores.is_empty() && garbage.chores.is_empty();
+        let counted = self.count(share)?;
+        let is_idle = due.chores.is_empty() && garbage.chores.is_empty() && !counted;
         self.submit(&garbage.chores)?;
         self.collector.done(garbage);
         self.audit(share)?;
@@ -183,6 +196,35 @@ impl Work {
         let (chores, next) = self.search(&mut |found| self.audit.next(found, AUDIT_STEP, share))?;
         self.submit(&chores)?;
         self.audit = next;
+        Some(())
+    }
+
+    /// Goes on counting what was stored before it had to be counted; whether there was something.
+    fn count(&mut self, share: Share) -> Option<bool> {
+        let found = self.search(&mut |snapshot| usage::to_be_counted(snapshot, share))?;
+        let Some(keyspace) = found else { return Some(false) };
+        // Records that others keep changing are counted one by one in the end.
+        let limit = self.census_step;
+        self.census_step = match self.submit(&[Chore::Count { keyspace, limit }]) {
+            Some(()) => (2 * limit).min(CENSUS_STEP),
+            None => (limit / 2).max(1),
+        };
+        Some(true)
+    }
+
+    /// Looks up what tenants store that have a quota and write, where other processes may write too.
+    fn look_at_usage(&mut self) -> Option<()> {
+        let now = clock::monotonic();
+        let is_due = self.usage_seen.is_none_or(|seen| now - seen >= USAGE_INTERVAL);
+        if self.store.local().is_some() || !is_due {
+            return Some(());
+        }
+        self.usage_seen = Some(now);
+        for tenants in self.server.usages.wanted().chunks(USAGE_TENANTS) {
+            for (tenant, usage) in self.search(&mut |found| usage::sums(found, tenants))? {
+                self.server.usages.learn(tenant, usage);
+            }
+        }
         Some(())
     }
 

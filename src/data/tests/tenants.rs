@@ -9,11 +9,18 @@ use crate::limits::{DATABASES, TENANT_IDS_MAX, TENANTS_MAX};
 const NAMES: [&str; 4] = ["default", "acme", "b", "Other-2"];
 
 impl World {
-    fn tenant(&mut self, name: &str) -> Tenant {
+    pub(super) fn tenant(&mut self, name: &str) -> Tenant {
         self.group(|view| view.tenant(name.as_bytes(), true)).unwrap()
     }
 
-    fn set_of(&mut self, tenant: Tenant, database: u8, key: &str, value: &[u8], expires_ms: u64) {
+    pub(super) fn set_of(
+        &mut self,
+        tenant: Tenant,
+        database: u8,
+        key: &str,
+        value: &[u8],
+        expires_ms: u64,
+    ) {
         self.group(|view| {
             let keyspace = view.keyspace(tenant, database)?;
             let prior = view.prior(keyspace, key.as_bytes())?;
@@ -94,10 +101,7 @@ fn all_are_listed_page_by_page() {
         world.tenant(&expected[number + 1]);
     }
     let settings = Settings { name: "default".to_owned(), quota: Quota::default() };
-    world.group(|view| {
-        view.set_settings(0, &settings);
-        Ok(())
-    });
+    world.group(|view| view.set_settings(0, &settings));
     for limit in [1, 2, 13, 26, 1000] {
         let (mut names, mut next) = (Vec::new(), Some(0));
         while let Some(first) = next {
@@ -117,10 +121,7 @@ fn settings_stay_with_their_tenant() {
     let quota = Quota { storage: Some(1 << 27), commands: Some(9), ..Quota::default() };
     for (tenant, name) in [(one, "one"), (0, "default")] {
         let settings = Settings { name: name.to_owned(), quota };
-        world.group(|view| {
-            view.set_settings(tenant, &settings);
-            Ok(())
-        });
+        world.group(|view| view.set_settings(tenant, &settings));
         assert_eq!(world.group(|view| view.settings(tenant)), Some(settings));
     }
     let others = world.group(|view| view.settings(other)).unwrap();

@@ -5,6 +5,7 @@ use std::cell::Cell;
 
 use super::{Tenant, View};
 use crate::data::keys::{self, KeyspaceId};
+use crate::data::tenants;
 use crate::error::{self, Stop};
 use crate::limits::DATABASES;
 
@@ -20,11 +21,13 @@ pub struct Shown {
 /// What has been looked up of a database.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::data) struct Known {
-    tenant: Tenant,
-    database: u8,
+    pub tenant: Tenant,
+    pub database: u8,
     pub shown: Shown,
     /// Background work knows of it. One of which it does not has no records.
     pub is_registered: bool,
+    /// How much its tenant may store, if that is bounded: then its bytes are counted.
+    pub storage: Option<u64>,
 }
 
 impl View<'_> {
@@ -63,22 +66,34 @@ impl View<'_> {
 
     fn look_up(&self, tenant: Tenant, database: u8) -> Result<Known, Stop> {
         let record = self.assumed(&keys::catalog(tenant, database));
-        // Asked for together. Nobody writes to the databases of a tenant that is gone: nothing would
-        // ever remove that.
-        if tenant != 0 && self.assumed(&keys::tenant(tenant))?.is_none() {
-            return Err(error::TENANT_GONE.into());
+        let mut settings = None;
+        if tenant != 0 {
+            // Asked for together. Nobody writes to the databases of a tenant that is gone: nothing
+            // would ever remove that.
+            settings = self.assumed(&keys::tenant(tenant))?;
+            if settings.is_none() {
+                return Err(error::TENANT_GONE.into());
+            }
         }
         let record = record?;
         let is_registered = tenant == 0 || record.is_some();
+        // The first tenant's settings are only looked up if they matter here.
+        if tenant == 0 && record.as_deref().is_some_and(keys::is_metered) {
+            settings = self.assumed(&keys::tenant(tenant))?;
+        }
+        let storage = settings.as_deref().and_then(tenants::storage_quota);
         let (keyspace, switches) = match record {
             Some(record) => keys::split_catalog(&record),
             None => (keys::initial_keyspace(tenant, database), 0),
         };
-        Ok(Known { tenant, database, shown: Shown { keyspace, switches }, is_registered })
+        if storage.is_some() {
+            self.may_be_metered(keyspace);
+        }
+        Ok(Known { tenant, database, shown: Shown { keyspace, switches }, is_registered, storage })
     }
 
     /// A record that hardly ever changes.
-    fn assumed(&self, key: &[u8]) -> Result<Option<Cow<'_, [u8]>>, Stop> {
+    pub(in crate::data) fn assumed(&self, key: &[u8]) -> Result<Option<Cow<'_, [u8]>>, Stop> {
         match self.overlay.get(key) {
             Some(own) => Ok(own.map(Cow::Borrowed)),
             None => Ok(self.snapshot.get_assumed(key)?),
@@ -91,16 +106,22 @@ impl View<'_> {
         let Some((tenant, database)) = keys::initially_of(keyspace) else { return Ok(()) };
         let known = self.known(tenant, database)?;
         if !known.is_registered {
-            self.write_catalog(tenant, database, known.shown);
+            self.write_catalog(known);
+            if known.storage.is_some() {
+                self.meter_empty(tenant, keyspace);
+            }
         }
         Ok(())
     }
 
-    fn write_catalog(&mut self, tenant: Tenant, database: u8, shown: Shown) {
+    /// Writes what a database is now known to be.
+    pub(in crate::data) fn write_catalog(&mut self, known: Known) {
+        let Known { tenant, database, shown, storage, .. } = known;
         let value = [&shown.keyspace.to_be_bytes()[..], &shown.switches.to_be_bytes()];
-        self.set(&keys::catalog(tenant, database), &value);
-        let known = Known { tenant, database, shown, is_registered: true };
-        self.memo(tenant, database).set(Some(known));
+        // The first tenant's settings are looked up only because of this.
+        let is_metered = if storage.is_some() { &[1][..] } else { &[] };
+        self.set(&keys::catalog(tenant, database), &[value[0], value[1], is_metered]);
+        self.memo(tenant, database).set(Some(Known { is_registered: true, ..known }));
     }
 
     /// Makes `database` show another keyspace from now on.
@@ -110,13 +131,15 @@ impl View<'_> {
         database: u8,
         keyspace: KeyspaceId,
     ) -> Result<(), Stop> {
-        let switches = self.shown(tenant, database)?.switches.wrapping_add(1);
-        self.write_catalog(tenant, database, Shown { keyspace, switches });
+        let known = self.known(tenant, database)?;
+        let switches = known.shown.switches.wrapping_add(1);
+        self.write_catalog(Known { shown: Shown { keyspace, switches }, ..known });
         Ok(())
     }
 
     /// Databases are looked up again.
     pub(in crate::data) fn forget_databases(&self) {
         self.databases.iter().for_each(|memo| memo.set(None));
+        self.usage.set(None);
     }
 }
