@@ -111,6 +111,7 @@ impl Killer for NoKiller {
 /// What a connection makes of pipelined requests.
 fn batch(server: &Server, requests: impl Iterator<Item = Vec<String>>) -> Box<Batch> {
     let shared = ClientShared::new(1, String::new(), String::new(), 0, Arc::new(NoKiller));
+    let mut session = Session::new(server, &shared);
     let mut batch = Box::new(Batch::new(Client::new(Arc::new(shared)), 0, 0));
     let mut input = String::new();
     for args in requests {
@@ -118,7 +119,7 @@ fn batch(server: &Server, requests: impl Iterator<Item = Vec<String>>) -> Box<Ba
         args.iter().for_each(|arg| input += &format!("${}\r\n{arg}\r\n", arg.len()));
     }
     let mut input = input.into_bytes();
-    let taken = Session::new(&server.config).take(&mut input, &mut batch);
+    let taken = session.take(&mut input, &mut batch);
     assert_eq!(taken.consumed, input.len());
     batch.input = input;
     batch

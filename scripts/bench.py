@@ -199,6 +199,39 @@ def bench_large(args, directory):
         server.stop()
 
 
+def bench_tls(args, directory):
+    """Both servers in memory, over TLS."""
+    subprocess.run([args.binary, "cert", "self-signed", "--out", str(directory / "tls")],
+                   stdout=subprocess.DEVNULL, check=True)
+    cert, key = str(directory / "tls/cert.pem"), str(directory / "tls/key.pem")
+    _, ringstone_flags, redis_flags, requests = PAIRINGS["c"]
+    ports = [free_port(), free_port()]
+    workers = ["--workers", str(args.workers)] if args.workers else []
+    servers = {
+        "ringstone": start_ringstone(args.binary, [
+            *ringstone_flags, *workers, "--tls-listen", f"127.0.0.1:{ports[0]}", "--tls-cert", cert,
+            "--tls-key", key], directory / "tls-r"),
+        "redis": start_redis([
+            *redis_flags, "--tls-port", str(ports[1]), "--tls-cert-file", cert,
+            "--tls-key-file", key, "--tls-auth-clients", "no"], directory / "tls-redis"),
+    }
+    for server, port in zip(servers.values(), ports):
+        server.port = port
+    print("\nOver TLS, in memory\n")
+    print("| test | P | ringstone/s | Redis/s | ratio | CPU us/command | Redis CPU us/command |")
+    print("|---|---|---|---|---|---|---|", flush=True)
+    for test in (test for test in args.tests if test in ("set", "get")):
+        for pipeline in args.pipelines:
+            count = int(requests[pipeline] * args.scale / 2)
+            what = ["--tls", "--insecure", "-t", test, "-r", str(KEYS)]
+            ours, theirs = compare(servers, args.rounds, lambda server: benchmark(
+                server, what, CLIENTS, pipeline, count)).values()
+            print(f"| {test.upper()} | {pipeline} | {ours[0]:,.0f} | {theirs[0]:,.0f} | "
+                  f"{ours[0] / theirs[0]:.2f} | {ours[2]:.2f} | {theirs[2]:.2f} |", flush=True)
+    for server in servers.values():
+        server.stop()
+
+
 def bench_idle(args, directory):
     """Resident memory with idle connections."""
     print("\nResident memory with idle connections\n")
@@ -236,7 +269,7 @@ def main():
     parser.add_argument("--pairings", default="abc", help="which of a, b, c (default: all)")
     parser.add_argument("--tests", default=",".join([*TESTS, *collections.TESTS]),
                         type=lambda text: text.split(","), help="of redis-benchmark (-t)")
-    parser.add_argument("--parts", default="pairings,sets,documents,idle",
+    parser.add_argument("--parts", default="pairings,sets,documents,tls,idle",
                         type=lambda text: text.split(","), help="what to measure")
     parser.add_argument("--pipelines", default=PIPELINES,
                         type=lambda text: [int(part) for part in text.split(",")])
@@ -255,6 +288,8 @@ def main():
             bench_pairing(letter, args, directory)
         if "sets" in args.parts or "documents" in args.parts:
             bench_large(args, directory)
+        if "tls" in args.parts:
+            bench_tls(args, directory)
         if "idle" in args.parts:
             bench_idle(args, directory)
     finally:

@@ -3,6 +3,11 @@
 //! `main` calls [`run`] with the arguments, the environment and the server to start. Usage and
 //! configuration mistakes are one line on standard error and exit code [`EX_USAGE`].
 
+mod cert;
+mod env;
+mod token;
+
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -32,6 +37,13 @@ pub fn run(
     environment: impl Iterator<Item = (OsString, OsString)>,
     program: &Program,
 ) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.collect();
+    // The tools have options of their own instead of the settings.
+    if let Some(tool) =
+        arguments.get(1).and_then(|name| TOOLS.iter().find(|tool| tool.name == name))
+    {
+        return tool.run(arguments, environment.collect());
+    }
     let matches = match command().try_get_matches_from(arguments) {
         Ok(matches) => matches,
         Err(error) if !error.use_stderr() => {
@@ -50,6 +62,10 @@ pub fn run(
         Ok(loaded) => loaded,
         Err(error) => return refuse(&error.to_string()),
     };
+    // The server reads keys again when it starts; a mistake in them is one of the configuration.
+    if let Err(error) = config.authenticator(0) {
+        return refuse(&error.to_string());
+    }
     if matches.subcommand_name() == Some(CHECK_CONFIG) {
         let _ = io::stdout().write_all(config.to_toml(&origins).as_bytes());
         return ExitCode::SUCCESS;
@@ -58,6 +74,48 @@ pub fn run(
     match matches.subcommand_name() {
         Some(DOCTOR) => (program.doctor)(config),
         _ => (program.serve)(config),
+    }
+}
+
+/// A subcommand that needs no configuration.
+struct Tool {
+    name: &'static str,
+    command: fn() -> Command,
+    /// Returns what goes to standard output.
+    run: fn(&ArgMatches, &Environment) -> Result<String, String>,
+}
+
+/// All variables.
+type Environment = HashMap<OsString, OsString>;
+
+const TOOLS: &[Tool] = &[
+    Tool { name: cert::NAME, command: cert::command, run: cert::run },
+    Tool { name: token::NAME, command: token::command, run: token::run },
+    Tool { name: env::NAME, command: env::command, run: env::run },
+];
+
+impl Tool {
+    fn run(&self, arguments: Vec<OsString>, environment: Environment) -> ExitCode {
+        let command = Command::new("ringstone")
+            .max_term_width(100)
+            .disable_help_subcommand(true)
+            .subcommand((self.command)());
+        let matches = match command.try_get_matches_from(arguments) {
+            Ok(matches) => matches,
+            Err(error) if !error.use_stderr() => {
+                let _ = error.print();
+                return ExitCode::SUCCESS;
+            }
+            Err(error) => return refuse(&usage_problem(&error)),
+        };
+        let (_, matches) = matches.subcommand().expect("its name was the first argument");
+        match (self.run)(matches, &environment) {
+            Ok(text) => {
+                let _ = io::stdout().write_all(text.as_bytes());
+                ExitCode::SUCCESS
+            }
+            Err(problem) => refuse(&problem),
+        }
     }
 }
 
@@ -94,6 +152,7 @@ fn command() -> Command {
             Command::new(DOCTOR)
                 .about("Check what the server needs, measure the store, say what to fix, and exit"),
         )
+        .subcommands(TOOLS.iter().map(|tool| (tool.command)()))
         .args(SETTINGS.iter().map(argument))
         .arg(file)
 }

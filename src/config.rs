@@ -10,6 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::auth::{self, Authenticator, RootKey};
 use crate::limits;
 
 mod load;
@@ -24,14 +25,33 @@ pub use value::{size, whole};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Addresses served over TCP, each listed once. Port 0 asks the system for a free port. Empty
-    /// only if `unixsocket` is set.
+    /// only if `tls_listen` has any or `unixsocket` is set.
     pub listen: Vec<SocketAddr>,
+    /// Addresses served over TLS, none of them in `listen`; `tls_cert` and `tls_key` are set exactly
+    /// if there are any.
+    pub tls_listen: Vec<SocketAddr>,
+    /// File with the certificate of the TLS listeners and its chain.
+    pub tls_cert: Option<PathBuf>,
+    /// File with the private key of `tls_cert`.
+    pub tls_key: Option<PathBuf>,
+    /// File with the CAs of client certificates; only with `tls_listen`.
+    pub tls_client_ca: Option<PathBuf>,
+    /// Whether clients must show a certificate; see [`Config::client_auth`].
+    pub tls_client_auth: Option<ClientAuth>,
+    /// How long a TLS handshake may take.
+    pub tls_handshake_timeout: Duration,
     /// Path of the Unix socket served, at most [`limits::UNIX_SOCKET_PATH_BYTES_MAX`] bytes.
     pub unixsocket: Option<PathBuf>,
     /// Permission bits of the Unix socket; the process's umask decides if unset.
     pub unixsocketperm: Option<u32>,
     /// Serve only loopback and the Unix socket while no authentication is configured.
     pub protected_mode: bool,
+    /// Keys whose tokens are accepted; with any, here or in `auth_public_key_file`, clients need one.
+    pub auth_public_key: Vec<RootKey>,
+    /// Files with such keys; [`Config::authenticator`] reads them.
+    pub auth_public_key_file: Vec<PathBuf>,
+    /// File with the revocation ids of tokens that are no longer accepted; only with keys.
+    pub auth_revoked_file: Option<PathBuf>,
     /// Worker threads, 1 to [`limits::WORKERS_MAX`].
     pub workers: usize,
     /// Connections the system queues for each listener before they are accepted.
@@ -89,9 +109,18 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 6379))],
+            tls_listen: Vec::new(),
+            tls_cert: None,
+            tls_key: None,
+            tls_client_ca: None,
+            tls_client_auth: None,
+            tls_handshake_timeout: Duration::from_secs(5),
             unixsocket: None,
             unixsocketperm: None,
             protected_mode: true,
+            auth_public_key: Vec::new(),
+            auth_public_key_file: Vec::new(),
+            auth_revoked_file: None,
             // The other half is for the writer, checkpoints and the system's network stack.
             workers: std::thread::available_parallelism()
                 .map_or(1, |count| count.get().div_ceil(2).min(limits::WORKERS_MAX)),
@@ -118,6 +147,52 @@ impl Default for Config {
             log_format: LogFormat::Human,
         }
     }
+}
+
+impl Config {
+    /// Whether clients need a token.
+    pub fn has_keys(&self) -> bool {
+        !self.auth_public_key.is_empty() || !self.auth_public_key_file.is_empty()
+    }
+
+    /// Who verifies tokens, for commands with numbers below `commands`; `None` if nobody needs one.
+    /// Reads the files that the settings name: one that cannot be read, or has something else in it, is
+    /// an error.
+    pub fn authenticator(&self, commands: usize) -> Result<Option<Authenticator>, ConfigError> {
+        let mut keys = self.auth_public_key.clone();
+        for path in &self.auth_public_key_file {
+            let found = auth::keys_of_file(path);
+            keys.extend(found.map_err(|why| ConfigError::new("auth-public-key-file", why))?);
+        }
+        if keys.len() > limits::ROOT_KEYS_MAX {
+            let why = format!("{} keys are more than {}", keys.len(), limits::ROOT_KEYS_MAX);
+            return Err(ConfigError::new("auth-public-key", why));
+        }
+        if keys.is_empty() {
+            return Ok(None);
+        }
+        let authenticator = Authenticator::new(keys, self.auth_revoked_file.as_deref(), commands);
+        authenticator.map(Some).map_err(|why| ConfigError::new("auth-revoked-file", why))
+    }
+
+    /// Whether TLS clients must show a certificate.
+    pub fn client_auth(&self) -> ClientAuth {
+        self.tls_client_auth.unwrap_or(match self.tls_client_ca {
+            Some(_) => ClientAuth::Required,
+            None => ClientAuth::Off,
+        })
+    }
+}
+
+/// Whether TLS clients must show a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// They are not asked for one.
+    Off,
+    /// They are asked, and what they show must be right.
+    Optional,
+    /// Those without one are refused.
+    Required,
 }
 
 /// Which store keeps the data.

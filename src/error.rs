@@ -131,6 +131,9 @@ pub const TENANT_GONE: &str =
 /// `CLIENT UNBLOCK ... ERROR`.
 pub const UNBLOCKED: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
 
+/// A command that waited for data until its token permitted it no more.
+pub const TOKEN_EXPIRED: &str = "NOPERM the token has expired";
+
 /// As much of an argument as Redis quotes in an error: it ends at a zero byte.
 pub fn quoted(bytes: &[u8], bytes_max: usize) -> &[u8] {
     let end = memchr::memchr(0, bytes).unwrap_or(bytes.len());

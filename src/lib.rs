@@ -34,7 +34,7 @@
 //!
 //! Leaves that all may use: [`resp`] (the wire format), [`config`], [`limits`] (every bound), [`clock`]
 //! (the only source of time), [`num`] and [`glob`] (Redis's numbers and patterns), [`json`] (documents
-//! and paths), [`error`], [`logging`], [`metrics`].
+//! and paths), [`auth`] (tokens), [`error`], [`logging`], [`metrics`].
 //!
 //! # Life of a `GET`
 //!
@@ -169,10 +169,17 @@
 //! process. Where a process compares keys, to keep groups apart or to find who waits for one, those of
 //! different tenants are different.
 //!
-//! What concerns the process or all tenants has a class of its own ([`command::Class`]), and a client
+//! What concerns the process or all tenants has a class of its own ([`auth::Class`]), and a client
 //! that is no operator is told of no connection but those of its tenant, and by `INFO` no figure of the
 //! process. `tests/tenants.rs` sends every command of the table as one tenant, with and without another
 //! one there: the replies have to be the same.
+//!
+//! # TLS
+//!
+//! Below the session a connection is bytes, encrypted or not. A TLS connection has one buffer more: records
+//! are received into a registered buffer and decrypted there, their data goes to where the parser reads, and
+//! replies are encrypted into the buffer that is sent ([`net`]). Everything above sees no difference, but
+//! for [`command::state::ClientShared::tls`].
 //!
 //! # Storage quotas
 //!
@@ -212,6 +219,7 @@
 //! 3. Exactly once: an unknown commit is resolved, never blindly retried.
 //! 4. Nothing unbounded: every queue, buffer, frame and reply has a limit in [`limits`].
 
+pub mod auth;
 pub mod batch;
 pub mod cli;
 pub mod clock;

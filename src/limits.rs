@@ -82,6 +82,13 @@ pub const LOG_ZEROS_BYTES: usize = 1024 * 1024;
 pub const TREE_RUNS_MAX: usize = 16;
 /// Blocks of the LSM tree kept in memory.
 pub const TREE_CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// What short scans found in the LSM tree is kept in memory, up to this part of the record cache's
+/// bytes...
+pub const STRETCHES_SHARE: u64 = 8;
+/// ... in stretches of so many records at most...
+pub const STRETCH_RECORDS_MAX: usize = 64;
+/// ... read at once, until so many bytes have been read.
+pub const STRETCH_READ_BYTES_MAX: usize = 8 * 1024;
 /// Files of the LSM tree kept open.
 pub const TREE_FILES_MAX: usize = 256;
 /// Longer values are not kept in the record cache: each would displace too many others.
@@ -96,6 +103,9 @@ pub const TENANT_IDS_MAX: u32 = (1 << 26) - 1;
 pub const TENANT_NAME_BYTES_MAX: usize = 64;
 /// Tenants that `TENANT LIST` names at once.
 pub const TENANTS_LISTED: usize = 256;
+/// A connection that has to wait because of its tenant's commands per second looks so often whether it is
+/// to end.
+pub const REST_STEP: Duration = Duration::from_millis(100);
 /// Worker threads at most.
 pub const WORKERS_MAX: usize = 256;
 /// TCP addresses listened on at most.
@@ -222,6 +232,25 @@ pub const IDLE_BUFFER_BYTES_MAX: usize = 32 * 1024;
 pub const RECEIVE_STEP_BYTES: usize = 64 * 1024;
 /// Received at once while a send is blocked.
 pub const READ_AHEAD_BYTES: usize = 64 * 1024;
+/// Bytes that a client may send before its TLS handshake is over; a handshake message has 64 KiB at most.
+pub const TLS_HANDSHAKE_BYTES_MAX: usize = 128 * 1024;
+/// Longest TLS record that is taken: its header, 16 KiB of data, and 2 KiB for what encryption adds.
+pub const TLS_RECORD_BYTES_MAX: usize = 5 + 16 * 1024 + 2 * 1024;
+/// Data in one TLS record at most.
+pub const TLS_RECORD_DATA_BYTES: usize = 16 * 1024;
+/// What encrypting adds to a record at most (header, nonce, content type, tag), and once to a send for
+/// new keys.
+pub const TLS_OVERHEAD_BYTES: usize = 64;
+/// Replies encrypted at once into ordinary memory, in bytes.
+pub const TLS_SEND_BYTES: usize = 4 * TLS_RECORD_DATA_BYTES;
+/// Sessions that TLS clients without tickets can resume.
+pub const TLS_SESSIONS_MAX: usize = 4096;
+/// How long the last words of a TLS connection may take.
+pub const TLS_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often the files of TLS are looked at for changes.
+pub const TLS_FILES_INTERVAL: Duration = Duration::from_secs(2);
+/// Longest file with certificates or a key, in bytes.
+pub const TLS_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Up to so many commands a worker commits itself on a disk that syncs quickly.
 pub const INLINE_COMMANDS_MAX: usize = 64;
 /// A disk syncs quickly if a commit usually takes no longer, in microseconds.
@@ -240,6 +269,8 @@ pub const ACCEPT_COMPLAINT_INTERVAL: Duration = Duration::from_secs(1);
 const _: () = {
     assert!(REGISTERED_BUFFERS_MAX <= 1024);
     assert!(IDLE_BUFFER_BYTES_MAX * 2 <= 64 * 1024, "idle connections cost at most 64 KiB");
+    // What is left of a record that is not complete leaves room to receive the rest.
+    assert!(TLS_RECORD_BYTES_MAX < IDLE_BUFFER_BYTES_MAX);
 };
 /// How often a stopping process looks whether its workers have ended.
 pub const STOP_CHECK: Duration = Duration::from_millis(5);
@@ -256,6 +287,8 @@ pub const SCAN_STEP: usize = 1024;
 pub const SCAN_STEP_MAX: usize = 64 * 1024;
 /// ... while the records of a step have no more bytes than this.
 pub const SCAN_STEP_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Rank indexes are brought up to date within a group when so many members have come and gone.
+pub const RANK_CHANGES_MAX: usize = 4096;
 /// Sorted sets with more members than this get a rank index, by which so many or more are passed over...
 pub const RANK_INDEX_FROM: u64 = 512;
 /// ... unless they have more than this when it is to be built: one command reads them all.
@@ -408,3 +441,47 @@ const _: () = {
     // A block's number and the number of the process's own block share one word; see sequence.rs.
     assert!(SEQUENCE_BITS - SEQUENCE_BLOCK_BITS <= 32);
 };
+
+/// Longest token, in base64.
+pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
+/// Blocks of a token.
+pub const TOKEN_BLOCKS_MAX: usize = 16;
+/// What evaluating a token for one request may cost, in units of about a tenth of a microsecond.
+pub const TOKEN_COST_MAX: u64 = 10_000;
+/// Size of a compiled pattern in a token...
+pub const TOKEN_PATTERN_BYTES_MAX: usize = 64 * 1024;
+/// ... which costs so much each time it is evaluated, since the engine compiles it then...
+pub const TOKEN_PATTERN_COST: u64 = 1000;
+/// ... and counts as so many tests where it is compiled once.
+pub const TOKEN_PATTERN_TESTS: usize = 32;
+/// Memory in which a thread keeps what it found out about a compiled pattern while matching.
+pub const TOKEN_PATTERN_CACHE_BYTES: usize = 128 * 1024;
+/// Tests on each key of a command that a token's checks may have in all...
+pub const TOKEN_KEY_TESTS_MAX: usize = 256;
+/// ... and such checks; tokens with more have them evaluated by the engine.
+pub const TOKEN_KEY_CHECKS_MAX: usize = 16;
+/// Keys of a command about which the engine is asked: it takes their number squared.
+pub const TOKEN_KEYS_MAX: usize = 256;
+/// Decisions with keys that are kept of the engine's...
+pub const TOKEN_DECISIONS_KEPT: usize = 1024;
+/// ... if the command and its keys are no longer than this.
+pub const TOKEN_DECISION_BYTES_MAX: usize = 1024;
+/// Different reasons of a token's denials that are kept.
+pub const TOKEN_REASONS_MAX: usize = 256;
+/// Memory for tokens that have been verified, whether or not they are in use...
+pub const TOKENS_KEPT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// ... of which each is taken to need this...
+pub const TOKEN_KEPT_BYTES: u64 = 16 * 1024;
+/// ... and this many times its length.
+pub const TOKEN_KEPT_FACTOR: u64 = 16;
+/// How long one decision may take. What a token may cost is bounded before it is evaluated, so this is
+/// reached only where the machine stalls.
+pub const TOKEN_RUN_MS_MAX: u64 = 1000;
+/// Characters of a token's check that are shown to whom it denies something.
+pub const DENIED_CHARS_MAX: usize = 200;
+/// Longest revocation list.
+pub const REVOKED_FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Longest time for which `ringstone token` makes a token valid: a hundred years.
+pub const TOKEN_LIFETIME_S_MAX: u64 = 100 * 365 * 24 * 3600;
+/// Root keys of a server.
+pub const ROOT_KEYS_MAX: usize = 16;

@@ -60,6 +60,18 @@ const ALL: &[(Kind, &str, Unit, &str)] = &[
     (Kind::Gauge, "ringstone_connections", Unit::Count, "Connections open."),
     (Kind::Counter, "ringstone_connections_accepted_total", Unit::Count, "Connections accepted."),
     (Kind::Counter, "ringstone_connections_rejected_total", Unit::Count, "Connections refused."),
+    (
+        Kind::Counter,
+        "ringstone_tls_handshakes_total",
+        Unit::Count,
+        "TLS handshakes that succeeded, by kind: full, or resumed from an earlier session.",
+    ),
+    (
+        Kind::Counter,
+        "ringstone_tls_handshake_failures_total",
+        Unit::Count,
+        "TLS handshakes that failed.",
+    ),
     (Kind::Counter, "ringstone_received_bytes_total", Unit::Bytes, "Bytes of requests."),
     (Kind::Counter, "ringstone_sent_bytes_total", Unit::Bytes, "Bytes of replies."),
     (

@@ -136,7 +136,7 @@ impl Connection {
         let (addr, laddr) = ("127.0.0.1:1".to_owned(), "127.0.0.1:2".to_owned());
         let shared = ClientShared::new(1, addr, laddr, 0, Arc::new(NoKiller));
         Connection {
-            session: Session::new(&server.config),
+            session: Session::new(&server, &shared),
             reader: Reader::default(),
             writer: Writer::new(&server, vec![Arc::clone(&desk) as Arc<dyn Home>]),
             desk,

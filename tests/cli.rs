@@ -1,7 +1,9 @@
 //! The program answers by itself for its help, its version and its configuration, and refuses every
 //! bad setting with exactly one line on standard error and exit code 64.
 
-use std::process::{Command, Output};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Output, Stdio};
 
 /// Runs the program with nothing in its environment but `variables`.
 fn ringstone(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
@@ -185,4 +187,155 @@ fn bad_files_are_one_line_with_their_place() {
     let directory = directory.path().to_str().unwrap();
     let unreadable = format!("--config: cannot read {directory}: Is a directory");
     assert_eq!(refused(&["--config", directory], &[]), unreadable);
+}
+
+/// Runs `ringstone` with text on its standard input.
+fn printed_from(arguments: &[&str], input: &str) -> String {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ringstone"))
+        .args(arguments)
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{arguments:?}");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+#[test]
+fn keys_and_tokens_are_made_weakened_and_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("keys");
+    let out = out.to_str().unwrap();
+    assert!(printed(&["token", "keygen", "--out", out], &[]).contains("--auth-public-key-file"));
+    let (private, public) =
+        (format!("{out}/ringstone-private.key"), format!("{out}/ringstone-public.key"));
+    let mode = std::fs::metadata(&private).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let again = refused(&["token", "keygen", "--out", out], &[]);
+    assert_eq!(again, format!("{private} is there already"));
+
+    let mint = ["token", "mint", "--tenant", "acme", "--rights", "read", "--ttl", "30d"];
+    let by_file = [&mint[..], &["--private-key-file", &private]].concat();
+    let token = printed(&by_file, &[]);
+    let secret = std::fs::read_to_string(&private).unwrap();
+    let by_variable = printed(&mint, &[("RINGSTONE_PRIVATE_KEY", secret.trim())]);
+    assert_eq!(token.lines().count() + by_variable.lines().count(), 2);
+
+    let weaken = ["token", "attenuate", "--key-prefix", "a:", "--database", "3", "--read-only"];
+    let weaker = printed_from(&weaken, &token);
+    let inspect = ["token", "inspect", "--public-key-file", &public];
+    let shown = printed(&inspect, &[("KV_TOKEN", weaker.trim())]);
+    for line in [
+        "tenant: acme",
+        "rights: read",
+        "signature: right",
+        "block 1, added by a holder",
+        "  check all key($k), $k.starts_with(\"a:\") or class(\"connection\");",
+        "  check if database(3) or class(\"connection\");",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line}\nnot in\n{shown}");
+    }
+    let file = directory.path().join("token");
+    std::fs::write(&file, &weaker).unwrap();
+    let file = file.to_str().unwrap();
+    let id = printed(&["token", "revoke-id", "--token-file", file], &[]);
+    let (hex, rest) = id.split_once("  # ").unwrap();
+    assert!(shown.contains(&format!("revocation id: {hex}\n")));
+    assert_eq!(rest, "block 1 of 1, tenant acme\n");
+    let root = printed(&["token", "revoke-id", "--token", token.trim()], &[]);
+    let first = printed(&["token", "revoke-id", "--token-file", file, "--block", "0"], &[]);
+    assert_eq!(root.split(' ').next(), first.split(' ').next());
+}
+
+#[test]
+fn bad_tokens_and_keys_are_one_line() {
+    let no_token = "there is no token: give --token-file, KV_TOKEN or standard input";
+    assert_eq!(refused(&["token", "inspect"], &[("KV_TOKEN", " ")]), no_token);
+    assert_eq!(refused(&["token", "inspect", "--token", "x"], &[]), "token: it is not a token");
+    let mint = ["token", "mint", "--tenant", "acme"];
+    let no_key = "there is no private key: give --private-key-file or RINGSTONE_PRIVATE_KEY";
+    assert_eq!(refused(&mint, &[]), no_key);
+    let secret = [("RINGSTONE_PRIVATE_KEY", "ed25519-private/0123secret")];
+    let problem = "RINGSTONE_PRIVATE_KEY: it is not a private key, ed25519-private/HEX or PEM";
+    assert_eq!(refused(&mint, &secret), problem);
+    let key = [("RINGSTONE_PRIVATE_KEY", &*"1".repeat(64))];
+    let with = |more: [&str; 2]| refused(&[&mint[..], &more].concat(), &key);
+    assert!(with(["--ttl", "5x"]).starts_with("--ttl: 5x is not a time such as 90s"));
+    let rights = with(["--rights", "read,all"]);
+    assert_eq!(rights, "--rights: all is not one of read, write, admin");
+    let token = printed(&mint, &key);
+    let attenuate = ["token", "attenuate", "--token", token.trim()];
+    assert_eq!(refused(&attenuate, &[]), "token: nothing is to be limited");
+    let address = [&attenuate[..], &["--address", "10.1"]].concat();
+    assert!(refused(&address, &[]).starts_with("--address: 10.1 is not an address"));
+    assert!(refused(&["token"], &[]).contains("requires a subcommand"));
+    assert!(refused(&["token", "min"], &[]).starts_with("min: there is no such command"));
+}
+
+#[test]
+fn the_environment_of_applications_is_printed_in_every_format() {
+    let key = [("RINGSTONE_PRIVATE_KEY", &*"1".repeat(64))];
+    let token = printed(&["token", "mint", "--tenant", "acme"], &key);
+    let token = token.trim();
+    let variables = [("KV_TOKEN", token)];
+    let env =
+        |more: &[&str]| printed(&[&["env", "--host", "kv.example"], more].concat(), &variables);
+    let names = [
+        "KV_HOST",
+        "REDIS_HOST",
+        "KV_PORT",
+        "REDIS_PORT",
+        "KV_TOKEN",
+        "REDIS_PASSWORD",
+        "REDIS_CLI_URL",
+        "REDISCLI_AUTH",
+    ];
+    let url = format!("rediss://default:{token}@kv.example:6379");
+    let values = ["kv.example", "kv.example", "6379", "6379", token, token, &url, token];
+    let lines = |before: &str, between: &str, after: &str| -> String {
+        let each = names.iter().zip(values);
+        each.map(|(name, value)| format!("{before}{name}{between}{value}{after}\n")).collect()
+    };
+    assert_eq!(env(&[]), lines("export ", "='", "'"));
+    assert_eq!(env(&["--format", "fish"]), lines("set -gx ", " '", "';"));
+    assert_eq!(env(&["--format", "env"]), lines("", "=", ""));
+    let json: serde_json::Value = serde_json::from_str(&env(&["--format", "json"])).unwrap();
+    for (name, value) in names.iter().zip(values) {
+        assert_eq!(json[name], value, "{name}");
+    }
+    let shell = format!("{}printf '%s' \"$REDIS_CLI_URL\"", env(&["--no-tls", "--port", "6378"]));
+    let output = Command::new("bash").arg("-c").arg(shell).output().unwrap();
+    let url = format!("redis://default:{token}@kv.example:6378");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), url);
+    let refused = |more: &[&str]| refused(&[&["env"], more].concat(), &variables);
+    assert!(refused(&["--host", "a';reboot"]).contains("is not a host name"));
+    assert_eq!(refused(&["--token", "$(reboot)"]), "token: it is not a token");
+}
+
+#[test]
+fn keys_of_the_server_are_checked_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("a.key");
+    let path = file.to_str().unwrap();
+    let check = ["check-config", "--auth-public-key-file", path];
+    let missing = refused(&check, &[]);
+    assert!(
+        missing.starts_with(&format!("auth-public-key-file: {path}: No such file")),
+        "{missing}"
+    );
+    std::fs::write(&file, format!("ed25519-private/{}\n", "1".repeat(64))).unwrap();
+    let private = refused(&check, &[]);
+    assert!(private.ends_with("it is a private key; the server needs the public one"), "{private}");
+    assert!(!private.contains("1111"));
+    let key = "ed25519/d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+    std::fs::write(&file, format!("# ours\n3:{key}\n")).unwrap();
+    assert!(printed(&check, &[]).contains(&format!("auth-public-key-file = [\"{path}\"]")));
+    let list = directory.path().join("revoked");
+    std::fs::write(&list, "00ff\nnonsense\n").unwrap();
+    let revoked = ["check-config", "--auth-public-key", key, "--auth-revoked-file"];
+    let revoked = [&revoked[..], &[list.to_str().unwrap()]].concat();
+    assert!(refused(&revoked, &[]).ends_with("revoked:2: it is not a revocation id in hex"));
 }

@@ -53,6 +53,36 @@ fn redis_cli_works() {
     }
 }
 
+#[test]
+#[ignore = "needs tests/clients/install.sh, which scripts/test.sh runs"]
+fn all_work_over_tls() {
+    let files = tempfile::tempdir().unwrap();
+    let out = files.path().to_str().unwrap();
+    let mut make = Command::new(env!("CARGO_BIN_EXE_ringstone"));
+    assert!(make.args(["cert", "self-signed", "--out", out]).output().unwrap().status.success());
+    let [ca, key] =
+        ["cert.pem", "key.pem"].map(|name| &*Box::leak(format!("{out}/{name}").into_boxed_str()));
+    let flags = vec!["--tls-listen", "127.0.0.1:0", "--tls-cert", ca, "--tls-key", key];
+    let server = Server::start_with(Subject::Memory, &Options { flags, ..Options::default() });
+    let log = server.log();
+    let line = log.lines().find_map(|line| line.strip_suffix(" (TLS)")).unwrap();
+    let port = line.rsplit_once(':').unwrap().1;
+    for release in ["requirements", "requirements-old"] {
+        let mut command = Command::new(installed("venv/bin/python3"));
+        command.env("PYTHONPATH", installed(release)).arg(source("redis_py.py"));
+        run_at(command.env("RINGSTONE_TEST_CA", ca), port, &server);
+    }
+    for module in ["ioredis", "ioredis-old", "redis", "redis-old"] {
+        let program = if module.starts_with("io") { "ioredis.js" } else { "node_redis.js" };
+        let mut command = Command::new("node");
+        command.env("NODE_PATH", installed("node/node_modules"));
+        command.arg(source(program)).arg(module);
+        run_at(command.env("RINGSTONE_TEST_CA", ca), port, &server);
+    }
+    let mut command = Command::new(source("redis_cli.sh"));
+    run_at(command.env("RINGSTONE_TEST_CA", ca).env("TMPDIR", out), port, &server);
+}
+
 fn node(program: &str, modules: &[&str]) {
     for subject in SUBJECTS {
         for module in modules {
@@ -80,7 +110,12 @@ fn installed(name: &str) -> PathBuf {
 
 /// Runs a client's program with the server's host and port; its output is shown when it fails.
 fn run(command: &mut Command, server: &Server) {
-    command.args(["127.0.0.1", &server.tcp_port().to_string()]);
+    run_at(command, &server.tcp_port().to_string(), server);
+}
+
+/// As [`run`], on another port of the server.
+fn run_at(command: &mut Command, port: &str, server: &Server) {
+    command.args(["127.0.0.1", port]);
     let output = tempfile::NamedTempFile::new().unwrap();
     let (stdout, stderr) = (output.reopen().unwrap(), output.reopen().unwrap());
     let mut child =

@@ -52,7 +52,7 @@ pub enum Op {
     /// Reply with this error.
     Error(Box<[u8]>),
     /// End of the transaction without execution: watches are dropped, this is the reply.
-    Discard(&'static [u8]),
+    Discard(Box<[u8]>),
     /// Execute the queued commands, if no watched key was modified.
     Exec(Box<Transaction>),
 }
@@ -135,7 +135,7 @@ impl Transaction {
     }
 
     /// The commands in order.
-    fn iter(&self) -> impl Iterator<Item = (&'static Spec, Args<'_>)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&'static Spec, Args<'_>)> {
         let mut start = 0;
         self.commands.iter().map(move |&(spec, end)| {
             let spans = &self.spans[start..end as usize];
@@ -159,8 +159,6 @@ pub struct Batch {
     pub next: usize,
     /// Whether any op may change data.
     pub writes: bool,
-    /// Whether any op is a `CLIENT PAUSE`: those behind it may have to be held back.
-    pub pauses: bool,
     /// Replies so far.
     pub reply: Reply,
     /// The connection's state.
@@ -196,6 +194,8 @@ pub enum InVain {
     TimedOut,
     /// `CLIENT UNBLOCK ... ERROR`.
     Unblocked,
+    /// The token that permitted it has expired.
+    Expired,
 }
 
 /// What executing a batch changes in it, as it was before.
@@ -217,7 +217,6 @@ impl Batch {
             ops: Vec::new(),
             next: 0,
             writes: false,
-            pauses: false,
             reply: Reply::new(),
             client,
             home,
@@ -233,10 +232,14 @@ impl Batch {
     pub fn reset(&mut self) {
         self.input.clear();
         self.requests.clear();
+        self.begin();
+    }
+
+    /// Forgets the ops, which have been executed, to make room for those of the next requests.
+    pub fn begin(&mut self) {
         self.ops.clear();
         self.next = 0;
         self.writes = false;
-        self.pauses = false;
     }
 
     /// Gives back memory that only an unusually large batch needed.
@@ -247,21 +250,6 @@ impl Batch {
         if self.requests.args.capacity() > BATCH_COMMANDS_MAX * 4 {
             self.requests.args = Vec::new();
         }
-    }
-
-    /// Cuts the batch behind its first `CLIENT PAUSE`; returns what it cut off.
-    pub fn cut(&mut self) -> Vec<Op> {
-        if !self.pauses {
-            return Vec::new();
-        }
-        let pause = self.ops.iter().position(|op| op.runs("client|pause"));
-        pause.map_or_else(Vec::new, |at| self.ops.split_off(at + 1))
-    }
-
-    /// Goes on with ops that were cut off, when those before them are done.
-    pub fn resume(&mut self, ops: Vec<Op>) {
-        self.ops = ops;
-        self.next = 0;
     }
 
     /// Whether every op is done.
@@ -347,6 +335,7 @@ impl Batch {
             (ReplyMode::Skip, _) => self.client.reply_mode = ReplyMode::On,
             (ReplyMode::Off, _) => {}
             (_, InVain::Unblocked) => self.reply.error(error::UNBLOCKED),
+            (_, InVain::Expired) => self.reply.error(error::TOKEN_EXPIRED),
             (_, InVain::TimedOut) => self.reply.null_array(),
         }
     }

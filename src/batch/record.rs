@@ -50,6 +50,11 @@ impl Batch {
         let commands = self.ops.len().max(1) as u64;
         let metrics = server.stats.metrics();
         let busy_ns = latency_ns / commands;
+        let refused = |reply: &[u8]| {
+            if let Some(text) = reply.strip_prefix(b"-") {
+                shard.error(text);
+            }
+        };
         let mut counter = Counter { shard, metrics, latency_ns, busy_ns, run: None, last: None };
         for op in &self.ops {
             match op {
@@ -58,11 +63,8 @@ impl Batch {
                     transaction.iter().for_each(|(spec, _)| counter.command(spec));
                 }
                 Op::Error(text) => shard.error(text),
-                Op::Literal(bytes) | Op::Discard(bytes) => {
-                    if let Some(text) = bytes.strip_prefix(b"-") {
-                        shard.error(text);
-                    }
-                }
+                Op::Literal(bytes) => refused(bytes),
+                Op::Discard(bytes) => refused(bytes),
             }
         }
         counter.flush();

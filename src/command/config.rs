@@ -18,7 +18,7 @@ const PARAMETERS: &[(&str, Value)] = &[
     ("databases", |_| DATABASES.to_string()),
     ("maxclients", |server| server.config.maxclients.to_string()),
     ("port", |server| server.port.load(Ordering::Relaxed).to_string()),
-    ("tls-port", |_| "0".to_owned()),
+    ("tls-port", |server| server.tls_port.load(Ordering::Relaxed).to_string()),
     ("bind", |server| addresses(&server.config)),
     ("unixsocket", |server| {
         server.config.unixsocket.as_ref().map_or(String::new(), |path| path.display().to_string())
@@ -78,7 +78,8 @@ fn seconds(time: Duration) -> String {
 }
 
 fn addresses(config: &Config) -> String {
-    let ips: Vec<_> = config.listen.iter().map(|addr| addr.ip().to_string()).collect();
+    let ips: Vec<_> =
+        config.listen.iter().chain(&config.tls_listen).map(|addr| addr.ip().to_string()).collect();
     ips.join(" ")
 }
 

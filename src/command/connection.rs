@@ -1,7 +1,9 @@
 //! Commands about the connection itself: greeting, authentication, database, end.
 
+use std::sync::Arc;
+
 use super::state::{ReplyMode, version};
-use super::{Ctx, Flags, Group, Keys, Outcome, Spec};
+use super::{Args, Ctx, Flags, Group, Keys, Outcome, Spec};
 use crate::error::{self, Stop};
 use crate::limits::DATABASES;
 use crate::num;
@@ -86,33 +88,62 @@ fn select(ctx: &mut Ctx<'_, '_>) -> Outcome {
     Ok(())
 }
 
-fn hello(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    let protocol = match ctx.args.len() {
-        1 => ctx.reply.protocol(),
-        _ => protocol(ctx.arg(1))?,
-    };
-    let (mut credentials, mut name) = (None, None);
-    let mut at = 2;
-    while at < ctx.args.len() {
-        let (option, behind) = (ctx.arg(at), ctx.args.len() - at - 1);
-        if option.eq_ignore_ascii_case(b"auth") && behind >= 2 {
-            credentials = Some((ctx.arg(at + 1), ctx.arg(at + 2)));
-            at += 3;
-        } else if option.eq_ignore_ascii_case(b"setname") && behind >= 1 {
-            name = Some(label(ctx.arg(at + 1)).ok_or(BAD_NAME)?);
-            at += 2;
-        } else {
-            let option = String::from_utf8_lossy(option);
-            return Err(format!("ERR Syntax error in HELLO option '{option}'").into());
+/// What `HELLO` asks for.
+struct Greeting<'a> {
+    /// The protocol it is to go on with.
+    protocol: Option<Protocol>,
+    /// User and password.
+    credentials: Option<(&'a [u8], &'a [u8])>,
+    /// What the connection calls itself.
+    name: Option<&'a str>,
+}
+
+impl<'a> Greeting<'a> {
+    fn read(args: Args<'a>) -> Result<Greeting<'a>, Stop> {
+        let protocol = if args.len() > 1 { Some(protocol(args.get(1))?) } else { None };
+        let mut greeting = Greeting { protocol, credentials: None, name: None };
+        let mut at = 2;
+        while at < args.len() {
+            let (option, behind) = (args.get(at), args.len() - at - 1);
+            if option.eq_ignore_ascii_case(b"auth") && behind >= 2 {
+                greeting.credentials = Some((args.get(at + 1), args.get(at + 2)));
+                at += 3;
+            } else if option.eq_ignore_ascii_case(b"setname") && behind >= 1 {
+                greeting.name = Some(label(args.get(at + 1)).ok_or(BAD_NAME)?);
+                at += 2;
+            } else {
+                let option = String::from_utf8_lossy(option);
+                return Err(format!("ERR Syntax error in HELLO option '{option}'").into());
+            }
         }
+        Ok(greeting)
     }
+}
+
+/// User and password, if the command is one that authenticates and makes sense.
+pub fn credentials<'a>(spec: &Spec, args: Args<'a>) -> Option<(&'a [u8], &'a [u8])> {
+    match (spec.name, args.len()) {
+        ("auth", 2) => Some((b"default", args.get(1))),
+        ("auth", 3) => Some((args.get(1), args.get(2))),
+        ("hello", 2..) => Greeting::read(args).ok()?.credentials,
+        _ => None,
+    }
+}
+
+fn hello(ctx: &mut Ctx<'_, '_>) -> Outcome {
+    let Greeting { protocol, credentials, name } = Greeting::read(ctx.args)?;
     if let Some((user, password)) = credentials {
-        authenticate(user, password)?;
+        authenticate(ctx, user, password)?;
+    }
+    if ctx.server.auth.is_some() && ctx.client.grant.is_none() {
+        return Err(HELLO_FIRST.into());
     }
     if let Some(name) = name {
         ctx.client.relabel(|labels| labels.name = name.to_owned());
     }
-    ctx.reply.set_protocol(protocol);
+    if let Some(protocol) = protocol {
+        ctx.reply.set_protocol(protocol);
+    }
     greet(ctx);
     Ok(())
 }
@@ -149,24 +180,44 @@ fn greet(ctx: &mut Ctx<'_, '_>) {
 
 fn auth(ctx: &mut Ctx<'_, '_>) -> Outcome {
     match ctx.args.len() {
-        2 => {
+        2 if ctx.server.auth.is_none() => {
             return Err("ERR AUTH <password> called without any password configured for the \
                         default user. Are you sure your configuration is correct?"
                 .into());
         }
-        3 => authenticate(ctx.arg(1), ctx.arg(2))?,
+        2 => authenticate(ctx, b"default", ctx.arg(1))?,
+        3 => authenticate(ctx, ctx.arg(1), ctx.arg(2))?,
         _ => return Err(error::SYNTAX.into()),
     }
     ctx.reply.ok();
     Ok(())
 }
 
-/// Without configured keys there is one user, who needs no password and may give any.
-fn authenticate(user: &[u8], _password: &[u8]) -> Outcome {
-    match user {
-        b"default" => Ok(()),
-        _ => Err("WRONGPASS invalid username-password pair or user is disabled.".into()),
+/// The answer to credentials that are not accepted.
+pub const WRONG_PASS: &str = "WRONGPASS invalid username-password pair or user is disabled.";
+const HELLO_FIRST: &str = "NOAUTH HELLO must be called with the client already authenticated, otherwise \
+    the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP \
+    protocol version at the same time";
+
+/// The answer to a connection more than its tenant may have.
+const TOO_MANY: &str = "ERR max number of clients reached";
+
+/// Makes the connection one of the token's tenant. The session has verified the token. Without
+/// configured keys there is one user, who needs no password and may give any.
+fn authenticate(ctx: &mut Ctx<'_, '_>, user: &[u8], _password: &[u8]) -> Outcome {
+    if ctx.server.auth.is_none() {
+        return if user == b"default" { Ok(()) } else { Err(WRONG_PASS.into()) };
     }
+    let Some(grant) = ctx.client.login.clone() else { return Err(WRONG_PASS.into()) };
+    let tenant = ctx.view.tenant(grant.tenant().as_bytes(), true)?;
+    let tenant = tenant.expect("it is created if it is not there");
+    let settings = ctx.view.settings(tenant)?.ok_or(error::TENANT_GONE)?;
+    let seat = match &ctx.client.seat {
+        Some(seat) if seat.tenant == tenant => Arc::clone(seat),
+        _ => ctx.server.allowances.enter(tenant, &settings.quota).map(Arc::new).ok_or(TOO_MANY)?,
+    };
+    ctx.client.log_in(grant, seat);
+    Ok(())
 }
 
 /// Why a name or another label was not taken.
@@ -192,6 +243,9 @@ fn reset(ctx: &mut Ctx<'_, '_>) -> Outcome {
     client.watches.clear();
     (client.no_evict, client.no_touch) = (false, false);
     client.relabel(|labels| labels.name.clear());
+    if ctx.server.auth.is_some() {
+        client.log_out();
+    }
     ctx.reply.set_protocol(Protocol::Resp2);
     ctx.reply.simple("RESET");
     Ok(())

@@ -108,7 +108,8 @@ fn server(page: &mut Page<'_, '_, '_>) -> Outcome {
     page.field("process_id", if page.is_whole() { std::process::id() } else { 0 });
     page.field("process_supervised", "no");
     page.field("run_id", &server.run_id);
-    page.field("tcp_port", server.port.load(Ordering::Relaxed));
+    let ports = [&server.port, &server.tls_port].map(|port| port.load(Ordering::Relaxed));
+    page.field("tcp_port", ports.into_iter().find(|port| *port != 0).unwrap_or(0));
     page.field("server_time_usec", now_us);
     page.field("uptime_in_seconds", uptime_s);
     page.field("uptime_in_days", uptime_s / 86_400);

@@ -4,6 +4,7 @@
 //! called again from the start for the same request (a read was pending, a commit conflicted), so it
 //! has no effect but on the view, the reply and the client state, which the runner rolls back.
 
+pub mod allowance;
 mod bitmap;
 mod blocking;
 mod client;
@@ -11,7 +12,8 @@ mod client_list;
 mod cluster;
 mod command_info;
 mod config;
-mod connection;
+pub mod connection;
+pub mod databases;
 mod dump;
 mod elements;
 mod expiry;
@@ -30,7 +32,7 @@ mod pause;
 mod scan;
 mod server;
 mod set;
-mod sort;
+pub mod sort;
 mod sorted_set;
 pub mod state;
 pub mod stats;
@@ -39,6 +41,7 @@ mod table;
 mod tenant;
 mod transaction;
 
+use crate::auth::Class;
 use crate::data::{KeyspaceId, View};
 use crate::error::Stop;
 use crate::num;
@@ -314,7 +317,7 @@ impl Keys {
     }
 
     /// The keys among a command's arguments.
-    pub fn of<'a>(&self, args: Args<'a>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    pub fn of<'a>(&self, args: Args<'a>) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a> {
         let len = args.len();
         let first = self.first.max(0) as usize;
         let last = if self.last < 0 {
@@ -357,19 +360,6 @@ pub enum Group {
     Cluster,
     /// Publish and subscribe.
     PubSub,
-}
-
-/// What a command needs: the right that a token has to give, but for the last one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    /// Reads data of the tenant.
-    Read,
-    /// May change data of the tenant.
-    Write,
-    /// Concerns the whole process, or all tenants.
-    Admin,
-    /// Concerns the connection, and what its tenant may know anyway.
-    Connection,
 }
 
 /// One row of the table: everything about a command that is not its function.

@@ -7,7 +7,7 @@
 use std::cmp::Ordering;
 use std::ops::{ControlFlow, Range};
 
-use super::{Ctx, Flags, Group, Keys, MoreKeys, Outcome, Spec};
+use super::{Args, Ctx, Flags, Group, Keys, MoreKeys, Outcome, Spec};
 use crate::data::collection::Records;
 use crate::data::hash::Hash;
 use crate::data::list::List;
@@ -48,6 +48,13 @@ pub const TABLE: &[Spec] = &[
         "Sorts the elements of a list, set or sorted set.",
     ),
 ];
+
+/// Whether the command is one that reads keys which are not among its own: only the elements of what
+/// it sorts tell which these are.
+pub fn reads_other_keys(spec: &Spec, args: Args<'_>) -> bool {
+    matches!(spec.name, "sort" | "sort_ro")
+        && Request::parse(args, spec.is_write()).is_ok_and(|request| request.looks_up())
+}
 
 /// Shows what a lookup found, `None` if that is nothing.
 type Found<'f, T> = &'f mut dyn FnMut(Option<&[u8]>) -> Result<T, Stop>;
@@ -120,9 +127,9 @@ struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    fn parse(ctx: &Ctx<'a, '_>, can_store: bool) -> Result<Request<'a>, Stop> {
+    fn parse(args: Args<'a>, can_store: bool) -> Result<Request<'a>, Stop> {
         let mut request = Request::default();
-        let args = ctx.args.from(2);
+        let args = args.from(2);
         let mut args = args.iter();
         let number = |text| num::parse_i64(text).ok_or(error::NOT_AN_INTEGER);
         while let Some(option) = args.next() {
@@ -148,6 +155,12 @@ impl<'a> Request<'a> {
             }
         }
         Ok(request)
+    }
+
+    /// Whether keys are looked up that the elements name.
+    fn looks_up(&self) -> bool {
+        let is_key = |pattern: &Pattern<'_>| matches!(pattern, Pattern::Key { .. });
+        self.by.iter().chain(&self.get).any(is_key)
     }
 
     /// Whether elements stay as they come.
@@ -183,7 +196,7 @@ impl Source {
 
     /// The elements: those of a window in the order they have, from the end if `descending`, or
     /// all of them.
-    fn load(&self, view: &View<'_>, request: &Request<'_>) -> Result<Records, Stop> {
+    fn load(&self, view: &mut View<'_>, request: &Request<'_>) -> Result<Records, Stop> {
         let (mut elements, mut bytes) = (Records::default(), 0);
         let mut take = |element: &[u8]| {
             elements.push(element, &[]);
@@ -363,7 +376,7 @@ fn sort_ro(ctx: &mut Ctx<'_, '_>) -> Outcome {
 }
 
 fn run(ctx: &mut Ctx<'_, '_>, can_store: bool) -> Outcome {
-    let mut request = Request::parse(ctx, can_store)?;
+    let mut request = Request::parse(ctx.args, can_store)?;
     let keyspace = ctx.keyspace()?;
     let source = Source::find(ctx.view, keyspace, ctx.arg(1))?;
     if request.keeps_order() && request.store.is_some() && matches!(source, Some(Source::Set(_))) {

@@ -1,6 +1,9 @@
 //! The state commands act on beside the data: one connection's, and the process's.
 
+mod watches;
+
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{
@@ -12,70 +15,20 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use super::Spec;
+use super::allowance::{Allowances, Seat};
 use super::pause::Pause;
 use super::stats::{self, Stats};
+use crate::auth::{Authenticator, Grant};
 use crate::clock;
 use crate::config::Config;
+use crate::data::tenants::{NOBODY, Quota};
 use crate::data::usage::Usages;
-use crate::data::{ProcessId, Tenant, Watched};
-use crate::limits::{SEQUENCE_BLOCK, WATCHED_BYTES_MAX, WATCHED_KEYS_MAX};
+use crate::data::{ProcessId, Tenant};
+use crate::limits::SEQUENCE_BLOCK;
 use crate::resp::Protocol;
 use crate::store::Store;
 
-/// A key under `WATCH`, and what it was then.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Watch {
-    /// Its database.
-    pub database: u8,
-    /// The key.
-    pub key: Box<[u8]>,
-    /// What it was like when it was first watched.
-    pub state: Watched,
-}
-
-/// The keys a connection watches. Cheap to clone, since a batch is saved before each execution.
-#[derive(Debug, Clone, Default)]
-pub struct Watches {
-    keys: Arc<Vec<Watch>>,
-    bytes: usize,
-    /// A key that should be watched is not.
-    incomplete: bool,
-}
-
-impl Watches {
-    /// A `WATCH` has failed: whoever overlooks its reply must not be let through.
-    pub fn fail(&mut self) {
-        self.incomplete = true;
-    }
-
-    /// Whether there was a `WATCH` that failed.
-    pub fn is_incomplete(&self) -> bool {
-        self.incomplete
-    }
-
-    /// The watched keys, in order.
-    pub fn iter(&self) -> impl Iterator<Item = &Watch> {
-        self.keys.iter()
-    }
-
-    /// Adds a key; `false` if that would be too many.
-    pub fn add(&mut self, watch: Watch) -> bool {
-        let bytes = self.bytes + watch.key.len();
-        if self.keys.len() >= WATCHED_KEYS_MAX || bytes > WATCHED_BYTES_MAX {
-            return false;
-        }
-        self.bytes = bytes;
-        Arc::make_mut(&mut self.keys).push(watch);
-        true
-    }
-
-    /// Forgets all.
-    pub fn clear(&mut self) {
-        if !self.keys.is_empty() || self.incomplete {
-            *self = Watches::default();
-        }
-    }
-}
+pub use watches::{Watch, Watches};
 
 /// Which replies the client wants: `CLIENT REPLY`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -119,6 +72,13 @@ pub enum Effect {
     },
     /// `CLIENT UNPAUSE`.
     Unpause,
+    /// `TENANT SETQUOTA`.
+    Quota {
+        /// Whose.
+        tenant: Tenant,
+        /// What it may use now.
+        quota: Quota,
+    },
     /// `CLIENT UNBLOCK`.
     Unblock {
         /// Whom.
@@ -151,6 +111,12 @@ pub struct Client {
     pub shared: Arc<ClientShared>,
     /// Whose data it sees.
     pub tenant: Tenant,
+    /// What its token permits; `None` before it has authenticated, and where no tokens are needed.
+    pub grant: Option<Arc<Grant>>,
+    /// What the token permits that the command being executed authenticates with.
+    pub login: Option<Arc<Grant>>,
+    /// Its place among the connections of its tenant, where tokens are needed.
+    pub seat: Option<Arc<Seat>>,
     /// It may do what concerns the whole process and all tenants, and know of all of them.
     pub operator: bool,
     /// `SELECT`.
@@ -188,11 +154,14 @@ pub struct ClientShared {
     pub connected_ms: u64,
     /// See [`Client::tenant`].
     tenant: AtomicU32,
+    /// Whether it came over TLS.
+    pub tls: bool,
     killed: AtomicBool,
     /// See [`ClientShared::wait`]; 0 for none.
     wait: AtomicU64,
     killer: Arc<dyn Killer>,
     labels: Mutex<Arc<Labels>>,
+    grant: Mutex<Option<Arc<Grant>>>,
     recent: Recent,
 }
 
@@ -245,7 +214,7 @@ pub trait Killer: Send + Sync + std::fmt::Debug {
 }
 
 impl ClientShared {
-    /// A connection that has just been accepted.
+    /// A connection that has just been accepted, without TLS.
     pub fn new(id: u64, addr: String, laddr: String, now_ms: u64, killer: Arc<dyn Killer>) -> Self {
         let (killed, wait) = (AtomicBool::new(false), AtomicU64::new(0));
         ClientShared {
@@ -254,10 +223,12 @@ impl ClientShared {
             laddr,
             connected_ms: now_ms,
             tenant: AtomicU32::new(0),
+            tls: false,
             killed,
             wait,
             killer,
             labels: Mutex::default(),
+            grant: Mutex::default(),
             recent: Recent::default(),
         }
     }
@@ -284,6 +255,13 @@ impl ClientShared {
             no_evict: flags & NO_EVICT != 0,
             no_touch: flags & NO_TOUCH != 0,
         }
+    }
+
+    /// The peer's IP address without its port, or `unix`.
+    pub fn ip(&self) -> String {
+        let address: Result<SocketAddr, _> = self.addr.parse();
+        address
+            .map_or_else(|_| "unix".to_owned(), |address| address.ip().to_canonical().to_string())
     }
 
     /// Ends the connection as soon as its worker gets to it.
@@ -318,6 +296,9 @@ impl Client {
             labels,
             shared,
             tenant: 0,
+            grant: None,
+            login: None,
+            seat: None,
             operator: true,
             database: 0,
             reply_mode: ReplyMode::On,
@@ -343,12 +324,31 @@ impl Client {
                     server.pause.begin(now_ms, duration_ms, all);
                 }
                 Effect::Unpause => server.pause.end(),
+                Effect::Quota { tenant, quota } => server.allowances.update(tenant, &quota),
                 Effect::Unblock { client, wait, with_error } => {
                     client.killer.unblock(client.id, wait, with_error);
                 }
                 Effect::ShutDown => server.shut_down(),
             }
         }
+    }
+
+    /// Makes the connection one of a token's tenant.
+    pub fn log_in(&mut self, grant: Arc<Grant>, seat: Arc<Seat>) {
+        let tenant = seat.tenant;
+        self.seat = Some(seat);
+        if std::mem::replace(&mut self.tenant, tenant) != tenant && !self.watches.is_empty() {
+            // They were another tenant's.
+            self.watches.fail();
+        }
+        self.operator = grant.is_admin();
+        self.grant = Some(grant);
+    }
+
+    /// Takes back what the connection's token permitted.
+    pub fn log_out(&mut self) {
+        (self.tenant, self.operator) = (NOBODY, false);
+        (self.grant, self.seat) = (None, None);
     }
 
     /// Whether it may do what concerns the whole process and all tenants.
@@ -378,6 +378,9 @@ impl Client {
         recent.queued.store(now.queued.map_or(0, |queued| queued as u32 + 1), Ordering::Relaxed);
         if let Some(command) = now.command {
             recent.command.store(command as u16 + 1, Ordering::Relaxed);
+        }
+        if self.login.is_some() {
+            self.shared.grant.lock().clone_from(&self.grant);
         }
         if !Arc::ptr_eq(&self.published, &self.labels) {
             *self.shared.labels.lock() = Arc::clone(&self.labels);
@@ -427,8 +430,14 @@ pub struct Server {
     pub started: Instant,
     /// Told apart from every other run by this, 40 hexadecimal digits.
     pub run_id: String,
-    /// The TCP port served, once bound; 0 without one.
+    /// What tenants may use.
+    pub allowances: Allowances,
+    /// Verifies tokens; `None` where none are needed.
+    pub auth: Option<Arc<Authenticator>>,
+    /// The TCP port served without TLS, once bound; 0 without one.
     pub port: AtomicU16,
+    /// The TCP port served with TLS, once bound; 0 without one.
+    pub tls_port: AtomicU16,
     stop: OnceLock<Sender<()>>,
     clients: Mutex<HashMap<u64, Arc<ClientShared>>>,
     next_client: AtomicU64,
@@ -453,7 +462,10 @@ impl Server {
             blocked_clients: AtomicUsize::new(0),
             started: clock::monotonic(),
             run_id: run_id(),
+            allowances: Allowances::default(),
+            auth: None,
             port: AtomicU16::new(0),
+            tls_port: AtomicU16::new(0),
             stop: OnceLock::new(),
             clients: Mutex::default(),
             next_client: AtomicU64::new(first_client),
@@ -484,6 +496,11 @@ impl Server {
         now.saturating_duration_since(self.started).as_millis() as u64
     }
 
+    /// Microseconds since the process started.
+    pub fn uptime_us(&self) -> u64 {
+        clock::monotonic().saturating_duration_since(self.started).as_micros() as u64
+    }
+
     /// An id for a new connection.
     pub fn next_client_id(&self) -> u64 {
         self.next_client.fetch_add(1, Ordering::Relaxed)
@@ -511,6 +528,24 @@ impl Server {
         let mut clients: Vec<_> = self.clients.lock().values().cloned().collect();
         clients.sort_unstable_by_key(|client| client.id);
         clients
+    }
+
+    /// Reads the revocation list again, if it has changed, and ends the connections whose tokens it names.
+    pub fn end_revoked(&self) {
+        let Some(auth) = &self.auth else { return };
+        match auth.reload() {
+            Ok(false) => {}
+            Ok(true) => {
+                tracing::info!("the revocation list has been read again");
+                let revoked = |client: &Arc<ClientShared>| {
+                    client.grant.lock().as_ref().is_some_and(|grant| grant.is_revoked())
+                };
+                self.clients().into_iter().filter(revoked).for_each(|client| client.kill());
+            }
+            Err(problem) => {
+                tracing::warn!(%problem, "the revocation list is not right; the old one stays in use");
+            }
+        }
     }
 
     /// Number of connections.

@@ -201,6 +201,12 @@ pub struct Totals {
     pub rejected: u64,
     /// Keys removed because their time had come.
     pub expired: u64,
+    /// TLS handshakes that began a session.
+    pub tls_full: u64,
+    /// TLS handshakes that resumed one.
+    pub tls_resumed: u64,
+    /// TLS handshakes that failed.
+    pub tls_failed: u64,
 }
 
 impl Totals {
@@ -246,6 +252,9 @@ impl Totals {
             received: self.received - origin.received,
             rejected: self.rejected - origin.rejected,
             expired: self.expired - origin.expired,
+            tls_full: self.tls_full - origin.tls_full,
+            tls_resumed: self.tls_resumed - origin.tls_resumed,
+            tls_failed: self.tls_failed - origin.tls_failed,
             ..self
         }
     }
@@ -273,6 +282,9 @@ pub struct Stats {
     received: AtomicU64,
     rejected: AtomicU64,
     expired: AtomicU64,
+    tls_full: AtomicU64,
+    tls_resumed: AtomicU64,
+    tls_failed: AtomicU64,
     metrics: OnceLock<Metrics>,
 }
 
@@ -307,6 +319,17 @@ impl Stats {
         self.rejected.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts a TLS handshake that succeeded.
+    pub fn tls_handshake(&self, resumed: bool) {
+        let count = if resumed { &self.tls_resumed } else { &self.tls_full };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a TLS handshake that failed.
+    pub fn tls_handshake_failed(&self) {
+        self.tls_failed.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts keys removed because their time had come.
     pub fn keys_expired(&self, count: usize) {
         self.expired.fetch_add(count as u64, Ordering::Relaxed);
@@ -318,6 +341,9 @@ impl Stats {
             received: self.received.load(Ordering::Relaxed),
             rejected: self.rejected.load(Ordering::Relaxed),
             expired: self.expired.load(Ordering::Relaxed),
+            tls_full: self.tls_full.load(Ordering::Relaxed),
+            tls_resumed: self.tls_resumed.load(Ordering::Relaxed),
+            tls_failed: self.tls_failed.load(Ordering::Relaxed),
             ..Totals::default()
         };
         self.shards.lock().iter().for_each(|shard| totals.add(shard));

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::help::{help, misused};
+use super::state::Effect;
 use super::{Ctx, Flags, Group, Handler, Keys, Outcome, Spec};
 use crate::config;
 use crate::data::Tenant;
@@ -127,6 +128,7 @@ fn setquota(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let (tenant, mut settings) = named(ctx, true)?;
     changes.iter().for_each(|(field, value)| *field(&mut settings.quota) = *value);
     ctx.view.set_settings(tenant, &settings)?;
+    ctx.client.effects.push(Effect::Quota { tenant, quota: settings.quota });
     ctx.reply.ok();
     Ok(())
 }

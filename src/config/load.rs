@@ -4,13 +4,14 @@
 //! the file is reported when it is made, not when a flag is dropped.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::settings::{SETTINGS, Setting};
-use super::{Config, StoreKind};
+use super::{ClientAuth, Config, StoreKind};
 
 /// What the command line says.
 #[derive(Debug, Default)]
@@ -37,7 +38,7 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 impl ConfigError {
-    fn new(place: impl Into<String>, problem: impl Into<String>) -> ConfigError {
+    pub(super) fn new(place: impl Into<String>, problem: impl Into<String>) -> ConfigError {
         ConfigError { place: place.into(), problem: problem.into() }
     }
 }
@@ -183,9 +184,14 @@ impl Loading {
                            build it with `--features fdb`";
             return Err(self.refuse("store", problem.to_owned()));
         }
-        if config.listen.is_empty() && config.unixsocket.is_none() {
+        if config.listen.is_empty() && config.tls_listen.is_empty() && config.unixsocket.is_none() {
             let problem = "there is nothing to serve: no address, and no unixsocket";
             return Err(self.refuse("listen", problem.to_owned()));
+        }
+        self.check_tls()?;
+        if config.auth_revoked_file.is_some() && !config.has_keys() {
+            let problem = "there is no auth-public-key whose tokens could be revoked";
+            return Err(self.refuse("auth-revoked-file", problem.to_owned()));
         }
         for (name, bytes) in [
             ("output-buffer-limit", config.output_buffer_limit),
@@ -199,6 +205,38 @@ impl Loading {
                 let (small, large) = (shown(name), shown("request-bytes-max"));
                 let problem = format!("{small} is less than request-bytes-max, which is {large}");
                 return Err(self.refuse(name, problem));
+            }
+        }
+        Ok(())
+    }
+
+    /// How the settings of TLS must fit each other.
+    fn check_tls(&self) -> Result<(), ConfigError> {
+        let config = &self.config;
+        let twice = |addr: &&SocketAddr| addr.port() != 0 && config.listen.contains(addr);
+        if let Some(addr) = config.tls_listen.iter().find(twice) {
+            let problem = format!("{addr} cannot be served both with and without TLS");
+            return Err(self.refuse("tls-listen", problem));
+        }
+        let serves = !config.tls_listen.is_empty();
+        let (cert, key) = (config.tls_cert.is_some(), config.tls_key.is_some());
+        let ca = config.tls_client_ca.is_some();
+        let asks =
+            matches!(config.tls_client_auth, Some(ClientAuth::Optional | ClientAuth::Required));
+        for (wrong, name, problem) in [
+            (serves && !cert, "tls-listen", "there is no tls-cert to show to clients"),
+            (serves && !key, "tls-listen", "there is no tls-key for the certificate"),
+            (cert && !serves, "tls-cert", "there is no tls-listen that would use it"),
+            (key && !serves, "tls-key", "there is no tls-listen that would use it"),
+            (ca && !serves, "tls-client-ca", "there is no tls-listen that would use it"),
+            (
+                asks && !ca,
+                "tls-client-auth",
+                "there is no tls-client-ca to check certificates with",
+            ),
+        ] {
+            if wrong {
+                return Err(self.refuse(name, problem.to_owned()));
             }
         }
         Ok(())

@@ -16,6 +16,8 @@ use super::{Config, limits};
 pub enum Group {
     /// Addresses, threads, connections' lives.
     Serving,
+    /// Who may do what.
+    Access,
     /// Where the data lives.
     Store,
     /// How commands share transactions.
@@ -31,6 +33,7 @@ impl Group {
     pub fn heading(self) -> &'static str {
         match self {
             Group::Serving => "Serving",
+            Group::Access => "Access",
             Group::Store => "Store",
             Group::Grouping => "Grouping",
             Group::Limits => "Limits",
@@ -60,7 +63,7 @@ impl Setting {
     /// Whether the setting is a list: given several times on the command line, an array in the
     /// file, separated by commas in the environment.
     pub fn is_list(&self) -> bool {
-        self.name == "listen"
+        matches!(self.name, "listen" | "tls-listen" | "auth-public-key" | "auth-public-key-file")
     }
 
     /// The name of the environment variable.
@@ -95,10 +98,57 @@ pub static SETTINGS: &[Setting] = &[
         help: "TCP address to serve; may be given several times, port 0 takes a free port, and an \
                empty value serves no TCP",
         read: |config, text| put(&mut config.listen, addresses(text)),
-        show: |config| {
-            let addresses = config.listen.iter().map(|address| quoted(address.to_string()));
-            Some(Value::Array(addresses.collect()))
-        },
+        show: |config| address_list(&config.listen),
+    },
+    Setting {
+        name: "tls-listen",
+        group: Group::Serving,
+        value: "ADDR:PORT",
+        help: "TCP address to serve over TLS, with tls-cert and tls-key; may be given several times",
+        read: |config, text| put(&mut config.tls_listen, addresses(text)),
+        show: |config| address_list(&config.tls_listen).filter(|_| !config.tls_listen.is_empty()),
+    },
+    Setting {
+        name: "tls-cert",
+        group: Group::Serving,
+        value: "PATH",
+        help: "Certificate of the TLS listeners and the chain to its CA, in PEM; this and the other \
+               TLS files are read again when they change, and on SIGHUP",
+        read: |config, text| put(&mut config.tls_cert, Ok(Some(text.into()))),
+        show: |config| path_value(&config.tls_cert),
+    },
+    Setting {
+        name: "tls-key",
+        group: Group::Serving,
+        value: "PATH",
+        help: "Private key of tls-cert, in PEM, without a passphrase",
+        read: |config, text| put(&mut config.tls_key, Ok(Some(text.into()))),
+        show: |config| path_value(&config.tls_key),
+    },
+    Setting {
+        name: "tls-client-ca",
+        group: Group::Serving,
+        value: "PATH",
+        help: "Certificates of the CAs, in PEM, that sign the certificates of TLS clients",
+        read: |config, text| put(&mut config.tls_client_ca, Ok(Some(text.into()))),
+        show: |config| path_value(&config.tls_client_ca),
+    },
+    Setting {
+        name: "tls-client-auth",
+        group: Group::Serving,
+        value: "off|optional|required",
+        help: "Whether TLS clients must show a certificate; required if tls-client-ca is given, else \
+               off",
+        read: |config, text| put(&mut config.tls_client_auth, word(text).map(Some)),
+        show: |config| config.tls_client_auth.and_then(named),
+    },
+    Setting {
+        name: "tls-handshake-timeout",
+        group: Group::Serving,
+        value: "TIME",
+        help: "Close a connection that takes longer for its TLS handshake",
+        read: |config, text| put(&mut config.tls_handshake_timeout, duration(text, up_to(HOUR))),
+        show: |config| Some(duration_value(config.tls_handshake_timeout)),
     },
     Setting {
         name: "unixsocket",
@@ -106,7 +156,7 @@ pub static SETTINGS: &[Setting] = &[
         value: "PATH",
         help: "Unix socket to serve",
         read: |config, text| put(&mut config.unixsocket, socket_path(text).map(Some)),
-        show: |config| config.unixsocket.as_ref().map(|path| quoted(path.to_string_lossy())),
+        show: |config| path_value(&config.unixsocket),
     },
     Setting {
         name: "unixsocketperm",
@@ -123,6 +173,37 @@ pub static SETTINGS: &[Setting] = &[
         help: "Refuse clients from other machines, since there is no authentication",
         read: |config, text| put(&mut config.protected_mode, word(text)),
         show: |config| named(config.protected_mode),
+    },
+    Setting {
+        name: "auth-public-key",
+        group: Group::Access,
+        value: "[ID:]ed25519/HEX",
+        help: "Key whose tokens clients may show; may be given several times. With one, clients \
+               need a token",
+        read: |config, text| put(&mut config.auth_public_key, list(text, str::parse)),
+        show: |config| shown_list(&config.auth_public_key),
+    },
+    Setting {
+        name: "auth-public-key-file",
+        group: Group::Access,
+        value: "PATH",
+        help: "File with such keys, one a line, or one in PEM; may be given several times",
+        read: |config, text| {
+            put(&mut config.auth_public_key_file, list(text, |path| Ok(path.into())))
+        },
+        show: |config| {
+            let paths = config.auth_public_key_file.iter().map(|path| path.to_string_lossy());
+            shown_list(&paths.collect::<Vec<_>>())
+        },
+    },
+    Setting {
+        name: "auth-revoked-file",
+        group: Group::Access,
+        value: "PATH",
+        help: "File with the revocation ids of tokens that are no longer accepted, one a line, as \
+               `ringstone token revoke-id` prints them; it is read again when it changes",
+        read: |config, text| put(&mut config.auth_revoked_file, Ok(Some(text.into()))),
+        show: |config| config.auth_revoked_file.as_ref().map(|path| quoted(path.to_string_lossy())),
     },
     Setting {
         name: "workers",
@@ -221,7 +302,7 @@ pub static SETTINGS: &[Setting] = &[
         help: "Cluster file of FoundationDB; if not given, the one that FDB_CLUSTER_FILE names, or \
                /etc/foundationdb/fdb.cluster",
         read: |config, text| put(&mut config.cluster_file, Ok(Some(text.into()))),
-        show: |config| config.cluster_file.as_ref().map(|path| quoted(path.to_string_lossy())),
+        show: |config| path_value(&config.cluster_file),
     },
     Setting {
         name: "fdb-root",
@@ -342,6 +423,16 @@ fn memory_from(least: usize) -> RangeInclusive<usize> {
     least..=limits::MEMORY_BYTES_MAX
 }
 
+/// The parts of `text`, each read by `read`.
+fn list<T>(text: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
+    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(read).collect()
+}
+
+fn shown_list(values: &[impl ToString]) -> Option<Value> {
+    let values = values.iter().map(|value| quoted(value.to_string()));
+    (values.len() != 0).then(|| Value::Array(values.collect()))
+}
+
 fn addresses(text: &str) -> Result<Vec<std::net::SocketAddr>, String> {
     let mut addresses = Vec::new();
     for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
@@ -392,6 +483,14 @@ fn quoted(text: impl Into<String>) -> Value {
     Value::String(text.into())
 }
 
+fn address_list(addresses: &[std::net::SocketAddr]) -> Option<Value> {
+    Some(Value::Array(addresses.iter().map(|address| quoted(address.to_string())).collect()))
+}
+
+fn path_value(path: &Option<std::path::PathBuf>) -> Option<Value> {
+    path.as_ref().map(|path| quoted(path.to_string_lossy()))
+}
+
 fn count(number: usize) -> Option<Value> {
     Some(Value::Integer(i64::try_from(number).expect("no limit is past the integers of TOML")))
 }
@@ -410,7 +509,7 @@ fn duration_value(time: Duration) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Durability, LogFormat, LogLevel, StoreKind};
+    use super::super::{ClientAuth, Durability, LogFormat, LogLevel, StoreKind};
     use super::*;
 
     #[test]
@@ -442,6 +541,7 @@ mod tests {
             assert!(words.join("|").starts_with(setting.value), "{name}");
         }
         check::<bool>("protected-mode");
+        check::<ClientAuth>("tls-client-auth");
         check::<StoreKind>("store");
         check::<Durability>("durability");
         check::<LogLevel>("loglevel");

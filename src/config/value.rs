@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{Durability, LogFormat, LogLevel, StoreKind};
+use super::{ClientAuth, Durability, LogFormat, LogLevel, StoreKind};
 
 /// A type whose values have names.
 pub(super) trait Word: Copy + PartialEq + 'static {
@@ -17,6 +17,14 @@ pub(super) trait Word: Copy + PartialEq + 'static {
 impl Word for bool {
     const WORDS: &'static [(&'static str, bool)] =
         &[("yes", true), ("no", false), ("true", true), ("false", false)];
+}
+
+impl Word for ClientAuth {
+    const WORDS: &'static [(&'static str, ClientAuth)] = &[
+        ("off", ClientAuth::Off),
+        ("optional", ClientAuth::Optional),
+        ("required", ClientAuth::Required),
+    ];
 }
 
 impl Word for StoreKind {

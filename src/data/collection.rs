@@ -83,7 +83,16 @@ impl Collection {
     /// What a meta's body refers to.
     pub(super) fn at(keyspace: KeyspaceId, elements: Elements, body: &[u8]) -> Collection {
         let marks = body.get(ELEMENTS_BYTES).copied().unwrap_or(0);
-        Collection { keyspace, incarnation: elements.incarnation, marks }
+        Collection::at_place(keyspace, elements.incarnation, marks)
+    }
+
+    /// The one whose elements live there.
+    pub(super) fn at_place(
+        keyspace: KeyspaceId,
+        incarnation: Incarnation,
+        marks: u8,
+    ) -> Collection {
+        Collection { keyspace, incarnation, marks }
     }
 
     /// As [`Collection::find`], but creates the collection if there is none. It must get an element
@@ -185,16 +194,19 @@ impl Collection {
     /// Counts a command that changed elements and added so many new ones.
     pub fn grown(&self, view: &mut View<'_>, added: u64) -> Result<(), Stop> {
         let counter = keys::counter(self.keyspace, self.incarnation);
-        view.add(&counter, ONE_MODIFICATION + i128::from(added))
+        view.add(&counter, ONE_MODIFICATION + i128::from(added))?;
+        view.settle_ranks_if_due()
     }
 
     /// Counts a command that removed so many elements, at least one; the key goes with the last one.
     /// Whether it did.
     pub fn shrunk(&self, view: &mut View<'_>, key: &[u8], removed: u64) -> Result<bool, Stop> {
+        let settled = view.settle_ranks_if_due();
         let is_empty = match view.answers_at_once() {
             true => self.len(view)? <= removed,
             false => !self.has_elements(view)?,
         };
+        settled?;
         self.shrunk_to(view, key, removed, is_empty)?;
         Ok(is_empty)
     }

@@ -201,6 +201,10 @@ impl View<'_> {
             return Ok(());
         }
         self.clear(&keys::registry(keyspace, old.incarnation));
+        if header.kind == Kind::SortedSet {
+            // Nothing may be written there afterwards.
+            self.settle_ranks()?;
+        }
         if self.are_few(keyspace, header.kind, &old)? {
             self.clear_elements(keyspace, old.incarnation)
         } else {
@@ -328,6 +332,9 @@ impl View<'_> {
             // What cannot fit is refused before it is read.
             if self.element_records(from.0, header.kind, elements)? > COPIED_ELEMENTS_MAX {
                 return Err(Stop::TooLarge);
+            }
+            if header.kind == Kind::SortedSet {
+                self.settle_ranks()?;
             }
             let old = elements.incarnation;
             elements.incarnation = self.new_incarnation()?;

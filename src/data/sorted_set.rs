@@ -9,8 +9,10 @@
 //! past a few members) passes over the members before it: one by one in small sets, and by the rank
 //! index ([`index`]) in sets that have grown large, which is O(log(N)): about 64 records a level, and
 //! a level for each factor of 64 in the size. Writing a member of a large set reads one record a level
-//! more than in a small one, and one write in 64 changes the index.
+//! more than in a small one, and one write in 64 changes the index; where a store answers at once, all
+//! of a group's changes are looked up together ([`changes`]).
 
+mod changes;
 mod edges;
 pub mod index;
 mod range;
@@ -29,6 +31,7 @@ use super::view::View;
 use crate::error::Stop;
 use crate::num;
 
+pub use changes::Changes;
 pub use range::{LexBound, Range, ScoreBound, Window};
 
 /// A place in the order of a sorted set: a score and a member, as they are in the keys of records.
@@ -195,16 +198,18 @@ impl SortedSet {
         };
         view.set(&element, &[&score_bytes(new)]);
         let height = self.height(&element);
-        let mut left = Ok(());
+        if self.levels == 0 {
+            self.may_need_index |= height > 0;
+        } else {
+            self.levels = self.levels.max(height);
+        }
         if let Some(old) = old {
-            let position = position(old, member);
-            view.clear(&self.key(0, &position));
-            left = self.leave_index(view, &position, &[(&position, height)], 1);
+            self.clear_position(view, &position(old, member), height);
         }
         let position = position(new, member);
         self.widen(view, &position)?;
         view.set(&self.key(0, &position), &[]);
-        self.enter_index(view, &position, height).and(left)?;
+        self.changed(view, height);
         Ok(if old.is_some() { Change::Moved } else { Change::Added })
     }
 
@@ -225,14 +230,17 @@ impl SortedSet {
         let element = self.collection.element(member);
         let score = view.get(&element)?.map(|record| score_of(&record)).transpose()?;
         let Some(score) = score else { return Ok(false) };
-        let position = position(score, member);
         view.clear(&element);
-        view.clear(&self.key(0, &position));
-        self.leave_index(view, &position, &[(&position, self.height(&element))], 1)?;
+        self.clear_position(view, &position(score, member), self.height(&element));
         Ok(true)
     }
 
-    /// Removes members that follow one another, in either direction, at least one; counts that, and
+    fn clear_position(&self, view: &mut View<'_>, position: &[u8], height: u8) {
+        view.clear(&self.key(0, position));
+        self.changed(view, height);
+    }
+
+    /// Removes these members, at least one; counts that, and
     /// removes the key with the last one. Whether it did.
     fn remove_all(
         &self,
@@ -240,20 +248,12 @@ impl SortedSet {
         key: &[u8],
         members: &[Position],
     ) -> Result<bool, Stop> {
-        let mut entries: SmallVec<[(&[u8], u8); 8]> = SmallVec::new();
         for position in members {
             let element = self.collection.element(split(position).1);
             view.clear(&element);
-            view.clear(&self.key(0, position));
-            let height = self.height(&element);
-            if height > 0 {
-                entries.push((position, height));
-            }
+            self.clear_position(view, position, self.height(&element));
         }
-        let (first, last) = (&members[0], &members[members.len() - 1]);
-        let left = self.leave_index(view, first.min(last), &entries, members.len() as u64);
-        let shrunk = self.collection.shrunk(view, key, members.len() as u64);
-        left.and(shrunk)
+        self.collection.shrunk(view, key, members.len() as u64)
     }
 
     /// The hash of a member decides what levels of the rank index it is in.

@@ -7,6 +7,7 @@ mod catalog;
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
@@ -17,6 +18,7 @@ use super::keys::{self, Incarnation, KeyspaceId};
 use super::meta::Stamp;
 use super::overlay::{self, Overlay};
 use super::random::Random;
+use super::sorted_set::Changes;
 use super::usage::Usage;
 use crate::error::Stop;
 use crate::limits::{
@@ -106,6 +108,8 @@ pub struct View<'a> {
     lookups: Cell<(u64, u64)>,
     missing: Cell<Missing>,
     ready: Ready,
+    /// What the rank indexes of sorted sets do not know yet.
+    rank_changes: Changes,
     /// Keyspaces whose bytes may have to be counted, among those the group has to do with.
     pub(super) metered: RefCell<SmallVec<[KeyspaceId; 4]>>,
     /// What a tenant stores, as far as it has been looked up.
@@ -146,6 +150,7 @@ impl<'a> View<'a> {
             lookups: Cell::default(),
             missing: Cell::default(),
             ready: Ready::default(),
+            rank_changes: Changes::default(),
             metered: RefCell::default(),
             usage: Cell::default(),
             wanted: RefCell::default(),
@@ -365,15 +370,16 @@ impl<'a> View<'a> {
     }
 
     fn scan_merged(&self, scan: Scan<'_>, visit: &mut Visitor<'_>) -> Result<(), Stop> {
-        if self.overlay.is_empty() || self.overlay.range(scan.begin, scan.end).next().is_none() {
+        if self.overlay.is_empty() {
             return Ok(self.snapshot.scan(scan, visit)?);
         }
-        let own = self.overlay.range(scan.begin, scan.end);
-        let limit = self.limit_behind_own(scan);
+        let mut own = self.overlay.range(scan.begin, scan.end);
+        let Some(lowest) = own.next() else { return Ok(self.snapshot.scan(scan, visit)?) };
+        let (lowest, limit) = (std::iter::once(lowest), self.limit_behind_own(scan));
         if scan.reverse {
-            Merge::new(own.rev(), scan, limit).run(self.snapshot, visit)
+            Merge::new(own.rev().chain(lowest), scan, limit).run(self.snapshot, visit)
         } else {
-            Merge::new(own, scan, limit).run(self.snapshot, visit)
+            Merge::new(lowest.chain(own), scan, limit).run(self.snapshot, visit)
         }
     }
 
@@ -417,6 +423,7 @@ impl<'a> View<'a> {
     pub fn rollback(&mut self, mark: Mark) {
         self.overlay.rollback(mark.written);
         self.incarnations = mark.incarnations;
+        self.rank_changes.rollback(self.next_number());
         // A database may have been pointed elsewhere since the mark.
         self.forget_databases();
     }
@@ -427,8 +434,29 @@ impl<'a> View<'a> {
         self.overlay.mutations().bytes()
     }
 
-    /// Adds what the group as a whole must write: what tenants store, and the exact numbers of keys.
+    pub(super) fn rank_changes(&mut self) -> &mut Changes {
+        &mut self.rank_changes
+    }
+
+    /// The number that the next mutation will have.
+    pub(super) fn next_number(&self) -> u32 {
+        self.overlay.mutations().next_number()
+    }
+
+    /// The key that mutation `number` wrote or removed.
+    pub(super) fn written_key(&self, number: u32) -> &[u8] {
+        self.overlay.mutations().get(number).key()
+    }
+
+    /// Whether mutation `number` gave a record a value.
+    pub(super) fn is_set(&self, number: u32) -> bool {
+        matches!(self.overlay.mutations().get(number), Mutation::Set { .. })
+    }
+
+    /// Adds what the group as a whole must write: what its changes make of ranks, what tenants store, and
+    /// the exact numbers of keys.
     pub fn finish(&mut self) -> Result<(), Stop> {
+        self.settle_ranks()?;
         self.count_bytes()?;
         if !self.answers_at_once() {
             return Ok(());
@@ -459,17 +487,20 @@ impl<'v, I: Iterator<Item = Mutation<'v>>> Merge<'v, I> {
         let scan = Scan { limit: self.limit, ..self.scan };
         let mut done = false;
         snapshot.scan(scan, &mut |key, value| {
-            if self.own_before(key, visit).is_break() || self.left == 0 {
-                done = true;
-                return ControlFlow::Break(());
-            }
-            let sum = match self.own.peek().filter(|own| own.key() == key) {
+            let own = match self.own_before(key, visit) {
+                ControlFlow::Continue(own) if self.left > 0 => own,
+                _ => {
+                    done = true;
+                    return ControlFlow::Break(());
+                }
+            };
+            let sum = match own {
                 None => None,
                 Some(Mutation::Add { by, .. }) => {
-                    let sum = counter(Some(value)).wrapping_add(*by);
                     self.own.next();
-                    Some(counter_bytes(sum))
+                    Some(counter_bytes(counter(Some(value)).wrapping_add(by)))
                 }
+                // It is visited before the next one, unless it is a removal.
                 Some(_) => return ControlFlow::Continue(()),
             };
             let value = sum.as_ref().map_or(value, |sum| &sum[..]);
@@ -484,17 +515,24 @@ impl<'v, I: Iterator<Item = Mutation<'v>>> Merge<'v, I> {
         Ok(())
     }
 
-    /// Visits own writes that come before `key`, and the one at `key` itself is taken off after.
-    fn own_before(&mut self, key: &[u8], visit: &mut Visitor<'_>) -> ControlFlow<()> {
+    /// Visits own writes that come before `key`; the one at `key` itself, which stays the next.
+    fn own_before(
+        &mut self,
+        key: &[u8],
+        visit: &mut Visitor<'_>,
+    ) -> ControlFlow<(), Option<Mutation<'v>>> {
         while let Some(&own) = self.own.peek() {
-            let before = if self.scan.reverse { own.key() > key } else { own.key() < key };
-            if !before {
-                break;
+            let order = own.key().cmp(key);
+            match if self.scan.reverse { order.reverse() } else { order } {
+                Ordering::Less => {
+                    self.own.next();
+                    self.visit_own(own, visit)?;
+                }
+                Ordering::Equal => return ControlFlow::Continue(Some(own)),
+                Ordering::Greater => break,
             }
-            self.own.next();
-            self.visit_own(own, visit)?;
         }
-        ControlFlow::Continue(())
+        ControlFlow::Continue(None)
     }
 
     fn own_before_end(&mut self, visit: &mut Visitor<'_>) -> ControlFlow<()> {

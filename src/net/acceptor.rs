@@ -3,7 +3,7 @@
 //! One thread accepts for all: `SO_REUSEPORT` would spread connections by a hash of their addresses,
 //! which leaves 50 connections on two workers as uneven as 32 and 18, and knows no Unix sockets.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,21 +14,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::Mode;
 use rustix::process::umask;
+use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket as RawSocket, TcpKeepalive, Type};
 
+use super::certificates::Certificates;
 use super::worker::Inbox;
 use crate::clock;
 use crate::command::Server;
 use crate::config::Config;
-use crate::limits::{ACCEPT_COMPLAINT_INTERVAL, ACCEPT_PAUSE};
+use crate::limits::{ACCEPT_COMPLAINT_INTERVAL, ACCEPT_PAUSE, TLS_FILES_INTERVAL};
 
 /// A socket that connections arrive on.
 pub enum Listener {
     /// TCP.
     Tcp(TcpListener),
+    /// TCP, for TLS.
+    Tls(TcpListener),
     /// A Unix socket, with the path that is removed at the end.
     Unix(UnixListener, SocketPath),
 }
@@ -65,6 +69,8 @@ pub struct Accepted {
     pub addr: String,
     /// Our end.
     pub laddr: String,
+    /// What its handshake is done with; `None` without TLS.
+    pub tls: Option<Arc<ServerConfig>>,
 }
 
 /// A connected socket not yet on a ring.
@@ -76,11 +82,15 @@ pub enum Socket {
     Unix(UnixStream),
 }
 
-impl Socket {
-    /// A last word to a connection that is not taken.
+impl Accepted {
+    /// A last word to a connection that is not taken, unless that would be in the middle of a handshake.
     fn refuse(mut self, line: &[u8]) {
+        if self.tls.is_some() {
+            let reason = String::from_utf8_lossy(line);
+            return tracing::debug!(addr = self.addr, %reason, "a TLS connection is not taken");
+        }
         // The peer may be gone already; there is nobody else to tell.
-        let _ = match &mut self {
+        let _ = match &mut self.socket {
             Socket::Tcp(socket) => socket.write_all(line),
             Socket::Unix(socket) => socket.write_all(line),
         };
@@ -90,17 +100,13 @@ impl Socket {
 impl Listener {
     /// Listens on a TCP address.
     pub fn tcp(addr: SocketAddr, backlog: u16) -> io::Result<Listener> {
-        let socket = RawSocket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_reuse_address(true)?;
-        if addr.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        socket.bind(&addr.into())?;
-        socket.listen(i32::from(backlog))?;
-        socket.set_nonblocking(true)?;
-        Ok(Listener::Tcp(socket.into()))
+        listen(addr, backlog).map(Listener::Tcp)
     }
 
+    /// Listens on a TCP address for TLS.
+    pub fn tls(addr: SocketAddr, backlog: u16) -> io::Result<Listener> {
+        listen(addr, backlog).map(Listener::Tls)
+    }
     /// Listens on a Unix socket; one left behind by a dead process is replaced.
     ///
     /// Changes the umask of the process for a moment: no other thread may be creating files.
@@ -121,39 +127,63 @@ impl Listener {
 
     /// What is listened on, as a user would write it.
     pub fn address(&self) -> String {
+        let shown = |listener: &TcpListener| match listener.local_addr() {
+            Ok(addr) => addr.to_string(),
+            Err(error) => error.to_string(),
+        };
         match self {
-            Listener::Tcp(listener) => match listener.local_addr() {
-                Ok(addr) => addr.to_string(),
-                Err(error) => error.to_string(),
-            },
+            Listener::Tcp(listener) => shown(listener),
+            Listener::Tls(listener) => format!("{} (TLS)", shown(listener)),
             Listener::Unix(_, at) => format!("unix:{}", at.path.display()),
         }
+    }
+
+    /// Whether what is accepted speaks TLS.
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Listener::Tls(_))
     }
 
     /// The TCP port, 0 for a Unix socket.
     pub fn port(&self) -> u16 {
         match self {
-            Listener::Tcp(listener) => listener.local_addr().map_or(0, |addr| addr.port()),
+            Listener::Tcp(listener) | Listener::Tls(listener) => {
+                listener.local_addr().map_or(0, |addr| addr.port())
+            }
             Listener::Unix(..) => 0,
         }
     }
 
     fn accept(&self) -> io::Result<(Accepted, Option<IpAddr>)> {
         match self {
-            Listener::Tcp(listener) => {
+            Listener::Tcp(listener) | Listener::Tls(listener) => {
                 let (socket, peer) = listener.accept()?;
                 let laddr = socket.local_addr().map(|addr| addr.to_string()).unwrap_or_default();
                 let addr = peer.to_string();
-                Ok((Accepted { socket: Socket::Tcp(socket), addr, laddr }, Some(peer.ip())))
+                Ok((
+                    Accepted { socket: Socket::Tcp(socket), addr, laddr, tls: None },
+                    Some(peer.ip()),
+                ))
             }
             Listener::Unix(listener, at) => {
                 let (socket, _) = listener.accept()?;
                 let addr = format!("{}:0", at.path.display());
                 let laddr = addr.clone();
-                Ok((Accepted { socket: Socket::Unix(socket), addr, laddr }, None))
+                Ok((Accepted { socket: Socket::Unix(socket), addr, laddr, tls: None }, None))
             }
         }
     }
+}
+
+fn listen(addr: SocketAddr, backlog: u16) -> io::Result<TcpListener> {
+    let socket = RawSocket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&addr.into())?;
+    socket.listen(i32::from(backlog))?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
 }
 
 /// The accepting thread's own.
@@ -161,23 +191,50 @@ pub struct Acceptor {
     listeners: Vec<Listener>,
     inboxes: Vec<Arc<Inbox>>,
     server: Arc<Server>,
-    stop: Arc<Stop>,
+    control: Arc<Control>,
+    /// What TLS connections are accepted with.
+    certificates: RefCell<Option<Certificates>>,
     /// When it was last said that a connection could not be accepted.
     complained: Cell<Option<Instant>>,
 }
 
-/// Ends an [`Acceptor`] from another thread.
-pub struct Stop {
-    flag: AtomicBool,
+/// What other threads ask of an [`Acceptor`].
+pub struct Control {
+    stop: AtomicBool,
+    reload: AtomicBool,
     wake: OwnedFd,
 }
 
-impl Stop {
+impl Control {
+    /// Nothing is asked yet.
+    pub fn new() -> io::Result<Control> {
+        let wake = eventfd(0, EventfdFlags::CLOEXEC)?;
+        Ok(Control { stop: AtomicBool::new(false), reload: AtomicBool::new(false), wake })
+    }
+
     /// Makes the acceptor close its listeners and end.
     pub fn stop(&self) {
-        self.flag.store(true, Ordering::Release);
-        // An eventfd's counter cannot overflow from one write.
+        self.ask(&self.stop);
+    }
+
+    /// Makes the acceptor read the files of TLS again.
+    pub fn reload(&self) {
+        self.ask(&self.reload);
+    }
+
+    fn ask(&self, flag: &AtomicBool) {
+        flag.store(true, Ordering::Release);
+        // The eventfd's counter cannot overflow from so few writes.
         let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+
+    /// Whether the acceptor was woken for a reload; it can be woken again then.
+    fn takes_reload(&self) -> bool {
+        let reload = self.reload.swap(false, Ordering::AcqRel);
+        if reload {
+            let _ = rustix::io::read(&self.wake, &mut [0; 8]);
+        }
+        reload
     }
 }
 
@@ -187,31 +244,34 @@ impl Acceptor {
         listeners: Vec<Listener>,
         inboxes: Vec<Arc<Inbox>>,
         server: Arc<Server>,
-    ) -> io::Result<Acceptor> {
-        let wake = eventfd(0, EventfdFlags::CLOEXEC)?;
-        let stop = Arc::new(Stop { flag: AtomicBool::new(false), wake });
-        Ok(Acceptor { listeners, inboxes, server, stop, complained: Cell::new(None) })
-    }
-
-    /// What ends [`Acceptor::run`].
-    pub fn stop(&self) -> Arc<Stop> {
-        Arc::clone(&self.stop)
+        control: Arc<Control>,
+        certificates: Option<Certificates>,
+    ) -> Acceptor {
+        let certificates = RefCell::new(certificates);
+        Acceptor { listeners, inboxes, server, control, certificates, complained: Cell::new(None) }
     }
 
     /// Accepts until stopped.
     pub fn run(self) {
-        while !self.stop.flag.load(Ordering::Acquire) {
+        // A look at the files of TLS and at the revocation list now and then.
+        let has_files = self.certificates.borrow().is_some() || self.server.auth.is_some();
+        let interval = has_files.then_some(Timespec {
+            tv_sec: TLS_FILES_INTERVAL.as_secs() as i64,
+            tv_nsec: TLS_FILES_INTERVAL.subsec_nanos().into(),
+        });
+        while !self.control.stop.load(Ordering::Acquire) {
+            self.look_after_files();
             let mut fds: Vec<PollFd<'_>> = self
                 .listeners
                 .iter()
                 .map(|listener| match listener {
-                    Listener::Tcp(listener) => listener.as_fd(),
+                    Listener::Tcp(listener) | Listener::Tls(listener) => listener.as_fd(),
                     Listener::Unix(listener, _) => listener.as_fd(),
                 })
-                .chain([self.stop.wake.as_fd()])
+                .chain([self.control.wake.as_fd()])
                 .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
                 .collect();
-            if let Err(error) = poll(&mut fds, None)
+            if let Err(error) = poll(&mut fds, interval.as_ref())
                 && error != rustix::io::Errno::INTR
             {
                 tracing::error!(%error, "cannot wait for connections");
@@ -225,10 +285,25 @@ impl Acceptor {
         }
     }
 
+    fn look_after_files(&self) {
+        let asked = self.control.takes_reload();
+        if let Some(certificates) = &mut *self.certificates.borrow_mut() {
+            match asked {
+                true => certificates.reload(),
+                false => certificates.watch(),
+            }
+        }
+        self.server.end_revoked();
+    }
+
     fn accept_all(&self, listener: &Listener) {
+        let tls = match (listener, &*self.certificates.borrow()) {
+            (Listener::Tls(_), Some(certificates)) => Some(certificates.current()),
+            _ => None,
+        };
         loop {
             match listener.accept() {
-                Ok((accepted, peer)) => self.place(accepted, peer),
+                Ok((accepted, peer)) => self.place(Accepted { tls: tls.clone(), ..accepted }, peer),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
@@ -256,12 +331,13 @@ impl Acceptor {
         let load: usize = self.inboxes.iter().map(|inbox| inbox.load()).sum();
         if load >= config.maxclients {
             self.server.stats.connection_rejected();
-            accepted.socket.refuse(b"-ERR max number of clients reached\r\n");
+            accepted.refuse(b"-ERR max number of clients reached\r\n");
             return;
         }
-        if config.protected_mode && peer.is_some_and(|ip| !ip.to_canonical().is_loopback()) {
+        let open = self.server.auth.is_none() && config.protected_mode;
+        if open && peer.is_some_and(|ip| !ip.to_canonical().is_loopback()) {
             self.server.stats.connection_rejected();
-            accepted.socket.refuse(PROTECTED);
+            accepted.refuse(PROTECTED);
             return;
         }
         if let Socket::Tcp(socket) = &accepted.socket

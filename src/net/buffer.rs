@@ -1,6 +1,6 @@
 //! Receive and send buffers: registered with the ring while they last, ordinary memory past that.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,9 +10,10 @@ use tokio_uring::buf::BoundedBufMut;
 use tokio_uring::buf::fixed::{FixedBuf, FixedBufPool};
 
 use super::stream::Stream;
+use super::tls::{self, Tls};
 use crate::limits::{
     BATCH_REPLY_BYTES, HEAP_BUFFER_BYTES_MIN, IDLE_BUFFER_BYTES_MAX, RECEIVE_STEP_BYTES,
-    REGISTERED_BUFFER_BYTES,
+    REGISTERED_BUFFER_BYTES, TLS_OVERHEAD_BYTES, TLS_RECORD_DATA_BYTES, TLS_SEND_BYTES,
 };
 use crate::resp::Reply;
 
@@ -87,7 +88,19 @@ impl Pool {
 
     /// A buffer for a connection to receive into.
     pub fn receive(&self) -> Receive<'_> {
-        Receive { pool: self, buf: self.fresh(), filled: 0, grow: false, charge: None }
+        Receive {
+            pool: self,
+            buf: self.fresh(),
+            filled: 0,
+            grow: false,
+            charge: None,
+            copied: false,
+        }
+    }
+
+    /// A buffer that is never received into, but [appended](Receive::append) to.
+    pub fn collect(&self) -> Receive<'_> {
+        Receive { pool: self, buf: heap(), filled: 0, grow: false, charge: None, copied: true }
     }
 
     fn fresh(&self) -> Buf {
@@ -97,7 +110,7 @@ impl Pool {
             self.receive_left.set(self.receive_left.get() - 1);
             return Buf::Registered(buf);
         }
-        Buf::Heap(Vec::with_capacity(HEAP_BUFFER_BYTES_MIN))
+        heap()
     }
 
     /// Sends and clears the replies: from a registered buffer if they fit and one is free.
@@ -116,16 +129,73 @@ impl Pool {
             reply.shrink(IDLE_BUFFER_BYTES_MAX);
             return stream.write_fixed(buf, len).await;
         }
-        let mut _charge = None;
-        if reply.len() > BATCH_REPLY_BYTES {
-            _charge = Some(self.budget.charge(reply.len()).ok_or_else(out_of_budget)?);
-        }
+        let _charge = self.charge(reply)?;
         let (result, buf) = stream.write_all(reply.take()).await;
         if buf.capacity() <= IDLE_BUFFER_BYTES_MAX {
             reply.give_back(buf);
         }
         result
     }
+
+    /// What replies that are being sent take of the budget.
+    fn charge(&self, reply: &Reply) -> io::Result<Option<Charge>> {
+        if reply.len() <= BATCH_REPLY_BYTES {
+            return Ok(None);
+        }
+        self.budget.charge(reply.len()).ok_or_else(out_of_budget).map(Some)
+    }
+
+    /// As [`Pool::send`], but encrypted, and after what TLS itself has to say.
+    pub async fn send_encrypted(
+        &self,
+        stream: &Stream,
+        tls: &RefCell<Tls>,
+        reply: &mut Reply,
+    ) -> io::Result<()> {
+        tls::flush(stream, tls).await?;
+        if reply.is_empty() {
+            reply.shrink(IDLE_BUFFER_BYTES_MAX);
+            return Ok(());
+        }
+        if reply.len() <= REGISTERED_BUFFER_BYTES - TLS_OVERHEAD_BYTES
+            && let Some(mut buf) = self.take()
+        {
+            if buf.len() < REGISTERED_BUFFER_BYTES {
+                // Only what was written once can be written to; it stays so for the next ones.
+                buf.put_slice(&[0; REGISTERED_BUFFER_BYTES]);
+            }
+            let len = tls.borrow_mut().encrypt(reply.bytes(), &mut buf)?;
+            reply.clear();
+            reply.shrink(IDLE_BUFFER_BYTES_MAX);
+            tls.borrow_mut().sending = true;
+            stream.write_fixed(buf, len).await?;
+            tls.borrow_mut().sending = false;
+            return Ok(());
+        }
+        let _charge = self.charge(reply)?;
+        let data = reply.take();
+        let mut buf = Vec::new();
+        for piece in data.chunks(TLS_SEND_BYTES) {
+            tls::flush(stream, tls).await?;
+            let records = piece.len().div_ceil(TLS_RECORD_DATA_BYTES);
+            buf.resize(piece.len() + (records + 1) * TLS_OVERHEAD_BYTES, 0);
+            let len = tls.borrow_mut().encrypt(piece, &mut buf)?;
+            buf.truncate(len);
+            tls.borrow_mut().sending = true;
+            let result;
+            (result, buf) = stream.write_all(buf).await;
+            result?;
+            tls.borrow_mut().sending = false;
+        }
+        if data.capacity() <= IDLE_BUFFER_BYTES_MAX {
+            reply.give_back(data);
+        }
+        Ok(())
+    }
+}
+
+fn heap() -> Buf {
+    Buf::Heap(Vec::with_capacity(HEAP_BUFFER_BYTES_MIN))
 }
 
 enum Buf {
@@ -144,6 +214,8 @@ pub struct Receive<'p> {
     grow: bool,
     /// Held for a buffer larger than an idle connection may have.
     charge: Option<Charge>,
+    /// The kernel never fills it, so it need not be registered.
+    copied: bool,
 }
 
 impl Drop for Receive<'_> {
@@ -187,7 +259,7 @@ impl Receive<'_> {
         self.filled -= count;
         if self.filled == 0 && self.capacity() > IDLE_BUFFER_BYTES_MAX {
             self.release();
-            self.buf = self.pool.fresh();
+            self.buf = if self.copied { heap() } else { self.pool.fresh() };
         }
         if self.capacity() <= IDLE_BUFFER_BYTES_MAX {
             self.charge = None;

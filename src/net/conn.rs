@@ -1,27 +1,70 @@
 //! One connection, from its first byte to its last: receive, batch, run, reply, again.
 
+use std::io;
+use std::net::Shutdown;
+use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use rustls::ServerConfig;
 
 use super::link::Link;
 use super::stream::Stream;
+use super::tls;
 use super::worker::{Returned, Worker};
-use crate::batch::{Batch, InVain, Op};
+use crate::batch::{Batch, InVain};
 use crate::clock;
-use crate::limits::BATCH_COMMANDS_MAX;
 use crate::session::Session;
 
-/// Serves a connection until either side ends it.
-pub async fn serve(worker: Rc<Worker>, stream: Rc<Stream>, batch: Box<Batch>) {
+/// Serves a connection until either side ends it; over TLS if there is a configuration for that.
+pub async fn serve(
+    worker: Rc<Worker>,
+    stream: Rc<Stream>,
+    batch: Box<Batch>,
+    tls: Option<Arc<ServerConfig>>,
+) {
     let config = &worker.server.config;
+    let client = batch.client.shared.id;
+    let link = Link::new(Rc::clone(&stream), &worker.pool, config.output_buffer_limit, tls);
+    let mut link = match link {
+        Ok(link) => link,
+        Err(error) => return tracing::warn!(client, %error, "cannot begin TLS"),
+    };
+    if let Err(error) = handshake(&worker, &stream, &mut link).await {
+        tracing::debug!(client, %error, "TLS handshake failed");
+        worker.server.stats.tls_handshake_failed();
+        return link.close(false).await;
+    }
     let mut conn = Conn {
-        session: Session::new(config),
-        link: Link::new(stream, &worker.pool, config.output_buffer_limit),
+        session: Session::new(&worker.server, &batch.client.shared),
+        link,
         worker: &worker,
         batch: Some(batch),
         waited: Duration::ZERO,
+        fresh: true,
     };
-    conn.run().await;
+    let well = conn.run().await;
+    conn.link.close(well).await;
+}
+
+/// Does and counts the TLS handshake, if there is one, in the time it may take.
+async fn handshake(worker: &Worker, stream: &Stream, link: &mut Link<'_>) -> io::Result<()> {
+    let mut handshake = pin!(link.handshake(&worker.handshakes));
+    let limit = worker.server.config.tls_handshake_timeout;
+    let result = match tokio::time::timeout(limit, &mut handshake).await {
+        Ok(result) => result,
+        Err(_) => {
+            // It has a buffer that is given back when the kernel is done with it.
+            stream.shutdown(Shutdown::Both);
+            let _ = handshake.await;
+            Err(io::ErrorKind::TimedOut.into())
+        }
+    };
+    if let Some(resumed) = result? {
+        worker.server.stats.tls_handshake(resumed);
+    }
+    Ok(())
 }
 
 struct Conn<'w> {
@@ -32,6 +75,8 @@ struct Conn<'w> {
     batch: Option<Box<Batch>>,
     /// How long the present batch has been waiting for data: that is nobody's latency.
     waited: Duration,
+    /// Nothing has been looked at yet.
+    fresh: bool,
 }
 
 /// What to do after a batch.
@@ -44,11 +89,20 @@ enum Next {
     Close,
 }
 
+/// Waits until then, or for ever.
+async fn passed(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
 impl Conn<'_> {
-    async fn run(&mut self) {
+    /// Serves until the end; whether nothing went wrong.
+    async fn run(&mut self) -> bool {
         let mut next = Next::Receive;
         loop {
-            let Some(batch) = self.batch.as_mut() else { return };
+            let Some(batch) = self.batch.as_mut() else { return false };
             let goes_on = match next {
                 Next::Receive => self.link.exchange(&mut batch.reply).await,
                 Next::Parse => self.link.flush(&mut batch.reply).await.map(|()| true),
@@ -56,10 +110,10 @@ impl Conn<'_> {
             };
             match goes_on {
                 Ok(true) => next = self.batch().await,
-                Ok(false) => return,
+                Ok(false) => return true,
                 Err(error) => {
                     tracing::debug!(client = batch.client.shared.id, %error, "connection lost");
-                    return;
+                    return false;
                 }
             }
         }
@@ -68,18 +122,28 @@ impl Conn<'_> {
     /// Takes the complete commands out of the input and runs them.
     async fn batch(&mut self) -> Next {
         let Some(mut batch) = self.batch.take() else { return Next::Close };
+        if std::mem::take(&mut self.fresh) && tls::begins_handshake(self.link.input.bytes()) {
+            let client = batch.client.shared.id;
+            tracing::debug!(client, "a client speaks TLS on a listener without it");
+            batch.reply.error("ERR Protocol error: TLS on a port without it");
+            self.batch = Some(batch);
+            return Next::Close;
+        }
         let arrived = clock::monotonic();
         let taken = self.session.take(self.link.input.bytes_mut(), &mut batch);
-        let full = batch.requests.len() == BATCH_COMMANDS_MAX;
         let mut consumed = taken.consumed;
         self.worker.stats.bytes_in.add(consumed as u64);
-        let mut rest = batch.cut();
         self.waited = Duration::ZERO;
         loop {
-            let writes = batch.writes && (!batch.pauses || batch.ops.iter().any(Op::writes));
-            if self.worker.server.pause.holds(writes) && !batch.is_done() {
-                self.worker.hold(&batch, writes).await;
+            if self.worker.server.pause.holds(batch.writes) && !batch.is_done() {
+                self.worker.hold(&batch).await;
                 if batch.client.shared.is_killed() {
+                    return Next::Close;
+                }
+            }
+            if let Some(seat) = &batch.client.seat {
+                let wait = seat.wait_for(batch.ops.len(), self.worker.server.uptime_us());
+                if !wait.is_zero() && !self.worker.rest(&batch, wait).await {
                     return Next::Close;
                 }
             }
@@ -94,17 +158,22 @@ impl Conn<'_> {
             if !batch.ops.is_empty() {
                 self.worker.record(&mut batch, arrived + self.waited, self.session.queued());
             }
-            if rest.is_empty() || batch.client.closing {
+            if !self.session.has_more(&batch) || batch.client.closing {
                 break;
             }
             // What was done is not held back with the rest.
             if self.link.flush(&mut batch.reply).await.is_err() {
                 return Next::Close;
             }
-            batch.resume(rest);
-            rest = batch.cut();
+            if consumed > 0 {
+                self.session.admit(self.link.input.bytes(), &mut batch);
+            } else {
+                let input = std::mem::take(&mut batch.input);
+                self.session.admit(&input, &mut batch);
+                batch.input = input;
+            }
         }
-        let closing = taken.last || batch.client.closing;
+        let closing = self.session.has_ended() || batch.client.closing;
         batch.shrink();
         self.batch = Some(batch);
         self.link.input.consume(consumed);
@@ -115,7 +184,7 @@ impl Conn<'_> {
             }
             return Next::Close;
         }
-        match (closing, full) {
+        match (closing, taken.full) {
             (true, _) => Next::Close,
             (false, true) => Next::Parse,
             (false, false) => Next::Receive,
@@ -126,18 +195,14 @@ impl Conn<'_> {
     async fn parked(&mut self, slot: usize, mut deadline: Option<Instant>) -> Option<Box<Batch>> {
         let worker = self.worker;
         let mut in_vain = None;
+        let expiry = self.session.expiry();
         loop {
-            let over = async {
-                match deadline {
-                    Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-                    None => std::future::pending().await,
-                }
-            };
             let event = async {
                 tokio::select! {
                     biased;
                     returned = worker.returned(slot) => returned,
-                    () = over => Returned::InVain(InVain::TimedOut),
+                    () = passed(deadline) => Returned::InVain(InVain::TimedOut),
+                    () = passed(expiry) => Returned::InVain(InVain::Expired),
                 }
             };
             let is_there = match self.link.wait(event).await {

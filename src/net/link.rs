@@ -4,17 +4,23 @@
 //! into the socket, what it sends must therefore still be received, or both sides would wait for each
 //! other for ever. It is received but not executed: what piles up is requests, not answers.
 
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::Shutdown;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 
+use rustls::ServerConfig;
+use tokio::sync::Semaphore;
 use tokio_uring::buf::BoundedBuf;
 
 use super::buffer::{Pool, Receive};
 use super::stream::Stream;
-use crate::limits::READ_AHEAD_BYTES;
+use super::tls::{self, Tls};
+use crate::limits::{READ_AHEAD_BYTES, TLS_CLOSE_TIMEOUT, TLS_HANDSHAKE_BYTES_MAX};
 use crate::resp::Reply;
 
 type Read = dyn Future<Output = (io::Result<usize>, Vec<u8>)>;
@@ -23,9 +29,17 @@ type Read = dyn Future<Output = (io::Result<usize>, Vec<u8>)>;
 pub struct Link<'w> {
     stream: Rc<Stream>,
     pool: &'w Pool,
-    /// What has been received and not consumed.
+    /// What has been received, in the clear, and not consumed.
     pub input: Receive<'w>,
+    secure: Option<Box<Secure<'w>>>,
     ahead: Ahead,
+}
+
+/// What TLS has beside the connection.
+struct Secure<'w> {
+    tls: RefCell<Tls>,
+    /// What has been received and not decrypted: less than a record, after the handshake.
+    records: Receive<'w>,
 }
 
 /// What is received while a send is blocked.
@@ -41,20 +55,87 @@ struct Ahead {
 }
 
 impl<'w> Link<'w> {
-    /// The two directions of `stream`, with buffers from `pool`.
-    pub fn new(stream: Rc<Stream>, pool: &'w Pool, input_max: usize) -> Link<'w> {
+    /// The two directions of `stream`, with buffers from `pool`, and with TLS if that has a
+    /// configuration: then [`Link::handshake`] comes first.
+    pub fn new(
+        stream: Rc<Stream>,
+        pool: &'w Pool,
+        input_max: usize,
+        tls: Option<Arc<ServerConfig>>,
+    ) -> io::Result<Link<'w>> {
         let ahead = Ahead { read: None, unseen: false, ended: false, input_max };
-        Link { stream, pool, input: pool.receive(), ahead }
+        let (input, secure) = match tls {
+            None => (pool.receive(), None),
+            Some(config) => {
+                let tls = RefCell::new(Tls::new(config)?);
+                (pool.collect(), Some(Box::new(Secure { tls, records: pool.receive() })))
+            }
+        };
+        Ok(Link { stream, pool, input, secure, ahead })
+    }
+
+    /// Does the TLS handshake, if there is one, each step with the permit of `turn`; `None` without
+    /// TLS, else whether a session was resumed.
+    ///
+    /// To end it early, shut the stream down: it must not be dropped while it receives.
+    pub async fn handshake(&mut self, turn: &Semaphore) -> io::Result<Option<bool>> {
+        let Link { stream, input, secure, ahead, .. } = self;
+        let Some(Secure { tls, records }) = secure.as_deref_mut() else { return Ok(None) };
+        let mut received = 0;
+        while tls.borrow().is_handshaking() {
+            records.reserve(0)?;
+            match records.fill(stream).await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => received += count,
+            }
+            if received > TLS_HANDSHAKE_BYTES_MAX {
+                return Err(io::Error::other("too many bytes for a handshake"));
+            }
+            let is_first = received == records.bytes().len();
+            if is_first && !tls::begins_handshake(records.bytes()) {
+                return Err(io::Error::other("the client does not speak TLS"));
+            }
+            // Cryptography takes its time: other connections get theirs in between.
+            let permit = turn.acquire().await;
+            let arrived = decrypt(tls, records, input);
+            tokio::task::yield_now().await;
+            drop(permit);
+            ahead.note(arrived?);
+            let flushed = tls::flush(stream, tls).await;
+            if tls.borrow().is_handshaking() {
+                flushed?;
+            }
+            // A client that is gone before it has its tickets has done its part of the handshake.
+        }
+        Ok(Some(tls.borrow().is_resumed()))
+    }
+
+    /// Says goodbye where TLS wants that; `well` if the connection has not failed.
+    pub async fn close(&mut self, well: bool) {
+        let Some(Secure { tls, .. }) = self.secure.as_deref() else { return };
+        if tls.borrow().sending {
+            return;
+        }
+        if well {
+            tls.borrow_mut().say_goodbye();
+        }
+        let mut flush = pin!(tls::flush(&self.stream, tls));
+        // Whether it arrives makes no difference any more.
+        if tokio::time::timeout(TLS_CLOSE_TIMEOUT, &mut flush).await.is_err() {
+            self.stream.shutdown(Shutdown::Both);
+            let _ = flush.await;
+        }
     }
 
     /// Sends the replies and receives more input; whether there is any.
     pub async fn exchange(&mut self, reply: &mut Reply) -> io::Result<bool> {
-        let Link { stream, pool, input, ahead } = self;
-        let mut send = pin!(pool.send(stream, reply));
+        let Link { stream, pool, input, secure, ahead } = self;
+        let (tls, mut inlet) = split(input, secure);
+        let mut send = pin!(send(pool, stream, tls, reply));
         let mut sent = None;
         if ahead.read.is_none() && !ahead.unseen && !ahead.ended {
-            let mut fill = pin!(input.fill(stream));
-            let count = poll_fn(|context| {
+            let mut fill = pin!(inlet.fill(stream));
+            let arrived = poll_fn(|context| {
                 if sent.is_none()
                     && let Poll::Ready(result) = send.as_mut().poll(context)
                 {
@@ -63,19 +144,29 @@ impl<'w> Link<'w> {
                 fill.as_mut().poll(context)
             })
             .await?;
-            ahead.ended = count == 0;
-            ahead.unseen = count > 0;
+            ahead.note(arrived);
         }
         match sent {
             Some(result) => result?,
-            None => ahead.receive_until(stream, input, send, false).await??,
+            None => ahead.receive_until(stream, &mut inlet, send, false).await??,
         }
-        if !ahead.unseen
-            && let Some(read) = ahead.read.as_mut()
-        {
-            let (count, buf) = read.await;
-            ahead.read = None;
-            ahead.received(input, count, &buf)?;
+        while !ahead.unseen && !ahead.ended {
+            if let Some(tls) = tls
+                && tls.borrow().has_outgoing()
+            {
+                let flush = pin!(tls::flush(stream, tls));
+                ahead.receive_until(stream, &mut inlet, flush, false).await??;
+                continue;
+            }
+            let arrived = match ahead.read.as_mut() {
+                Some(read) => {
+                    let (count, buf) = read.await;
+                    ahead.read = None;
+                    inlet.take(count?, buf)?
+                }
+                None => inlet.fill(stream).await?,
+            };
+            ahead.note(arrived);
         }
         Ok(std::mem::take(&mut ahead.unseen))
     }
@@ -83,8 +174,9 @@ impl<'w> Link<'w> {
     /// Waits for `event`; what is received meanwhile is kept. `None` if the client ends the connection
     /// or sends more than there is room for.
     pub async fn wait<T>(&mut self, event: impl Future<Output = T>) -> Option<T> {
-        let Link { stream, input, ahead, .. } = self;
-        ahead.receive_until(stream, input, pin!(event), true).await.ok()
+        let Link { stream, input, secure, ahead, .. } = self;
+        let (_, mut inlet) = split(input, secure);
+        ahead.receive_until(stream, &mut inlet, pin!(event), true).await.ok()
     }
 
     /// Sends the replies; what is received meanwhile is kept.
@@ -92,8 +184,109 @@ impl<'w> Link<'w> {
         if reply.is_empty() {
             return Ok(());
         }
-        let Link { stream, pool, input, ahead } = self;
-        ahead.receive_until(stream, input, pin!(pool.send(stream, reply)), false).await?
+        let Link { stream, pool, input, secure, ahead } = self;
+        let (tls, mut inlet) = split(input, secure);
+        let send = pin!(send(pool, stream, tls, reply));
+        ahead.receive_until(stream, &mut inlet, send, false).await?
+    }
+}
+
+/// What sending needs of TLS, and where what is received goes.
+fn split<'a, 'w>(
+    input: &'a mut Receive<'w>,
+    secure: &'a mut Option<Box<Secure<'w>>>,
+) -> (Option<&'a RefCell<Tls>>, Inlet<'a, 'w>) {
+    match secure.as_deref_mut() {
+        None => (None, Inlet { input, secure: None }),
+        Some(Secure { tls, records }) => (Some(tls), Inlet { input, secure: Some((tls, records)) }),
+    }
+}
+
+async fn send(
+    pool: &Pool,
+    stream: &Stream,
+    tls: Option<&RefCell<Tls>>,
+    reply: &mut Reply,
+) -> io::Result<()> {
+    match tls {
+        None => pool.send(stream, reply).await,
+        Some(tls) => pool.send_encrypted(stream, tls, reply).await,
+    }
+}
+
+/// Where received bytes go: to the input, through TLS if there is any.
+struct Inlet<'a, 'w> {
+    input: &'a mut Receive<'w>,
+    secure: Option<(&'a RefCell<Tls>, &'a mut Receive<'w>)>,
+}
+
+/// What came.
+enum Arrived {
+    /// Something for the input.
+    Data,
+    /// Nothing that is complete.
+    Nothing,
+    /// The client sends no more; there may be data before that.
+    End { data: bool },
+}
+
+impl Inlet<'_, '_> {
+    /// Receives once; there must be room in the input, if that is received into.
+    async fn fill(&mut self, stream: &Stream) -> io::Result<Arrived> {
+        match &mut self.secure {
+            None => match self.input.fill(stream).await? {
+                0 => Ok(Arrived::End { data: false }),
+                _ => Ok(Arrived::Data),
+            },
+            Some((tls, records)) => {
+                records.reserve(0)?;
+                match records.fill(stream).await? {
+                    0 => Ok(Arrived::End { data: false }),
+                    _ => decrypt(tls, records, self.input),
+                }
+            }
+        }
+    }
+
+    /// Takes `count` bytes that were received elsewhere.
+    fn take(&mut self, count: usize, mut bytes: Vec<u8>) -> io::Result<Arrived> {
+        if count == 0 {
+            return Ok(Arrived::End { data: false });
+        }
+        let Some((tls, records)) = &mut self.secure else {
+            self.input.append(&bytes)?;
+            return Ok(Arrived::Data);
+        };
+        if !records.bytes().is_empty() {
+            records.append(&bytes)?;
+            return decrypt(tls, records, self.input);
+        }
+        let done = tls.borrow_mut().decrypt(&mut bytes, self.input)?;
+        if done.consumed < bytes.len() {
+            records.append(&bytes[done.consumed..])?;
+        }
+        Ok(done.into())
+    }
+}
+
+/// Decrypts what is complete.
+fn decrypt(
+    tls: &RefCell<Tls>,
+    records: &mut Receive<'_>,
+    input: &mut Receive<'_>,
+) -> io::Result<Arrived> {
+    let done = tls.borrow_mut().decrypt(records.bytes_mut(), input)?;
+    records.consume(done.consumed);
+    Ok(done.into())
+}
+
+impl From<tls::Decrypted> for Arrived {
+    fn from(done: tls::Decrypted) -> Arrived {
+        match (done.ended, done.data) {
+            (true, data) => Arrived::End { data },
+            (false, true) => Arrived::Data,
+            (false, false) => Arrived::Nothing,
+        }
     }
 }
 
@@ -102,7 +295,7 @@ impl Ahead {
     async fn receive_until<T>(
         &mut self,
         stream: &Rc<Stream>,
-        input: &mut Receive<'_>,
+        inlet: &mut Inlet<'_, '_>,
         mut event: Pin<&mut impl Future<Output = T>>,
         end_matters: bool,
     ) -> io::Result<T> {
@@ -111,7 +304,7 @@ impl Ahead {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             if self.read.is_none() && !self.ended {
-                if input.bytes().len() > self.input_max {
+                if inlet.input.bytes().len() > self.input_max {
                     return Err(io::Error::other("too many requests without reading replies"));
                 }
                 self.read = Some(Box::pin(read_ahead(Rc::clone(stream))));
@@ -130,26 +323,22 @@ impl Ahead {
                 Err(happened) => return Ok(happened),
                 Ok((count, buf)) => {
                     self.read = None;
-                    self.received(input, count, &buf)?;
+                    let arrived = inlet.take(count?, buf)?;
+                    self.note(arrived);
                 }
             }
         }
     }
 
-    fn received(
-        &mut self,
-        input: &mut Receive<'_>,
-        count: io::Result<usize>,
-        buf: &[u8],
-    ) -> io::Result<()> {
-        match count? {
-            0 => self.ended = true,
-            _ => {
-                input.append(buf)?;
-                self.unseen = true;
+    fn note(&mut self, arrived: Arrived) {
+        match arrived {
+            Arrived::Data => self.unseen = true,
+            Arrived::Nothing => {}
+            Arrived::End { data } => {
+                self.unseen |= data;
+                self.ended = true;
             }
         }
-        Ok(())
     }
 }
 

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Poll, Waker};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use slab::Slab;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::acceptor::Accepted;
 use super::buffer::{Budget, Pool};
@@ -24,7 +24,7 @@ use crate::clock;
 use crate::command::state::{ClientShared, Done, Killer};
 use crate::command::stats::Shard;
 use crate::command::{Client, Server};
-use crate::limits::{RING_ENTRIES, TIMEOUT_CHECK};
+use crate::limits::{REST_STEP, RING_ENTRIES, TIMEOUT_CHECK};
 use crate::store::Mode;
 
 /// What other threads hand to a worker.
@@ -185,6 +185,8 @@ pub struct Worker {
     pending_reads: RefCell<Vec<Box<Batch>>>,
     submit: Notify,
     emptied: Notify,
+    /// TLS handshakes take turns.
+    pub handshakes: Semaphore,
     reader: RefCell<Reader>,
     /// Groups of batches without writes, where the store does not answer at once.
     reads: Option<Arc<Groups>>,
@@ -273,6 +275,7 @@ impl Worker {
             pending_reads: RefCell::default(),
             submit: Notify::new(),
             emptied: Notify::new(),
+            handshakes: Semaphore::new(1),
             reader: RefCell::default(),
             reads,
         })
@@ -370,11 +373,13 @@ impl Worker {
     }
 
     fn open(self: &Rc<Worker>, accepted: Accepted) {
-        let Accepted { socket, addr, laddr } = accepted;
+        let Accepted { socket, addr, laddr, tls } = accepted;
         let stream = Rc::new(Stream::new(socket));
         let id = self.server.next_client_id();
         let killer = Arc::clone(&self.inbox);
-        let shared = Arc::new(ClientShared::new(id, addr, laddr, clock::unix_ms(), killer));
+        let mut shared = ClientShared::new(id, addr, laddr, clock::unix_ms(), killer);
+        shared.tls = tls.is_some();
+        let shared = Arc::new(shared);
         self.server.add_client(&shared);
         if self.stopping.get() {
             stream.shutdown(Shutdown::Read);
@@ -391,10 +396,14 @@ impl Worker {
             held: false,
             activity: Activity { at: clock::monotonic(), moves: 0 },
         });
-        let batch = Box::new(Batch::new(Client::new(shared), self.number, slot));
+        let mut client = Client::new(shared);
+        if self.server.auth.is_some() {
+            client.log_out();
+        }
+        let batch = Box::new(Batch::new(client, self.number, slot));
         let worker = Rc::clone(self);
         tokio_uring::spawn(async move {
-            conn::serve(Rc::clone(&worker), stream, batch).await;
+            conn::serve(Rc::clone(&worker), stream, batch, tls).await;
             worker.close(slot);
         });
     }
@@ -412,10 +421,14 @@ impl Worker {
         self.reads.is_some()
     }
 
-    /// Runs a batch without writes: here and now where the store answers at once.
+    /// Runs a batch without writes: here and now where the store answers at once. Its requests lie in
+    /// `input`, unless what came before them needed the batch to have its own.
     pub async fn read(&self, mut batch: Box<Batch>, input: &[u8]) -> Box<Batch> {
         if let Some(local) = self.server.store.local() {
+            let own = std::mem::take(&mut batch.input);
+            let input = if own.is_empty() { input } else { &own };
             self.reader.borrow_mut().run(&mut batch, input, &self.server, local);
+            batch.input = own;
             return batch;
         }
         let slot = batch.slot;
@@ -498,10 +511,23 @@ impl Worker {
     }
 
     /// Returns when a batch that a pause holds back may run, or its client was killed.
-    pub async fn hold(&self, batch: &Batch, writes: bool) {
+    pub async fn hold(&self, batch: &Batch) {
         self.slots.borrow_mut()[batch.slot].held = true;
-        self.server.pause.wait(writes, || batch.client.shared.is_killed()).await;
+        self.server.pause.wait(batch.writes, || batch.client.shared.is_killed()).await;
         self.slots.borrow_mut()[batch.slot].held = false;
+    }
+
+    /// Waits before a batch of a tenant that has sent too much; whether the connection goes on after that.
+    pub async fn rest(&self, batch: &Batch, wait: Duration) -> bool {
+        let until = clock::monotonic() + wait;
+        self.slots.borrow_mut()[batch.slot].held = true;
+        let goes_on = || !batch.client.shared.is_killed() && !self.stopping.get();
+        while goes_on() && clock::monotonic() < until {
+            let next = until.min(clock::monotonic() + REST_STEP);
+            tokio::time::sleep_until(next.into()).await;
+        }
+        self.slots.borrow_mut()[batch.slot].held = false;
+        goes_on()
     }
 
     /// Ends connections over which nothing has come or gone for `timeout` and that wait for nobody

@@ -17,17 +17,18 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use self::background::Background;
 use crate::batch::{Home, Writer};
 use crate::clock;
 use crate::command::Server;
+use crate::command::stats::registry;
 use crate::config::{Config, Durability, StoreKind};
 use crate::limits::{CLOSE_GRACE_MIN, REGISTERED_BUFFER_BYTES, REGISTERED_BUFFERS_MAX, STOP_CHECK};
 use crate::metrics;
-use crate::net::{Acceptor, Inbox, Listener, Stop, Workers};
+use crate::net::{Acceptor, Certificates, Control, Inbox, Listener, Workers};
 
 pub use doctor::run as doctor;
 
@@ -53,7 +54,7 @@ struct Running {
     workers: Workers,
     inboxes: Vec<Arc<Inbox>>,
     accepting: JoinHandle<()>,
-    stop_accepting: Arc<Stop>,
+    control: Arc<Control>,
     stopped: Receiver<()>,
 }
 
@@ -61,13 +62,21 @@ fn start(config: Config) -> Result<Running, String> {
     open::skew_clock()?;
     raise_descriptor_limit(config.maxclients);
     let (stop, stopped) = channel();
-    stop_on_signals(stop.clone()).map_err(|error| format!("cannot handle signals: {error}"))?;
+    let control = Control::new().map(Arc::new).map_err(|error| format!("cannot start: {error}"))?;
+    heed_signals(stop.clone(), Arc::clone(&control))
+        .map_err(|error| format!("cannot handle signals: {error}"))?;
+    let auth = config.authenticator(registry().specs().len()).map_err(|error| error.to_string())?;
+    let certificates = Certificates::load(&config).map_err(|error| format!("TLS: {error}"))?;
     let listeners = bind(&config)?;
     let store = open::open(&config)?;
-    let server = Arc::new(Server::new(config, store));
+    let mut server = Server::new(config, store);
+    server.auth = auth.map(Arc::new);
+    let server = Arc::new(server);
     server.on_shutdown(stop);
-    let port = listeners.iter().map(Listener::port).find(|&port| port != 0);
-    server.port.store(port.unwrap_or(0), Ordering::Relaxed);
+    for (port, is_tls) in [(&server.port, false), (&server.tls_port, true)] {
+        let first = listeners.iter().find(|one| one.port() != 0 && one.is_tls() == is_tls);
+        port.store(first.map_or(0, Listener::port), Ordering::Relaxed);
+    }
     if let Some(addr) = server.config.metrics_listen {
         metrics::serve(addr, figures::command_names(), Arc::clone(&server))
             .map_err(|error| format!("cannot serve metrics on {addr}: {error}"))?;
@@ -82,9 +91,8 @@ fn start(config: Config) -> Result<Running, String> {
     let buffers = registered_buffers(server.config.workers);
     let workers = Workers::start(&inboxes, buffers, &server, &writer).map_err(no_ring)?;
     let banner = banner(&server.config, &listeners);
-    let acceptor = Acceptor::new(listeners, inboxes.clone(), Arc::clone(&server))
-        .map_err(|error| format!("cannot accept connections: {error}"))?;
-    let stop_accepting = acceptor.stop();
+    let (taken, shared) = (inboxes.clone(), Arc::clone(&server));
+    let acceptor = Acceptor::new(listeners, taken, shared, Arc::clone(&control), certificates);
     let accepting = std::thread::Builder::new()
         .name("acceptor".to_owned())
         .spawn(move || acceptor.run())
@@ -99,7 +107,7 @@ fn start(config: Config) -> Result<Running, String> {
         workers,
         inboxes,
         accepting,
-        stop_accepting,
+        control,
         stopped,
     })
 }
@@ -114,7 +122,7 @@ impl Running {
         let deadline = clock::monotonic() + self.server.config.shutdown_timeout;
         // What is held back finishes too.
         self.server.pause.finish();
-        self.stop_accepting.stop();
+        self.control.stop();
         let _ = self.accepting.join();
         self.inboxes.iter().for_each(|inbox| inbox.stop());
         while !self.workers.are_drained() && clock::monotonic() < deadline {
@@ -169,11 +177,14 @@ impl Running {
     }
 }
 
-fn stop_on_signals(stop: Sender<()>) -> io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+/// SIGTERM and SIGINT stop; SIGHUP has files read again.
+fn heed_signals(stop: Sender<()>, control: Arc<Control>) -> io::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        for _ in signals.forever() {
-            if stop.send(()).is_err() {
+        for signal in signals.forever() {
+            if signal == SIGHUP {
+                control.reload();
+            } else if stop.send(()).is_err() {
                 return;
             }
         }
@@ -183,10 +194,11 @@ fn stop_on_signals(stop: Sender<()>) -> io::Result<()> {
 
 fn bind(config: &Config) -> Result<Vec<Listener>, String> {
     let mut listeners = Vec::new();
-    for &addr in &config.listen {
-        let listener = Listener::tcp(addr, config.tcp_backlog)
-            .map_err(|error| format!("cannot listen on {addr}: {error}"))?;
-        listeners.push(listener);
+    let plain = config.listen.iter().map(|addr| (addr, Listener::tcp as fn(_, _) -> _));
+    let tls = config.tls_listen.iter().map(|addr| (addr, Listener::tls as fn(_, _) -> _));
+    for (&addr, listen) in plain.chain(tls) {
+        let listener: io::Result<Listener> = listen(addr, config.tcp_backlog);
+        listeners.push(listener.map_err(|error| format!("cannot listen on {addr}: {error}"))?);
     }
     if let Some(path) = &config.unixsocket {
         let listener = Listener::unix(path.clone(), config.unixsocketperm)
@@ -253,6 +265,12 @@ fn banner(config: &Config, listeners: &[Listener]) -> String {
     if let Some(addr) = config.metrics_listen {
         line("metrics", format!("http://{addr}/metrics"));
     }
+    let access = match () {
+        () if config.has_keys() => "with a token",
+        () if config.protected_mode => "from this machine only, as there is no auth-public-key",
+        () => "for everybody: there is no auth-public-key, and protected-mode is off",
+    };
+    line("access", access.to_owned());
     line("store", store_line(config));
     line("workers", config.workers.to_string());
     line(

@@ -1,13 +1,21 @@
 //! Decides which requests of a connection may run, and in what form: the gates every command passes.
 //!
-//! Works on what the parser found: names are looked up, arity is checked, `MULTI` queues. The result
-//! is a batch of ops for the layer below; nothing here reads or writes data.
+//! Works on what the parser found: names are looked up, arity is checked, tokens are asked, `MULTI`
+//! queues. The result is a batch of ops for the layer below; nothing here reads or writes data.
+//!
+//! Commands are admitted in the order in which they came, and admission stops behind those that
+//! decide about the ones that follow: `AUTH`, or `CLIENT PAUSE`. These go on being admitted when the
+//! batch so far has been executed.
 
+mod authorization;
 mod replies;
 
+use std::time::Instant;
+
+use self::authorization::Gate;
 use crate::batch::{Batch, Op, Transaction};
-use crate::command::{Args, Flags, Found, Spec, lookup};
-use crate::config::Config;
+use crate::command::state::ClientShared;
+use crate::command::{Args, Client, Flags, Found, Server, Spec, lookup};
 use crate::limits::{
     ARGUMENTS_MAX, BATCH_COMMANDS_MAX, INLINE_BYTES_MAX, TRANSACTION_BYTES_MAX,
     TRANSACTION_COMMANDS_MAX,
@@ -19,13 +27,23 @@ const EXEC_ARITY: &[u8] =
     b"-EXECABORT Transaction discarded because of: wrong number of arguments \
     for 'exec' command\r\n";
 
+const PREVIOUS_ERRORS: &[u8] = b"-EXECABORT Transaction discarded because of previous errors.\r\n";
+
 /// The gatekeeper of one connection.
 pub struct Session {
     parser: Parser,
     limits: ParseLimits,
+    /// Asks the connection's token, where tokens are needed.
+    gate: Option<Gate>,
     transaction: Option<Box<Transaction>>,
     /// A command could not be queued: `EXEC` will refuse.
     aborted: bool,
+    /// The first of the batch's requests that has not been admitted.
+    next: usize,
+    /// What is behind them cannot be parsed.
+    failed: Option<ProtocolError>,
+    /// The connection ends after the replies to what was admitted: `QUIT`, or a protocol error.
+    ended: bool,
 }
 
 /// What became of the input.
@@ -35,24 +53,29 @@ pub struct Taken {
     pub consumed: usize,
     /// Bytes the incomplete command still needs, 0 if unknown.
     pub needed: usize,
-    /// The connection ends after the batch's replies: `QUIT`, or a protocol error.
-    pub last: bool,
+    /// There may be more complete commands in the rest: a batch has a limit.
+    pub full: bool,
 }
 
 impl Session {
-    /// A new connection's gatekeeper.
-    pub fn new(config: &Config) -> Session {
+    /// The gatekeeper of a new connection.
+    pub fn new(server: &Server, shared: &ClientShared) -> Session {
+        let request_bytes_max = server.config.request_bytes_max;
         Session {
             parser: Parser::new(),
             limits: ParseLimits {
-                value_bytes_max: config.request_bytes_max,
+                value_bytes_max: request_bytes_max,
                 // A value of the full length fits, with its command around it.
-                request_bytes_max: config.request_bytes_max + INLINE_BYTES_MAX,
+                request_bytes_max: request_bytes_max + INLINE_BYTES_MAX,
                 arguments_max: ARGUMENTS_MAX,
                 inline_bytes_max: INLINE_BYTES_MAX,
             },
+            gate: server.auth.as_ref().map(|auth| Gate::new(auth, shared)),
             transaction: None,
             aborted: false,
+            next: 0,
+            failed: None,
+            ended: false,
         }
     }
 
@@ -61,13 +84,67 @@ impl Session {
         self.transaction.as_ref().map(|transaction| transaction.len())
     }
 
-    /// Turns the complete commands at the front of `input` into the ops of `batch`.
+    /// When the token that permitted what was admitted last expires.
+    pub fn expiry(&self) -> Option<Instant> {
+        self.gate.as_ref()?.expiry()
+    }
+
+    /// Whether the connection ends when what was admitted is answered.
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Finds the complete commands at the front of `input` and makes ops of `batch` of those that can be
+    /// admitted now.
     pub fn take(&mut self, input: &mut [u8], batch: &mut Batch) -> Taken {
         batch.reset();
-        let parsed =
-            self.parser.parse(input, &self.limits, BATCH_COMMANDS_MAX, &mut batch.requests);
+        let stranger = self.gate.is_some() && batch.client.grant.is_none();
+        self.parser.set_unauthenticated(stranger);
+        let commands_max = if stranger { 1 } else { BATCH_COMMANDS_MAX };
+        let limits = self.limits_of(&batch.client);
+        let parsed = self.parser.parse(input, &limits, commands_max, &mut batch.requests);
+        let full = batch.requests.len() == commands_max;
+        self.next = 0;
+        let taken = match parsed {
+            Ok(progress) => Taken { consumed: progress.consumed, needed: progress.needed, full },
+            Err(error) => {
+                self.failed = Some(error);
+                Taken { consumed: input.len(), needed: 0, full: false }
+            }
+        };
+        self.admit(input, batch);
+        taken
+    }
+
+    /// What a request of the client may be.
+    fn limits_of(&self, client: &Client) -> ParseLimits {
+        let tenant_s = client.seat.as_ref().map_or(usize::MAX, |seat| seat.request_bytes_max());
+        match tenant_s.min(self.limits.value_bytes_max) {
+            own if own == self.limits.value_bytes_max => self.limits,
+            bytes_max => ParseLimits {
+                value_bytes_max: bytes_max,
+                request_bytes_max: bytes_max + INLINE_BYTES_MAX,
+                ..self.limits
+            },
+        }
+    }
+
+    /// Whether [`Session::admit`] has more to do for the batch.
+    pub fn has_more(&self, batch: &Batch) -> bool {
+        !self.ended && (self.next < batch.requests.len() || self.failed.is_some())
+    }
+
+    /// Replaces the ops of `batch`, which have been executed, by those of its next requests. They lie in
+    /// `input`.
+    pub fn admit(&mut self, input: &[u8], batch: &mut Batch) {
+        batch.begin();
+        if let Some(gate) = &mut self.gate {
+            gate.begin(&mut batch.client, self.transaction.is_some());
+        }
         let mut previous: Option<(&[u8], &'static Spec)> = None;
-        for request in 0..batch.requests.len() {
+        while self.next < batch.requests.len() {
+            let request = self.next;
+            self.next += 1;
             let args = Args::new(input, batch.requests.command(request));
             let name = args.get(0);
             // Pipelines repeat themselves: the same name is the same row.
@@ -85,35 +162,38 @@ impl Session {
                 tracing::warn!(
                     "a client speaks HTTP: someone may be trying to reach us through it"
                 );
-                return Taken { consumed: input.len(), needed: 0, last: true };
+                self.ended = true;
+                return;
             }
-            let op = self.admit(found, request as u32, args);
-            batch.writes |= op.writes();
-            let quits = op.runs("quit");
-            batch.pauses |= op.runs("client|pause");
+            let op = self.pass(found, request as u32, args, &mut batch.client);
+            batch.writes |= op.writes() || batch.client.login.is_some();
+            self.ended = op.runs("quit");
+            let stops = self.ended || self.decides(&op, &batch.client);
             batch.ops.push(op);
-            if quits {
-                return Taken { consumed: input.len(), needed: 0, last: true };
+            if stops {
+                return;
             }
         }
-        match parsed {
-            Ok(progress) => {
-                Taken { consumed: progress.consumed, needed: progress.needed, last: false }
-            }
-            Err(error) => {
-                batch.ops.push(Op::Error(protocol_error(&error)));
-                Taken { consumed: input.len(), needed: 0, last: true }
-            }
+        if let Some(error) = self.failed.take() {
+            batch.ops.push(Op::Error(protocol_error(&error)));
+            self.ended = true;
         }
     }
 
+    /// Whether what follows the op can be admitted only when it has been executed.
+    fn decides(&self, op: &Op, client: &Client) -> bool {
+        op.runs("client|pause")
+            || client.login.is_some()
+            || self.gate.as_ref().is_some_and(|gate| gate.is_decided_by(op))
+    }
+
     /// One command's way past the gates.
-    fn admit(&mut self, found: Found, request: u32, args: Args<'_>) -> Op {
+    fn pass(&mut self, found: Found, request: u32, args: Args<'_>, client: &mut Client) -> Op {
         let spec = match found {
             Found::Command(spec) if spec.accepts(args.len()) => spec,
             Found::Command(spec) if spec.name == "exec" => {
                 self.transaction = None;
-                return Op::Discard(EXEC_ARITY);
+                return Op::Discard(EXEC_ARITY.into());
             }
             Found::Command(spec) | Found::SubcommandMissing(spec) => {
                 return self.reject(replies::wrong_arity(spec.name));
@@ -123,8 +203,17 @@ impl Session {
             }
             Found::Unknown => return self.reject(replies::unknown_command(args)),
         };
+        if let Some(gate) = &mut self.gate
+            && let Err(refusal) = gate.ask(spec, args, client, self.transaction.is_some())
+        {
+            if spec.name == "exec" {
+                self.transaction = None;
+                return Op::Discard(replies::no_longer_allowed(&refusal).into());
+            }
+            return self.reject(refusal);
+        }
         if spec.flags.has(Flags::CONTROL) {
-            return self.control(spec, request);
+            return self.control(spec, request, client);
         }
         match &mut self.transaction {
             None => Op::Run { spec, request },
@@ -150,8 +239,13 @@ impl Session {
         Op::Error(text.into())
     }
 
+    /// Whether the connection's token still permits what it permitted when it was queued.
+    fn ask_again(&mut self, queued: &Transaction, client: &Client) -> Result<(), Vec<u8>> {
+        self.gate.as_mut().map_or(Ok(()), |gate| gate.ask_again(queued, client))
+    }
+
     /// Commands that open, close or bypass a transaction.
-    fn control(&mut self, spec: &'static Spec, request: u32) -> Op {
+    fn control(&mut self, spec: &'static Spec, request: u32, client: &Client) -> Op {
         match spec.name {
             "multi" if self.transaction.is_some() => {
                 Op::Error((*b"ERR MULTI calls can not be nested").into())
@@ -163,14 +257,15 @@ impl Session {
             }
             "exec" => match self.transaction.take() {
                 None => Op::Error((*b"ERR EXEC without MULTI").into()),
-                Some(_) if self.aborted => {
-                    Op::Discard(b"-EXECABORT Transaction discarded because of previous errors.\r\n")
-                }
-                Some(transaction) => Op::Exec(transaction),
+                Some(_) if self.aborted => Op::Discard(PREVIOUS_ERRORS.into()),
+                Some(transaction) => match self.ask_again(&transaction, client) {
+                    Ok(()) => Op::Exec(transaction),
+                    Err(refusal) => Op::Discard(replies::no_longer_allowed(&refusal).into()),
+                },
             },
             "discard" => match self.transaction.take() {
                 None => Op::Error((*b"ERR DISCARD without MULTI").into()),
-                Some(_) => Op::Discard(b"+OK\r\n"),
+                Some(_) => Op::Discard((*b"+OK\r\n").into()),
             },
             "watch" if self.transaction.is_some() => {
                 Op::Error((*b"ERR WATCH inside MULTI is not allowed").into())
@@ -187,3 +282,6 @@ impl Session {
 fn protocol_error(error: &ProtocolError) -> Box<[u8]> {
     [b"ERR ", &error.text()[..]].concat().into()
 }
+
+#[cfg(test)]
+mod tests;

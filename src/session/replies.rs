@@ -27,6 +27,11 @@ pub fn unknown_subcommand(container: &str, subcommand: &[u8]) -> Vec<u8> {
     text
 }
 
+/// `EXEC` of commands that were permitted when they were queued.
+pub fn no_longer_allowed(refusal: &[u8]) -> Vec<u8> {
+    [b"-EXECABORT Transaction discarded because of: ", refusal, b"\r\n"].concat()
+}
+
 /// There is no such command.
 pub fn unknown_command(args: Args<'_>) -> Vec<u8> {
     let mut text = b"ERR unknown command '".to_vec();

@@ -95,11 +95,10 @@ impl Snapshot for MemorySnapshot<'_> {
     }
 
     fn scan(&self, scan: Scan<'_>, visit: &mut Visitor<'_>) -> Result<(), ReadError> {
-        let records = self.0.range(scan.begin, scan.end);
         if scan.reverse {
-            visit_all(records.rev().take(scan.limit), visit);
+            visit_all(self.0.range_down(scan.begin, scan.end).take(scan.limit), visit);
         } else {
-            visit_all(records.take(scan.limit), visit);
+            visit_all(self.0.range(scan.begin, scan.end).take(scan.limit), visit);
         }
         Ok(())
     }
@@ -109,13 +108,8 @@ impl Snapshot for MemorySnapshot<'_> {
     }
 }
 
-fn visit_all<'a>(
-    records: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
-    visit: &mut Visitor<'_>,
-) {
+fn visit_all<'a>(records: impl Iterator<Item = (&'a [u8], &'a [u8])>, visit: &mut Visitor<'_>) {
     for (key, value) in records {
-        // This store removes what is cleared, so there are no tombstones to skip.
-        let value = value.expect("the memory store keeps no tombstones");
         if visit(key, value).is_break() {
             return;
         }

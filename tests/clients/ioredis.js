@@ -1,11 +1,13 @@
 // ioredis against the server at HOST PORT: commands, pipelines, transactions with WATCH, scanning.
-// Usage: node ioredis.js MODULE HOST PORT. Ends with status 0 when every check held.
+// Usage: node ioredis.js MODULE HOST PORT. Over TLS if RINGSTONE_TEST_CA names a file with the CA. Ends with status 0 when every check held.
 const assert = require("node:assert");
 const [, , name, host, port] = process.argv;
 const Redis = require(name);
+const ca = process.env.RINGSTONE_TEST_CA;
+const at = { host, port: Number(port), ...(ca && { tls: { ca: require("node:fs").readFileSync(ca) } }) };
 
 async function main() {
-  const client = new Redis({ host, port: Number(port), db: 0, connectionName: "ioredis" });
+  const client = new Redis({ ...at, db: 0, connectionName: "ioredis" });
   await client.flushall();
   assert.equal(await client.ping(), "PONG");
   assert.equal(await client.set("k", "v", "EX", 1000), "OK");
@@ -29,7 +31,7 @@ async function main() {
   assert.equal(block[2][1], "x");
   await assert.rejects(client.call("NOSUCH", "x"), /unknown command/);
 
-  const other = new Redis({ host, port: Number(port) });
+  const other = new Redis({ ...at });
   await client.watch("t");
   await other.set("t", "other");
   assert.equal(await client.multi().set("t", "mine").exec(), null);
@@ -41,7 +43,7 @@ async function main() {
     page.forEach((key) => seen.add(key));
   }
   assert.equal(seen.size, 500);
-  const third = new Redis({ host, port: Number(port), db: 3 });
+  const third = new Redis({ ...at, db: 3 });
   await third.set("only3", 1);
   assert.equal(await client.exists("only3"), 0);
   assert.match(await client.info(), /redis_version:/);

@@ -1,11 +1,13 @@
 // node-redis against the server at HOST PORT, with both protocols.
-// Usage: node node_redis.js MODULE HOST PORT. Ends with status 0 when every check held.
+// Usage: node node_redis.js MODULE HOST PORT. Over TLS if RINGSTONE_TEST_CA names a file with the CA. Ends with status 0 when every check held.
 const assert = require("node:assert");
 const [, , name, host, port] = process.argv;
 const redis = require(name);
+const file = process.env.RINGSTONE_TEST_CA;
+const tls = file && { tls: true, ca: require("node:fs").readFileSync(file) };
 
 async function connect(options) {
-  const client = redis.createClient({ socket: { host, port: Number(port) }, ...options });
+  const client = redis.createClient({ socket: { host, port: Number(port), ...tls }, ...options });
   client.on("error", (error) => {
     console.error(error);
     process.exit(1);

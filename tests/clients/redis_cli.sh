@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # redis-cli against the server at HOST PORT: its scanning and statistics modes and --pipe.
-# Usage: redis_cli.sh HOST PORT. Ends with status 0 when every check held.
+# Usage: redis_cli.sh HOST PORT. Over TLS if RINGSTONE_TEST_CA names a file with the CA. Ends with status 0 when every check held.
 set -euo pipefail
 cli=(redis-cli -h "$1" -p "$2")
+[ -z "${RINGSTONE_TEST_CA:-}" ] || cli+=(--tls --cacert "$RINGSTONE_TEST_CA")
 
 fail() {
   echo "redis-cli: $*" >&2

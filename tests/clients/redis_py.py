@@ -1,14 +1,18 @@
 """redis-py against the server at HOST PORT: both protocols, blocking and asyncio.
 
-Usage: redis_py.py HOST PORT. Ends with status 0 when every check held.
+Usage: redis_py.py HOST PORT. Over TLS if RINGSTONE_TEST_CA names a file with the CA. Ends with status 0 when every check held.
 """
 
 import asyncio
+import os
 import sys
 import threading
 
 import redis
 import redis.asyncio
+
+CA = os.environ.get("RINGSTONE_TEST_CA")
+TLS = {"ssl": True, "ssl_ca_certs": CA} if CA else {}
 
 
 def strings(client):
@@ -114,7 +118,7 @@ def connection(client, connect):
 
 
 async def asynchronous(host, port, protocol):
-    client = redis.asyncio.Redis(host=host, port=port, protocol=protocol)
+    client = redis.asyncio.Redis(host=host, port=port, protocol=protocol, **TLS)
     await client.flushall()
     assert await client.set("k", "v", ex=1000) is True
     assert await client.get("k") == b"v"
@@ -141,7 +145,7 @@ def main():
     for protocol in (2, 3):
 
         def connect(**options):
-            return redis.Redis(host=host, port=port, protocol=protocol, **options)
+            return redis.Redis(host=host, port=port, protocol=protocol, **TLS, **options)
 
         client = connect(client_name="redis-py")
         client.flushall()

@@ -19,7 +19,12 @@ pub enum Address {
 enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Other(Box<dyn Transport>),
 }
+
+/// What carries bytes both ways, such as TLS.
+pub trait Transport: Read + Write + Send + Sync {}
+impl<T: Read + Write + Send + Sync> Transport for T {}
 
 /// Why no reply came.
 #[derive(Debug)]
@@ -60,6 +65,11 @@ impl Conn {
         Ok(Conn { stream, input: Vec::new(), start: 0 })
     }
 
+    /// Talks over something that is connected already.
+    pub fn over(transport: impl Transport + 'static) -> Conn {
+        Conn { stream: Stream::Other(Box::new(transport)), input: Vec::new(), start: 0 }
+    }
+
     /// Connects, or fails the test.
     pub fn open(address: &Address) -> Conn {
         Conn::try_open(address).unwrap_or_else(|error| panic!("connect to {address:?}: {error}"))
@@ -70,6 +80,7 @@ impl Conn {
         match &mut self.stream {
             Stream::Tcp(stream) => stream.write_all(bytes),
             Stream::Unix(stream) => stream.write_all(bytes),
+            Stream::Other(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
         }
     }
 
@@ -168,6 +179,7 @@ impl Conn {
         match &mut self.stream {
             Stream::Tcp(stream) => stream.read(chunk),
             Stream::Unix(stream) => stream.read(chunk),
+            Stream::Other(stream) => stream.read(chunk),
         }
     }
 }

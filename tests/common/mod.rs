@@ -16,6 +16,7 @@ mod rng;
 pub mod script;
 mod server;
 pub mod text;
+pub mod tokens;
 
 pub use conn::{Address, Conn, ReadFailure, encode};
 pub use load::{Load, kill_under_load};

@@ -19,13 +19,17 @@ const MANY: i64 = 700;
 pub const KEYS: [&[u8]; 11] =
     [b"h1", b"h2", b"l1", b"l2", b"l3", b"s1", b"s2", b"s3", b"z1", b"z2", b"z3"];
 
-/// Whether a command may not be broken: it might wait for ever, leave something to chance, or give
-/// members of [`LEX`] scores.
+/// Whether a command may not be broken: it might wait for ever, leave something to chance (as `SORT` of a
+/// set `BY` a constant does), or give members of [`LEX`] scores.
 pub fn must_stay(args: &[Vec<u8>]) -> bool {
     let waits: [&[u8]; 4] = [b"BLPOP", b"BLMOVE", b"BZPOPMIN", b"BZMPOP"];
     let draws: [&[u8]; 4] = [b"SPOP", b"SRANDMEMBER", b"HRANDFIELD", b"ZRANDMEMBER"];
     let name = &&*args[0];
-    waits.contains(name) || draws.contains(name) || args.get(1).is_some_and(|key| key == LEX)
+    let weighs = name.starts_with(b"SORT") && args.iter().any(|arg| arg == b"BY");
+    waits.contains(name)
+        || draws.contains(name)
+        || weighs
+        || args.get(1).is_some_and(|key| key == LEX)
 }
 
 fn sorted(args: Vec<Vec<u8>>) -> Command {

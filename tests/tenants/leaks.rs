@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use ringstone::auth::Class;
 use ringstone::command::Args;
-use ringstone::command::{Class, Found, Spec, lookup, top_level};
+use ringstone::command::{Found, Spec, lookup, top_level};
 use ringstone::data::{Tenant, keys};
 use ringstone::resp::Span;
 

@@ -104,9 +104,9 @@ impl Stage {
         let (addr, laddr) = (address.to_owned(), "127.0.0.1:6379".to_owned());
         let shared = Arc::new(ClientShared::new(id, addr, laddr, 0, Arc::new(Nobody)));
         self.server.add_client(&shared);
+        let session = Session::new(&self.server, &shared);
         let mut client = Client::new(shared);
         (client.tenant, client.operator) = (tenant, false);
-        let session = Session::new(&self.server.config);
         let mut connection = Connection { session, client, slot: id as usize };
         self.publish(&mut connection);
         connection

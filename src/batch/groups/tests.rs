@@ -49,9 +49,10 @@ impl World {
 
     fn batch(&self, number: u64, input: &str) -> Box<Batch> {
         let shared = ClientShared::new(number, String::new(), String::new(), 0, Arc::new(Nobody));
+        let mut session = Session::new(&self.server, &shared);
         let mut batch = Batch::new(Client::new(Arc::new(shared)), 0, number as usize);
         let mut input = input.as_bytes().to_vec();
-        Session::new(&self.server.config).take(&mut input, &mut batch);
+        session.take(&mut input, &mut batch);
         batch.input = input;
         Box::new(batch)
     }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::super::{Durability, LogFormat, LogLevel};
+use super::super::{ClientAuth, Durability, LogFormat, LogLevel};
 use super::*;
 
 /// Loads from flags, variables and the text of a file named `r.toml`.
@@ -68,9 +68,18 @@ fn a_mistake_counts_even_where_a_stronger_source_replaces_it() {
 fn every_setting_is_read_under_its_one_name() {
     let values = [
         ("listen", "127.0.0.1:7000,[::1]:0"),
+        ("tls-listen", "[::1]:7001"),
+        ("tls-cert", "cert.pem"),
+        ("tls-key", "key.pem"),
+        ("tls-client-ca", "ca.pem"),
+        ("tls-client-auth", "optional"),
+        ("tls-handshake-timeout", "2s"),
         ("unixsocket", "/run/ringstone.sock"),
         ("unixsocketperm", "770"),
         ("protected-mode", "no"),
+        ("auth-public-key", ROOT_KEY),
+        ("auth-public-key-file", "a.key,b.key"),
+        ("auth-revoked-file", "revoked"),
         ("workers", "3"),
         ("tcp-backlog", "128"),
         ("tcp-keepalive", "60"),
@@ -95,11 +104,71 @@ fn every_setting_is_read_under_its_one_name() {
         ("log-format", "json"),
     ];
     assert_eq!(values.map(|(name, _)| name).to_vec(), names());
-    let expected = Config {
+    let expected = all_set();
+    let (by_flag, _) = load(&values, &[], None).unwrap();
+    assert_eq!(by_flag, expected);
+    let upper = |name: &str| format!("RINGSTONE_{}", name.to_uppercase().replace('-', "_"));
+    let variables = values.map(|(name, value)| (upper(name), value));
+    let variables = variables.each_ref().map(|(name, value)| (name.as_str(), *value));
+    assert_eq!(load(&[], &variables, None).unwrap().0, expected);
+    let text: String = values.iter().map(|(name, value)| format!("{name} = '{value}'\n")).collect();
+    assert_eq!(file(&text).unwrap(), expected);
+}
+
+#[test]
+fn settings_of_tls_fit_each_other() {
+    let served = [("tls-listen", "127.0.0.1:1"), ("tls-cert", "c"), ("tls-key", "k")];
+    let with = |more: &[(&'static str, &'static str)]| {
+        let flags: Vec<_> = served.iter().chain(more).copied().collect();
+        load(&flags, &[], None).map(|(config, _)| config)
+    };
+    assert_eq!(with(&[]).unwrap().client_auth(), ClientAuth::Off);
+    assert_eq!(with(&[("listen", "")]).unwrap().listen, []);
+    assert_eq!(with(&[("tls-client-ca", "ca")]).unwrap().client_auth(), ClientAuth::Required);
+    let off = [("tls-client-ca", "ca"), ("tls-client-auth", "off")];
+    assert_eq!(with(&off).unwrap().client_auth(), ClientAuth::Off);
+    for (more, problem) in [
+        (
+            ("listen", "127.0.0.1:1"),
+            "--tls-listen: 127.0.0.1:1 cannot be served both with and without TLS",
+        ),
+        (
+            ("tls-client-auth", "required"),
+            "--tls-client-auth: there is no tls-client-ca to check certificates with",
+        ),
+    ] {
+        assert_eq!(with(&[more]).unwrap_err().to_string(), problem);
+    }
+    for (flags, problem) in [
+        (&served[..1], "--tls-listen: there is no tls-cert to show to clients"),
+        (&served[..2], "--tls-listen: there is no tls-key for the certificate"),
+        (&served[1..2], "--tls-cert: there is no tls-listen that would use it"),
+        (&served[2..], "--tls-key: there is no tls-listen that would use it"),
+        (&[("tls-client-ca", "ca")], "--tls-client-ca: there is no tls-listen that would use it"),
+    ] {
+        assert_eq!(load(flags, &[], None).unwrap_err().to_string(), problem);
+    }
+}
+
+/// A public key of RFC 8032, with the id 7.
+const ROOT_KEY: &str = "7:ed25519/d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+
+/// What the settings of `every_setting_is_read_under_its_one_name` make.
+fn all_set() -> Config {
+    Config {
         listen: vec!["127.0.0.1:7000".parse().unwrap(), "[::1]:0".parse().unwrap()],
+        tls_listen: vec!["[::1]:7001".parse().unwrap()],
+        tls_cert: Some(PathBuf::from("cert.pem")),
+        tls_key: Some(PathBuf::from("key.pem")),
+        tls_client_ca: Some(PathBuf::from("ca.pem")),
+        tls_client_auth: Some(ClientAuth::Optional),
+        tls_handshake_timeout: Duration::from_secs(2),
         unixsocket: Some(PathBuf::from("/run/ringstone.sock")),
         unixsocketperm: Some(0o770),
         protected_mode: false,
+        auth_public_key: vec![ROOT_KEY.parse().unwrap()],
+        auth_public_key_file: vec![PathBuf::from("a.key"), PathBuf::from("b.key")],
+        auth_revoked_file: Some(PathBuf::from("revoked")),
         workers: 3,
         tcp_backlog: 128,
         tcp_keepalive: Some(Duration::from_secs(60)),
@@ -122,15 +191,22 @@ fn every_setting_is_read_under_its_one_name() {
         client_memory_max: 32 << 20,
         loglevel: LogLevel::Debug,
         log_format: LogFormat::Json,
-    };
-    let (by_flag, _) = load(&values, &[], None).unwrap();
-    assert_eq!(by_flag, expected);
-    let upper = |name: &str| format!("RINGSTONE_{}", name.to_uppercase().replace('-', "_"));
-    let variables = values.map(|(name, value)| (upper(name), value));
-    let variables = variables.each_ref().map(|(name, value)| (name.as_str(), *value));
-    assert_eq!(load(&[], &variables, None).unwrap().0, expected);
-    let text: String = values.iter().map(|(name, value)| format!("{name} = '{value}'\n")).collect();
-    assert_eq!(file(&text).unwrap(), expected);
+    }
+}
+
+#[test]
+fn keys_are_checked_and_revocation_needs_them() {
+    let problem = flag("auth-public-key", "ed25519/00").unwrap_err();
+    assert_eq!(problem, "--auth-public-key: it is not a public key, [ID:]ed25519/HEX");
+    let two = flag("auth-public-key", &format!("{ROOT_KEY}, {ROOT_KEY}")).unwrap();
+    assert_eq!(two.auth_public_key.len(), 2);
+    assert!(two.has_keys() && two.authenticator(1).unwrap().is_some());
+    let none = "--auth-revoked-file: there is no auth-public-key whose tokens could be revoked";
+    assert_eq!(flag("auth-revoked-file", "r").unwrap_err(), none);
+    assert!(Config::default().authenticator(1).unwrap().is_none());
+    let missing = flag("auth-public-key-file", "/nowhere/a.key").unwrap();
+    let problem = missing.authenticator(1).unwrap_err().to_string();
+    assert!(problem.starts_with("auth-public-key-file: /nowhere/a.key: No such file"), "{problem}");
 }
 
 fn names() -> Vec<&'static str> {

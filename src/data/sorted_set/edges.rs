@@ -3,8 +3,8 @@
 //! What was removed goes on taking time to pass over: in the group that removed it, and in stores that
 //! keep track of removals until they are rid of what was there before. Whoever takes the lowest member
 //! of a set over and over again would pass over all that were taken before. So a set whose ends were
-//! taken has a record of two positions, outside which there is nothing. It is renewed by one removal in
-//! a few; whoever adds a member outside looks at it and changes it. That would be a conflict where
+//! taken has a record of two positions, outside which there is nothing. It is renewed by every other
+//! removal; whoever adds a member outside looks at it and changes it. That would be a conflict where
 //! others write too, so only stores that answer at once have it; the meta says whether a set has.
 
 use super::range::{END, START};
@@ -19,7 +19,7 @@ const EDGES: u8 = 0xff;
 /// In the meta beside the number of levels: there is such a record.
 pub(super) const HAS_EDGES: u8 = 0x80;
 /// One removal in so many renews it.
-const RENEWED_1_IN: u64 = 8;
+const RENEWED_1_IN: u64 = 2;
 
 /// There is nothing before the first position, nor at the second one and behind it.
 pub(super) struct Edges {

@@ -12,6 +12,7 @@
 
 use std::ops::ControlFlow;
 
+use super::changes::Move;
 use super::range::{END, START};
 use super::{Position, SortedSet, split};
 use crate::data::keys;
@@ -22,6 +23,8 @@ use crate::store::{Scan, Visitor, counter, counter_bytes};
 
 /// Levels at most.
 pub const LEVELS_MAX: usize = 10;
+/// Entries passed over until the next one that is looked for is sought.
+const PASSED_MAX: usize = 8;
 /// Added to a level: its numbers of members.
 const NUMBERS: u8 = 0x80;
 
@@ -139,46 +142,87 @@ impl SortedSet {
         Ok(found)
     }
 
-    /// Adds to the number of members of the last entry before a position.
-    fn add_before(
+    /// Takes these members into account, which have come and gone; in the order of their positions.
+    pub(super) fn settle(&self, view: &mut View<'_>, moves: &[Move]) -> Result<(), Stop> {
+        let mut together = Together::default();
+        for level in 1..=self.levels {
+            let mut by: Vec<i128> = moves.iter().map(|one| if one.came { 1 } else { -1 }).collect();
+            for (by, gone) in by.iter_mut().zip(moves) {
+                if gone.came || gone.height < level {
+                    continue;
+                }
+                let entry = self.key(level, gone.position(view));
+                let number = self.key(level | NUMBERS, gone.position(view));
+                *by += together.take(view.counter(&number))?.unwrap_or(0);
+                view.clear(&entry);
+                view.clear(&number);
+            }
+            together.take(self.add_to_level(view, level, moves, &by))?;
+        }
+        for came in moves.iter().filter(|one| one.came && one.height > 0) {
+            let position = Position::from_slice(came.position(view));
+            together.take(self.enter(view, &position, came.height))?;
+        }
+        together.end()
+    }
+
+    /// Adds to the numbers of the last entries of a level before each of these positions.
+    fn add_to_level(
         &self,
         view: &mut View<'_>,
         level: u8,
-        position: &[u8],
-        by: i128,
+        moves: &[Move],
+        by: &[i128],
     ) -> Result<(), Stop> {
-        match self.neighbour(view, level, position, true)? {
-            Some(entry) if by != 0 => view.add(&self.key(level | NUMBERS, &entry), by),
-            _ => Ok(()),
-        }
-    }
-
-    /// Takes a member of this height into account that was just written at a position.
-    pub(super) fn enter_index(
-        &mut self,
-        view: &mut View<'_>,
-        position: &[u8],
-        height: u8,
-    ) -> Result<(), Stop> {
-        if self.levels == 0 {
-            self.may_need_index |= height > 0;
-            return Ok(());
-        }
-        let mut together = Together::default();
-        let mut splits = [0; LEVELS_MAX];
-        if height > 0 {
-            let counted = self.members_to_next(view, position, height, &mut splits);
-            together.take(counted)?;
-        }
-        for level in 1..=self.levels {
-            let by = 1 - splits[usize::from(level) - 1];
-            together.take(self.add_before(view, level, position, by))?;
+        // Elsewhere only the entries that are looked for may be read.
+        let limit = if view.answers_at_once() { usize::MAX } else { 1 };
+        let (mut left, mut sums, mut together) = (moves.len(), Vec::new(), Together::default());
+        while left > 0 {
+            let (from, mut passed) = (left, 0);
+            let end = moves[left - 1].position(view);
+            let scan = Scan { begin: START, end, limit, reverse: true };
+            let walked = self.walk_level(view, level, scan, &mut |entry, _| {
+                let mut sum = 0;
+                let before = left;
+                while left > 0 && moves[left - 1].position(view) > entry {
+                    left -= 1;
+                    sum += by[left];
+                }
+                passed = if left < before { 0 } else { passed + 1 };
+                if sum != 0 {
+                    sums.push((self.key(level | NUMBERS, entry), sum));
+                }
+                match left == 0 || passed == PASSED_MAX {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                }
+            });
+            match together.take(walked)? {
+                // Where the others are is asked for as well.
+                None => left -= 1,
+                Some(()) if left == from => break,
+                Some(()) => {}
+            }
         }
         together.end()?;
-        for level in 1..=height {
-            self.set_entry(view, level, position, splits[usize::from(level) - 1]);
+        sums.iter().try_for_each(|(number, sum)| view.add(number, *sum))
+    }
+
+    /// Enters a member of this height into the levels that it is in; all others have been counted.
+    fn enter(&self, view: &mut View<'_>, position: &[u8], height: u8) -> Result<(), Stop> {
+        let mut together = Together::default();
+        let mut members = [0; LEVELS_MAX];
+        together.take(self.members_to_next(view, position, height, &mut members))?;
+        for (level, members) in (1..=height).zip(members) {
+            let before = together.take(self.neighbour(view, level, position, true))?.flatten();
+            if let Some(before) = before {
+                view.add(&self.key(level | NUMBERS, &before), -members)?;
+            }
         }
-        self.levels = self.levels.max(height);
+        together.end()?;
+        for (level, members) in (1..=height).zip(members) {
+            self.set_entry(view, level, position, members);
+        }
         Ok(())
     }
 
@@ -192,10 +236,7 @@ impl SortedSet {
     ) -> Result<(), Stop> {
         let (mut from, mut sum) = (Position::from_slice(position), 0);
         for level in 1..=height {
-            let next = match level <= self.levels {
-                true => self.neighbour(view, level, position, false)?,
-                false => None,
-            };
+            let next = self.neighbour(view, level, position, false)?;
             let to = next.unwrap_or_else(|| Position::from_slice(END));
             sum += self.sum(view, level - 1, &from, &to)?;
             members[usize::from(level) - 1] = sum;
@@ -215,38 +256,9 @@ impl SortedSet {
         Ok(sum)
     }
 
-    /// Takes into account that members that followed one another were removed, the first of them at
-    /// a position; `entries` says which of them may be entries, and their heights.
-    pub(super) fn leave_index(
-        &self,
-        view: &mut View<'_>,
-        first: &[u8],
-        entries: &[(&[u8], u8)],
-        members: u64,
-    ) -> Result<(), Stop> {
-        if self.levels == 0 {
-            return Ok(());
-        }
-        let mut together = Together::default();
-        let mut merged = [0; LEVELS_MAX];
-        for (position, height) in entries {
-            for level in 1..=(*height).min(self.levels) {
-                let number = self.key(level | NUMBERS, position);
-                let had = together.take(view.counter(&number))?.unwrap_or(0);
-                merged[usize::from(level) - 1] += had;
-                view.clear(&self.key(level, position));
-                view.clear(&number);
-            }
-        }
-        for level in 1..=self.levels {
-            let by = merged[usize::from(level) - 1] - i128::from(members);
-            together.take(self.add_before(view, level, first, by))?;
-        }
-        together.end()
-    }
-
     /// How many members there are at a position and behind it.
-    pub(super) fn members_from(&self, view: &View<'_>, position: &[u8]) -> Result<u64, Stop> {
+    pub(super) fn members_from(&self, view: &mut View<'_>, position: &[u8]) -> Result<u64, Stop> {
+        view.settle_ranks()?;
         let (mut sum, mut end) = (0, Position::from_slice(END));
         for level in (1..=self.levels).rev() {
             let mut first = None;
@@ -265,9 +277,10 @@ impl SortedSet {
     /// The member that has so many others behind it.
     pub(super) fn member_from_end(
         &self,
-        view: &View<'_>,
+        view: &mut View<'_>,
         behind: u64,
     ) -> Result<Option<Position>, Stop> {
+        view.settle_ranks()?;
         let (mut left, mut end) = (i128::from(behind), Position::from_slice(END));
         for level in (1..=self.levels).rev() {
             let mut next = None;

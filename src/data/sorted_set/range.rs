@@ -112,7 +112,7 @@ impl SortedSet {
     /// end, the first `skip` are left out, and `limit` visited at most.
     pub fn walk(
         &self,
-        view: &View<'_>,
+        view: &mut View<'_>,
         range: &Range,
         window: Window,
         visit: &mut dyn FnMut(&[u8], f64) -> ControlFlow<()>,
@@ -125,7 +125,7 @@ impl SortedSet {
 
     fn walk_positions(
         &self,
-        view: &View<'_>,
+        view: &mut View<'_>,
         range: &Range,
         window: Window,
         visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
@@ -153,7 +153,7 @@ impl SortedSet {
     /// The range without the first members, or in reverse the last ones; `None` if none is left.
     fn skip(
         &self,
-        view: &View<'_>,
+        view: &mut View<'_>,
         range: &Range,
         skip: u64,
         reverse: bool,
@@ -178,7 +178,7 @@ impl SortedSet {
     }
 
     /// How many members there are at a position and behind it.
-    fn count_from(&self, view: &View<'_>, position: &[u8]) -> Result<u64, Stop> {
+    fn count_from(&self, view: &mut View<'_>, position: &[u8]) -> Result<u64, Stop> {
         match position {
             START => self.collection.len(view),
             END => Ok(0),
@@ -187,7 +187,7 @@ impl SortedSet {
     }
 
     /// How many members are in a range.
-    pub fn count(&self, view: &View<'_>, range: &Range) -> Result<u64, Stop> {
+    pub fn count(&self, view: &mut View<'_>, range: &Range) -> Result<u64, Stop> {
         if range.is_empty() {
             return Ok(0);
         }
@@ -205,7 +205,12 @@ impl SortedSet {
     }
 
     /// How many members come before this one, or in reverse after it; `None` if it is not there.
-    pub fn rank(&self, view: &View<'_>, member: &[u8], reverse: bool) -> Result<Option<u64>, Stop> {
+    pub fn rank(
+        &self,
+        view: &mut View<'_>,
+        member: &[u8],
+        reverse: bool,
+    ) -> Result<Option<u64>, Stop> {
         let Some(score) = self.score(view, member)? else { return Ok(None) };
         let position = position(score, member);
         if self.levels > 0 {
@@ -224,7 +229,7 @@ impl SortedSet {
     }
 
     /// Counts members one by one, up to a limit.
-    fn count_few(&self, view: &View<'_>, range: &Range, limit: u64) -> Result<u64, Stop> {
+    fn count_few(&self, view: &mut View<'_>, range: &Range, limit: u64) -> Result<u64, Stop> {
         let mut count = 0;
         self.walk_positions(view, range, Window { limit, ..Window::ALL }, &mut |_| {
             count += 1;

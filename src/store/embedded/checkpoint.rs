@@ -151,7 +151,11 @@ pub fn run(core: &Core) {
         };
         drop(state);
         if repeat_until_done(core, &frozen) {
-            core.tables.write().frozen = None;
+            let mut tables = core.tables.write();
+            tables.frozen = None;
+            let outdated = core.stretches.clear();
+            drop(tables);
+            drop(outdated);
             checkpoints.settle();
             clean_up(core, frozen);
             checkpoints.done.fetch_add(1, Ordering::Release);

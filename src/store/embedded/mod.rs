@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! commit -> log/*.log (write, sync) -> active buffer -> frozen buffer -> tree/   (checkpoint)
-//! read   -> active buffer, frozen buffer, record cache, tree
+//! read   -> active buffer, frozen buffer, caches, tree
 //! ```
 //!
 //! # What a failure means
@@ -46,6 +46,7 @@ use log::{Log, Syncer};
 use marker::Marker;
 use segments::Pool;
 use snapshot::EmbeddedSnapshot;
+use stretches::Stretches;
 use tree::Tree;
 
 mod cache;
@@ -57,7 +58,9 @@ mod open;
 mod record;
 mod replay;
 mod segments;
+mod settled;
 mod snapshot;
+mod stretches;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -85,7 +88,8 @@ pub struct EmbeddedOptions {
     pub dir: PathBuf,
     /// When a commit is on the disk.
     pub durability: Durability,
-    /// Bytes of the cache of records read from the tree; 0 for none.
+    /// Bytes of the cache of records read from the tree; 0 for none. An eighth as many for scans come
+    /// on top.
     pub cache_bytes: u64,
     /// Size of the write buffer at which it is moved to the tree, in bytes.
     pub memtable_bytes: usize,
@@ -198,6 +202,7 @@ struct Core {
     tables: RwLock<Tables>,
     tree: Tree,
     cache: RecordCache,
+    stretches: Stretches,
     pool: Arc<Pool>,
     syncer: Arc<Syncer>,
     health: Arc<Health>,
@@ -356,6 +361,7 @@ impl EmbeddedStore {
         let forgotten = self.core.only_buffered(mutations);
         let mut tables = self.core.tables.write();
         tables.active.put_all(mutations.iter().map(Mutation::change));
+        self.core.stretches.hide(mutations.iter().map(|mutation| mutation.change().0));
         forgotten.into_iter().for_each(|key| tables.active.forget(key));
         writer.buffer_bytes = tables.active.bytes();
         self.core.log_bytes.store(writer.log.bytes(), Ordering::Relaxed);
@@ -402,6 +408,7 @@ impl Store for EmbeddedStore {
             ("compactions", core.compactions.done.load(Ordering::Relaxed)),
         ];
         figures.extend(core.cache.figures());
+        figures.push(("scan_cache_bytes", core.stretches.bytes() as u64));
         figures.extend(core.tree.figures());
         figures
     }

@@ -14,12 +14,13 @@ use super::log::{Log, Syncer};
 use super::marker::{self, Marker};
 use super::replay::{self, Replayed};
 use super::segments::{self, Pool};
+use super::stretches::Stretches;
 use super::tree::Tree;
 use super::{
     Core, Durability, EmbeddedOptions, EmbeddedStore, Health, OpenError, Tables, Threads, Writer,
     checkpoint,
 };
-use crate::limits::INLINE_COMMIT_US_MAX;
+use crate::limits::{INLINE_COMMIT_US_MAX, STRETCHES_SHARE};
 use crate::store::memtable::Memtable;
 
 /// See [`EmbeddedStore::open`].
@@ -60,6 +61,7 @@ pub fn open(options: EmbeddedOptions) -> Result<EmbeddedStore, OpenError> {
         tables: RwLock::new(Tables { active, frozen: None }),
         tree,
         cache: RecordCache::new(options.cache_bytes),
+        stretches: Stretches::new((options.cache_bytes / STRETCHES_SHARE) as usize),
         pool,
         syncer,
         health,

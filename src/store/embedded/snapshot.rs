@@ -1,14 +1,12 @@
-//! Reading: write buffers first, newest first, then the cache, then the LSM tree.
+//! Reading: write buffers first, newest first, then the caches, then the LSM tree.
 
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
 use std::cmp::Ordering;
-use std::iter::Peekable;
-
-use lsm_tree::Slice;
 
 use super::cache::Entry;
 use super::checkpoint::text;
+use super::settled::{Record, Settled};
 use super::{Core, Tables};
 use crate::store::{ReadError, Scan, Snapshot, Value, Visitor};
 
@@ -44,21 +42,17 @@ impl<'a> EmbeddedSnapshot<'a> {
         visit: &mut Visitor<'_>,
     ) -> Result<(), ReadError> {
         let Scan { begin, end, limit, .. } = scan;
-        let active = self.tables.active.range(begin, end);
-        let frozen = self.tables.frozen.as_ref().map(|table| table.range(begin, end));
-        let frozen = frozen.into_iter().flatten();
-        let settled = (!self.core.tree.is_empty()).then(|| self.core.tree.range(begin, end));
-        let settled = settled.into_iter().flatten();
+        let Tables { active, frozen } = self.tables;
+        let is_newest = |(key, _): &Record<'_>| active.get(key).is_none();
+        let settled = Settled::<REVERSE>::new(self.core, self.tables, begin, end);
         if REVERSE {
-            let buffered = Overlay::<_, _, true> {
-                newer: active.rev().peekable(),
-                older: frozen.rev().peekable(),
-            };
-            merge::<true>(buffered, settled.rev(), limit, visit)
+            let older = frozen.iter().flat_map(|table| table.range_down(begin, end));
+            let buffered = either::<true>(active.range_down(begin, end), older.filter(is_newest));
+            merge(buffered, settled, limit, visit)
         } else {
-            let buffered =
-                Overlay::<_, _, false> { newer: active.peekable(), older: frozen.peekable() };
-            merge::<false>(buffered, settled, limit, visit)
+            let older = frozen.iter().flat_map(|table| table.range(begin, end));
+            let buffered = either::<false>(active.range(begin, end), older.filter(is_newest));
+            merge(buffered, settled, limit, visit)
         }
     }
 }
@@ -94,70 +88,44 @@ fn first<const REVERSE: bool>(one: &[u8], other: &[u8]) -> Ordering {
     if REVERSE { other.cmp(one) } else { one.cmp(other) }
 }
 
-/// Two sorted sources as one; where both have a key the newer one counts.
-struct Overlay<N: Iterator, O: Iterator, const REVERSE: bool> {
-    newer: Peekable<N>,
-    older: Peekable<O>,
-}
-
-type Buffered<'a> = (&'a [u8], Option<&'a [u8]>);
-
-impl<'a, N, O, const REVERSE: bool> Iterator for Overlay<N, O, REVERSE>
-where
-    N: Iterator<Item = Buffered<'a>>,
-    O: Iterator<Item = Buffered<'a>>,
-{
-    type Item = Buffered<'a>;
-
-    fn next(&mut self) -> Option<Buffered<'a>> {
-        let order = match (self.newer.peek(), self.older.peek()) {
-            (Some((newer, _)), Some((older, _))) => first::<REVERSE>(newer, older),
-            (Some(_), None) => Ordering::Less,
-            (None, _) => Ordering::Greater,
+/// Two sorted sources that have no key in common as one.
+fn either<'a, const REVERSE: bool>(
+    one: impl Iterator<Item = Record<'a>>,
+    other: impl Iterator<Item = Record<'a>>,
+) -> impl Iterator<Item = Record<'a>> {
+    let (mut one, mut other) = (one.peekable(), other.peekable());
+    std::iter::from_fn(move || {
+        let takes_one = match (one.peek(), other.peek()) {
+            (Some((one, _)), Some((other, _))) => first::<REVERSE>(one, other).is_lt(),
+            (one, _) => one.is_some(),
         };
-        if order.is_eq() {
-            self.older.next();
-        }
-        if order.is_gt() { self.older.next() } else { self.newer.next() }
-    }
+        if takes_one { one.next() } else { other.next() }
+    })
 }
 
-/// Visits the records of both sources; buffered ones hide settled ones, tombstones hide and are not
-/// visited.
+/// Visits the records of both sources, which have no key in common.
 fn merge<'a, const REVERSE: bool>(
-    buffered: impl Iterator<Item = Buffered<'a>>,
-    mut settled: impl Iterator<Item = lsm_tree::Result<(Slice, Slice)>>,
+    buffered: impl Iterator<Item = Record<'a>>,
+    mut settled: Settled<'_, REVERSE>,
     limit: usize,
     visit: &mut Visitor<'_>,
 ) -> Result<(), ReadError> {
     let mut buffered = buffered.peekable();
-    let mut advance =
-        || settled.next().transpose().map_err(|error| ReadError::Failed(text(&error)));
-    let mut head = advance()?;
-    let mut left = limit;
-    while left > 0 {
-        let order = match (buffered.peek(), &head) {
-            (Some((buffered, _)), Some((settled, _))) => first::<REVERSE>(buffered, settled),
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (None, None) => return Ok(()),
-        };
-        let flow = if order.is_gt() {
-            let (key, value) = head.take().expect("the settled record was seen above");
-            head = advance()?;
-            visit(&key, &value)
-        } else {
-            if order.is_eq() {
-                head = advance()?;
+    for _ in 0..limit {
+        let head = settled.head()?;
+        let takes_buffered = match (buffered.peek(), head) {
+            (Some((buffered, _)), Some((settled, _))) => {
+                first::<REVERSE>(buffered, settled).is_lt()
             }
-            match buffered.next() {
-                Some((key, Some(value))) => visit(key, value),
-                _ => continue,
-            }
+            (buffered, _) => buffered.is_some(),
         };
-        left -= 1;
-        if flow.is_break() {
-            return Ok(());
+        let record = if takes_buffered { buffered.next() } else { head };
+        let Some((key, value)) = record else { break };
+        if visit(key, value).is_break() {
+            break;
+        }
+        if !takes_buffered {
+            settled.advance();
         }
     }
     Ok(())

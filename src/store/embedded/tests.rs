@@ -8,6 +8,7 @@ use crate::store::conformance::{Suite, all, get};
 
 mod crash;
 mod failures;
+mod scans;
 
 /// Buffers so small that checkpoints happen all the time.
 fn tiny(dir: &Path) -> EmbeddedOptions {

@@ -25,6 +25,9 @@ use crate::store::memtable::Memtable;
 /// Reads always want the newest state; who reads holds off checkpoints by other means.
 const NEWEST: SeqNo = SeqNo::MAX;
 
+/// Records in key order, from both ends.
+pub type Walk = Box<dyn DoubleEndedIterator<Item = lsm_tree::Result<(Slice, Slice)>>>;
+
 /// See the module.
 pub struct Tree {
     tree: AnyTree,
@@ -70,12 +73,8 @@ impl Tree {
     }
 
     /// The records with `begin <= key < end`.
-    pub fn range(
-        &self,
-        begin: &[u8],
-        end: &[u8],
-    ) -> impl DoubleEndedIterator<Item = lsm_tree::Result<(Slice, Slice)>> {
-        self.tree.range(begin..end, NEWEST, None).map(Guard::into_inner)
+    pub fn range(&self, begin: &[u8], end: &[u8]) -> Walk {
+        Box::new(self.tree.range(begin..end, NEWEST, None).map(Guard::into_inner))
     }
 
     /// Whether there is nothing to find.

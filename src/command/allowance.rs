@@ -1,0 +1,177 @@
+//! What tenants may use of this process: connections, commands per second, bytes of a request.
+//!
+//! Each process counts for itself. Storage is counted by the data ([`crate::data`]).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::data::Tenant;
+use crate::data::tenants::Quota;
+
+/// A second's worth of commands may come at once.
+const BURST_US: u64 = 1_000_000;
+
+/// The tenants that have connections.
+#[derive(Debug, Default)]
+pub struct Allowances {
+    tenants: Mutex<HashMap<Tenant, Arc<Allowance>>>,
+}
+
+impl Allowances {
+    /// A place for one more connection of the tenant, whose quota is this now; `None` if it has as many as
+    /// it may.
+    pub fn enter(&self, tenant: Tenant, quota: &Quota) -> Option<Seat> {
+        let mut tenants = self.tenants.lock();
+        let allowance = tenants.entry(tenant).or_default();
+        allowance.update(quota);
+        let taken = allowance.taken.fetch_add(1, Ordering::Relaxed) as u64;
+        let seat = Seat { tenant, allowance: Arc::clone(allowance) };
+        (taken < quota.connections.unwrap_or(u64::MAX)).then_some(seat)
+    }
+
+    /// The tenants that have connections.
+    pub fn tenants(&self) -> Vec<Tenant> {
+        let mut tenants = self.tenants.lock();
+        tenants.retain(|_, allowance| allowance.taken.load(Ordering::Relaxed) > 0);
+        tenants.keys().copied().collect()
+    }
+
+    /// Applies a quota to the connections that are there.
+    pub fn update(&self, tenant: Tenant, quota: &Quota) {
+        if let Some(allowance) = self.tenants.lock().get(&tenant) {
+            allowance.update(quota);
+        }
+    }
+
+    /// Connections of the tenant.
+    pub fn connections(&self, tenant: Tenant) -> usize {
+        let tenants = self.tenants.lock();
+        tenants.get(&tenant).map_or(0, |allowance| allowance.taken.load(Ordering::Relaxed))
+    }
+}
+
+/// What one tenant may use, and does.
+#[derive(Debug)]
+struct Allowance {
+    /// Connections that are there.
+    taken: AtomicUsize,
+    /// Bytes of a request.
+    request_bytes: AtomicUsize,
+    /// Commands per second, 0 for any number.
+    commands: AtomicU64,
+    /// When all commands so far are paid for, microseconds from the start of the process.
+    paid_us: AtomicU64,
+}
+
+impl Default for Allowance {
+    fn default() -> Allowance {
+        Allowance {
+            taken: AtomicUsize::new(0),
+            request_bytes: AtomicUsize::new(usize::MAX),
+            commands: AtomicU64::new(0),
+            paid_us: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Allowance {
+    fn update(&self, quota: &Quota) {
+        let bytes = quota.request.and_then(|bytes| bytes.try_into().ok());
+        self.request_bytes.store(bytes.unwrap_or(usize::MAX), Ordering::Relaxed);
+        self.commands.store(quota.commands.unwrap_or(0), Ordering::Relaxed);
+    }
+}
+
+/// A connection's place among those of its tenant; given back on drop.
+#[derive(Debug)]
+pub struct Seat {
+    /// Whose it is.
+    pub tenant: Tenant,
+    allowance: Arc<Allowance>,
+}
+
+impl Seat {
+    /// Longest request, in bytes.
+    pub fn request_bytes_max(&self) -> usize {
+        self.allowance.request_bytes.load(Ordering::Relaxed)
+    }
+
+    /// How long to wait before so many commands are executed, at a time in microseconds from the start of
+    /// the process. They count whether or not somebody waits.
+    pub fn wait_for(&self, commands: usize, now_us: u64) -> Duration {
+        let rate = self.allowance.commands.load(Ordering::Relaxed);
+        if rate == 0 {
+            return Duration::ZERO;
+        }
+        let cost = (commands as u64).saturating_mul(1_000_000) / rate;
+        // From the end of what is paid, but what was not used in the last second is lost.
+        let now_us = now_us + BURST_US;
+        let paid = |paid: u64| Some(paid.max(now_us - BURST_US).saturating_add(cost));
+        let before =
+            self.allowance.paid_us.fetch_update(Ordering::Relaxed, Ordering::Relaxed, paid);
+        let paid = before.ok().and_then(paid).unwrap_or(0);
+        Duration::from_micros(paid.saturating_sub(now_us))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.allowance.taken.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn quota(connections: u64, commands: u64) -> Quota {
+        let (connections, commands) = (Some(connections), Some(commands));
+        Quota { connections, commands, ..Quota::default() }
+    }
+
+    #[test]
+    fn a_tenant_has_as_many_places_as_it_may() {
+        let allowances = Allowances::default();
+        let first = allowances.enter(1, &quota(2, 1)).unwrap();
+        let second = allowances.enter(1, &quota(2, 1)).unwrap();
+        assert!(allowances.enter(1, &quota(2, 1)).is_none());
+        assert!(allowances.enter(2, &quota(1, 1)).is_some(), "others have their own");
+        assert_eq!((allowances.connections(1), allowances.tenants()), (2, vec![1]));
+        drop(first);
+        assert!(allowances.enter(1, &quota(2, 1)).is_some());
+        assert!(allowances.enter(1, &Quota::default()).is_some());
+        drop(second);
+        assert_eq!(allowances.connections(1), 0);
+    }
+
+    #[test]
+    fn commands_wait_when_a_second_s_worth_has_come() {
+        let allowances = Allowances::default();
+        let seat = allowances.enter(1, &quota(9, 1000)).unwrap();
+        let wait = |commands, at_ms: u64| seat.wait_for(commands, at_ms * 1000).as_millis();
+        assert_eq!(wait(1000, 5_000), 0, "at once");
+        assert_eq!((wait(1, 5_000), wait(99, 5_000)), (1, 100));
+        assert_eq!(wait(100, 5_200), 0, "paid for");
+        assert_eq!(wait(100, 5_200), 100);
+        assert_eq!(
+            (wait(1000, 60_000), wait(10, 60_000)),
+            (0, 10),
+            "not more than a second's worth"
+        );
+        allowances.update(1, &Quota::default());
+        assert_eq!(wait(1_000_000, 60_000), 0);
+    }
+
+    #[test]
+    fn a_quota_is_everybody_s_at_once() {
+        let allowances = Allowances::default();
+        let seat = allowances.enter(1, &Quota::default()).unwrap();
+        assert_eq!(seat.request_bytes_max(), usize::MAX);
+        allowances.update(1, &Quota { request: Some(5), ..Quota::default() });
+        assert_eq!(seat.request_bytes_max(), 5);
+    }
+}

@@ -1,0 +1,156 @@
+//! Whether a connection's token permits what it asks for.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::auth::{Authenticator, Denied, Grant, Origin, Request};
+use crate::batch::{Op, Transaction};
+use crate::clock;
+use crate::command::state::ClientShared;
+use crate::command::stats::registry;
+use crate::command::{Args, Client, Flags, Spec, connection, databases, sort};
+use crate::limits::DATABASES;
+
+/// Redis's answer to whoever has not authenticated.
+const NO_AUTH: &[u8] = b"NOAUTH Authentication required.";
+
+/// Asks the token of one connection.
+pub(super) struct Gate {
+    auth: Arc<Authenticator>,
+    origin: Origin,
+    /// Unix seconds, of the commands being admitted.
+    now: u64,
+    /// The database that the next command will see.
+    database: u8,
+    /// The one it would see if the open transaction were discarded.
+    outside: u8,
+    /// Unix seconds at which the connection's token expires, if that is known.
+    expires: Option<u64>,
+    /// A `SELECT` is queued: whether it takes effect is known when `EXEC` has been executed.
+    selects: bool,
+}
+
+impl Gate {
+    /// The gate of a connection whose token `auth` has to verify.
+    pub(super) fn new(auth: &Arc<Authenticator>, shared: &ClientShared) -> Gate {
+        Gate {
+            auth: Arc::clone(auth),
+            origin: Origin { address: shared.ip(), tls: shared.tls },
+            now: 0,
+            expires: None,
+            database: 0,
+            outside: 0,
+            selects: false,
+        }
+    }
+
+    /// More commands of a connection are admitted: what came before them has been executed.
+    pub(super) fn begin(&mut self, client: &mut Client, in_transaction: bool) {
+        self.now = clock::unix_ms() / 1000;
+        client.login = None;
+        self.expires = client.grant.as_ref().and_then(|grant| grant.expires());
+        if !in_transaction {
+            (self.database, self.selects) = (client.database, false);
+        }
+    }
+
+    /// When the token expires that was asked last.
+    pub(super) fn expiry(&self) -> Option<Instant> {
+        let left = self.expires?.saturating_sub(clock::unix_ms() / 1000);
+        clock::monotonic().checked_add(Duration::from_secs(left))
+    }
+
+    /// Whether a command may run, or be queued; otherwise the error it is answered with.
+    pub(super) fn ask(
+        &mut self,
+        spec: &'static Spec,
+        args: Args<'_>,
+        client: &mut Client,
+        in_transaction: bool,
+    ) -> Result<(), Vec<u8>> {
+        if let Some((user, password)) = connection::credentials(spec, args) {
+            if in_transaction {
+                return Err(b"ERR Command not allowed inside a transaction".to_vec());
+            }
+            client.login = Some(self.verify(user, password)?);
+        }
+        if spec.flags.has(Flags::NO_AUTH) {
+            return Ok(());
+        }
+        let Some(grant) = &client.grant else { return Err(NO_AUTH.to_vec()) };
+        self.permit(grant, spec, args)?;
+        match spec.name {
+            "select" => {
+                let selected = databases::selected(args).unwrap_or(self.database);
+                self.selects |= in_transaction;
+                self.database = selected;
+            }
+            "multi" if !in_transaction => (self.outside, self.selects) = (self.database, false),
+            "discard" if in_transaction => self.database = self.outside,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Whether the commands of a transaction may still run: their token may have expired since they were
+    /// queued.
+    pub(super) fn ask_again(
+        &mut self,
+        queued: &Transaction,
+        client: &Client,
+    ) -> Result<(), Vec<u8>> {
+        let Some(grant) = &client.grant else { return Err(NO_AUTH.to_vec()) };
+        self.database = self.outside;
+        for (spec, args) in queued.iter() {
+            self.permit(grant, spec, args)?;
+            if spec.name == "select" {
+                self.database = databases::selected(args).unwrap_or(self.database);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the right to do what follows `op` depends on its outcome.
+    pub(super) fn is_decided_by(&self, op: &Op) -> bool {
+        op.runs("reset") || matches!(op, Op::Exec(_)) && self.selects
+    }
+
+    fn verify(&self, user: &[u8], password: &[u8]) -> Result<Arc<Grant>, Vec<u8>> {
+        // A token says by itself whose it is.
+        if !matches!(user, b"default" | b"") {
+            return Err(connection::WRONG_PASS.into());
+        }
+        self.auth.verify(password, &self.origin, self.now).map_err(|refused| {
+            tracing::debug!(%refused, client = self.origin.address, "a token was not accepted");
+            connection::WRONG_PASS.into()
+        })
+    }
+
+    fn permit(&self, grant: &Grant, spec: &'static Spec, args: Args<'_>) -> Result<(), Vec<u8>> {
+        let number = registry().number(spec);
+        let touched = databases::touched(spec, args, self.database);
+        for database in (0..DATABASES).filter(|database| touched & 1 << database != 0) {
+            let request = Request {
+                number,
+                command: spec.name,
+                class: spec.class(),
+                database,
+                now: self.now,
+            };
+            grant.permits(&request, spec.keys.of(args)).map_err(|denied| refusal(spec, &denied))?;
+        }
+        if sort::reads_other_keys(spec, args) && grant.depends_on_keys() {
+            let missing =
+                Denied("BY and GET read keys that the token cannot be asked about".into());
+            return Err(refusal(spec, &missing));
+        }
+        Ok(())
+    }
+}
+
+fn refusal(spec: &Spec, denied: &Denied) -> Vec<u8> {
+    let Denied(missing) = denied;
+    let name = spec.name;
+    format!("NOPERM this user has no permissions to run the '{name}' command: {missing}")
+        .into_bytes()
+}
