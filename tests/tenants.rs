@@ -79,9 +79,12 @@ fn operators_name_describe_bound_and_drop_tenants() {
     assert_eq!(run("TENANT DROP acme"), "-ERR no such tenant\r\n");
     assert_eq!(run("TENANT SETQUOTA acme storage 128mb Commands 500 request 1k"), "+OK\r\n");
     let described = |storage, request, connections, commands| {
+        // What is stored is known where it is bounded.
+        let stored = if storage == 0 { "$-1" } else { ":0" };
         format!(
-            "*10\r\n$4\r\nname\r\n$4\r\nacme\r\n$2\r\nid\r\n:1\r\n$4\r\nkeys\r\n:0\r\n\
-             $11\r\nconnections\r\n:0\r\n$5\r\nquota\r\n*8\r\n$7\r\nstorage\r\n:{storage}\r\n\
+            "*14\r\n$4\r\nname\r\n$4\r\nacme\r\n$2\r\nid\r\n:1\r\n$4\r\nkeys\r\n:0\r\n\
+             $11\r\nconnections\r\n:0\r\n$7\r\nstorage\r\n{stored}\r\n$8\r\ncounting\r\n:0\r\n\
+             $5\r\nquota\r\n*8\r\n$7\r\nstorage\r\n:{storage}\r\n\
              $7\r\nrequest\r\n:{request}\r\n$11\r\nconnections\r\n:{connections}\r\n\
              $8\r\ncommands\r\n:{commands}\r\n"
         )
