@@ -240,6 +240,8 @@ impl Batch {
         self.ops.clear();
         self.next = 0;
         self.writes = false;
+        // It would keep a place that the client has given up.
+        self.saved = None;
     }
 
     /// Gives back memory that only an unusually large batch needed.

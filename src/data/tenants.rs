@@ -12,7 +12,7 @@ use super::keys;
 use super::view::{Tenant, View};
 use crate::error::{Stop, Together};
 use crate::limits::{DATABASES, TENANT_IDS_MAX, TENANT_NAME_BYTES_MAX, TENANTS_MAX};
-use crate::store::Scan;
+use crate::store::{ReadError, Scan, Snapshot};
 
 /// The tenant that is always there.
 pub const DEFAULT: Tenant = 0;
@@ -96,6 +96,25 @@ pub(super) fn storage_quota(record: &[u8]) -> Option<u64> {
         [STORAGE, value @ ..] => value.get(..8).map(keys::be_u64),
         _ => None,
     }
+}
+
+/// What these tenants may use; those that are not there are left out.
+pub fn quotas(
+    snapshot: &dyn Snapshot,
+    tenants: &[Tenant],
+) -> Result<Vec<(Tenant, Quota)>, ReadError> {
+    let (mut quotas, mut pending) = (Vec::new(), Ok(()));
+    for &tenant in tenants {
+        match snapshot.get(&keys::tenant(tenant)) {
+            Ok(record) => {
+                let settings = record.and_then(|record| Settings::decode(&record));
+                quotas.extend(settings.map(|settings| (tenant, settings.quota)));
+            }
+            Err(ReadError::Pending) => pending = Err(ReadError::Pending),
+            Err(failed) => return Err(failed),
+        }
+    }
+    pending.map(|()| quotas)
 }
 
 /// Whether a tenant can have this name.

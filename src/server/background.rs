@@ -16,7 +16,7 @@ use crate::clock;
 use crate::command::Server;
 use crate::data::background::{Audit, Chore, Collector, Due, Space, Sweep, Tour};
 use crate::data::members::{Members, Share};
-use crate::data::usage;
+use crate::data::{tenants, usage};
 use crate::limits::{
     AUDIT_STEP, BACKGROUND_INTERVAL, BACKGROUND_INTERVAL_REMOTE, CENSUS_STEP, CHORES_INLINE_MAX,
     CHORES_MAX, CHORES_PAUSE_MAX, CHORES_REST, COMMAND_DEADLINE, REFUSED_PAUSE_MAX,
@@ -140,7 +140,7 @@ impl Work {
         if std::mem::replace(&mut self.last_share, share) != share {
             self.sweep.restart();
         }
-        self.look_at_usage()?;
+        self.look_at_tenants()?;
         let due = self.sweep(share)?;
         let garbage = self.search(&mut |found| self.collector.garbage(found, self.limit, share))?;
         let counted = self.count(share)?;
@@ -212,14 +212,20 @@ impl Work {
         Some(true)
     }
 
-    /// Looks up what tenants store that have a quota and write, where other processes may write too.
-    fn look_at_usage(&mut self) -> Option<()> {
+    /// Looks up what tenants may use that have connections, and what those store that have a quota and
+    /// write, where other processes may change both.
+    fn look_at_tenants(&mut self) -> Option<()> {
         let now = clock::monotonic();
         let is_due = self.usage_seen.is_none_or(|seen| now - seen >= USAGE_INTERVAL);
         if self.store.local().is_some() || !is_due {
             return Some(());
         }
         self.usage_seen = Some(now);
+        for some in self.server.allowances.tenants().chunks(USAGE_TENANTS) {
+            for (tenant, quota) in self.search(&mut |found| tenants::quotas(found, some))? {
+                self.server.allowances.update(tenant, &quota);
+            }
+        }
         for tenants in self.server.usages.wanted().chunks(USAGE_TENANTS) {
             for (tenant, usage) in self.search(&mut |found| usage::sums(found, tenants))? {
                 self.server.usages.learn(tenant, usage);
