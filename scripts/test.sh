@@ -69,6 +69,12 @@ cargo fmt --check
 step "Lints"
 cargo clippy --quiet --locked --all-targets -- -D warnings
 cargo clippy --quiet --locked --all-targets --features fdb -- -D warnings
+step "Known vulnerabilities"
+if cargo audit --version >/dev/null 2>&1 && [ -d "${CARGO_HOME:-$HOME/.cargo}/advisory-db" ]; then
+  cargo audit --no-fetch --stale
+else
+  echo "skipped: cargo-audit and its advisories are not here (cargo install cargo-audit && cargo audit)"
+fi
 features=()
 if scripts/fdb-dev.sh check; then
   features=(--features fdb)

@@ -26,7 +26,7 @@
 //! | [`cli`] | the command line |
 //! | [`server`] | the process from start to stop, and its background work |
 //! | [`net`] | sockets, buffers registered with io_uring, one event loop per worker thread |
-//! | [`session`] | whether a request may run: names, arity, the `MULTI` queue |
+//! | [`session`] | whether a request may run: names, arity, tokens, the `MULTI` queue |
 //! | [`batch`] | which requests share a transaction, and running them |
 //! | [`command`] | what each command means: one table row and one function each |
 //! | [`data`] | how keys and values become ordered records |
@@ -156,6 +156,17 @@
 //! of them, which make ranks logarithmic ([`data::sorted_set`]). The items of a list have positions,
 //! consecutive ones until a long list is changed in its middle ([`data::list`]). JSON documents are
 //! plain strings ([`json`]).
+//!
+//! # Tokens
+//!
+//! Where keys are configured, a connection may do what its token permits ([`auth`]). The session verifies a
+//! token when `AUTH` or `HELLO` brings it, on the connection's worker, and admits nothing that came behind it
+//! before the login has been executed, which finds the token's tenant in the store. Each command is asked
+//! about before it is queued or executed, and those of a transaction once more by `EXEC`: the decision is a
+//! load where it has been made before, the keys are looked at only for tokens whose checks name them, and only what
+//! no plain form covers goes to the Datalog engine, whose cost is bounded before it runs. Handlers know
+//! nothing of all this but whose data they work on. A quota of connections, commands or bytes of a request is
+//! kept where these come in ([`command::allowance`]).
 //!
 //! # Tenants
 //!
