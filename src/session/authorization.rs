@@ -22,11 +22,11 @@ pub(super) struct Gate {
     now: u64,
     /// The database that the next command will see.
     database: u8,
-    /// The one it would see if the open transaction were discarded.
+    /// The one that the first command of the open transaction will see.
     outside: u8,
     /// Unix seconds at which the connection's token expires, if that is known.
     expires: Option<u64>,
-    /// A `SELECT` is queued: whether it takes effect is known when `EXEC` has been executed.
+    /// A `SELECT` is queued: whether it takes effect is known when the transaction is over.
     selects: bool,
 }
 
@@ -86,7 +86,6 @@ impl Gate {
                 self.database = selected;
             }
             "multi" if !in_transaction => (self.outside, self.selects) = (self.database, false),
-            "discard" if in_transaction => self.database = self.outside,
             _ => {}
         }
         Ok(())
@@ -112,7 +111,7 @@ impl Gate {
 
     /// Whether the right to do what follows `op` depends on its outcome.
     pub(super) fn is_decided_by(&self, op: &Op) -> bool {
-        op.runs("reset") || matches!(op, Op::Exec(_)) && self.selects
+        op.runs("reset") || matches!(op, Op::Exec(_) | Op::Discard(_)) && self.selects
     }
 
     fn verify(&self, user: &[u8], password: &[u8]) -> Result<Arc<Grant>, Vec<u8>> {

@@ -8,8 +8,8 @@ use biscuit_auth::{Biscuit, KeyPair, PrivateKey};
 
 use super::*;
 use crate::auth::{Authenticator, RootKey};
-use crate::command::connection;
 use crate::command::state::Killer;
+use crate::command::{connection, databases};
 use crate::config::Config;
 use crate::data::tenants::Quota;
 use crate::store::memory::MemoryStore;
@@ -22,7 +22,7 @@ impl Killer for Nobody {
     fn kill(&self, _: u64) {}
 }
 
-/// A connection whose commands are admitted and not executed, but for those that log in.
+/// A connection whose commands are admitted and not executed, but for those that log in or select.
 struct Connection {
     server: Server,
     session: Session,
@@ -74,7 +74,7 @@ impl Connection {
             let taken = self.session.take(rest, &mut self.batch);
             loop {
                 found.extend(self.batch.ops.iter().map(shown));
-                self.execute();
+                self.execute(rest);
                 if !self.session.has_more(&self.batch) {
                     break;
                 }
@@ -86,8 +86,16 @@ impl Connection {
         found
     }
 
-    fn execute(&mut self) {
-        let client = &mut self.batch.client;
+    fn execute(&mut self, input: &[u8]) {
+        let Batch { ops, requests, client, .. } = &mut self.batch;
+        for op in ops {
+            if let Op::Run { spec, request } = op
+                && spec.name == "select"
+            {
+                let args = Args::new(input, requests.command(*request as usize));
+                client.database = databases::selected(args).unwrap();
+            }
+        }
         if let Some(grant) = client.login.clone() {
             let seat = self.server.allowances.enter(5, &Quota::default()).unwrap();
             client.log_in(grant, Arc::new(seat));
@@ -206,6 +214,11 @@ fn tokens_are_asked_about_the_database_that_a_command_will_see() {
         allowed("SELECT 2\nMULTI\nGET a\nSELECT 3\nGET a\nDISCARD\nGET a"),
         [true, true, true, true, false, true, true]
     );
+    // However a transaction ends that is not executed, what it selects is not selected.
+    for end in ["DISCARD", "EXEC", "EXEC x"] {
+        let lines = format!("SELECT 0\nMULTI\nSELECT 2\nNOSUCH\n{end}\nGET a");
+        assert_eq!(allowed(&lines), [true, true, true, true, true, false], "{end}");
+    }
     assert_eq!(
         allowed("SELECT 2\nCOPY a b\nCOPY a b DB 3\nMOVE a 3\nSWAPDB 2 3\nSWAPDB 2 2"),
         [true, true, false, false, false, true]
