@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use biscuit_auth::builder::{Algorithm, BiscuitBuilder};
 use biscuit_auth::{Biscuit, KeyPair, PrivateKey};
+use parking_lot::Mutex;
 
 use super::*;
 use crate::auth::{Authenticator, RootKey};
+use crate::batch::{Home, Stay, Writer};
 use crate::command::state::Killer;
 use crate::command::{connection, databases};
 use crate::config::Config;
@@ -129,6 +131,36 @@ fn strangers_may_do_what_redis_lets_them_do() {
     assert_eq!(connection.send(&long), ["ERR Protocol error: unauthenticated bulk length"]);
     let many = Connection::open(None).send("*11\n$4\nMGET");
     assert_eq!(many, ["ERR Protocol error: unauthenticated multibulk length"]);
+}
+
+/// Where batches come back to.
+#[derive(Default)]
+struct Desk(Mutex<Vec<Box<Batch>>>);
+
+impl Home for Desk {
+    fn parked(&self, _: Stay) {}
+
+    fn deliver(&self, batches: &mut Vec<Box<Batch>>) {
+        self.0.lock().append(batches);
+    }
+}
+
+#[test]
+fn nobody_gets_a_tenant_that_cannot_be_stored() {
+    let Connection { server, mut session, mut batch } = Connection::open(None);
+    let server = Arc::new(server);
+    let desk = Arc::new(Desk::default());
+    let writer = Writer::new(&server, vec![Arc::clone(&desk) as Arc<dyn Home>]);
+    server.store.close().unwrap();
+    batch.input = format!("AUTH {}\r\n", token(READ_WRITE)).into_bytes();
+    let mut input = batch.input.clone();
+    session.take(&mut input, &mut batch);
+    batch.input = input;
+    writer.submit(&mut vec![Box::new(batch)]);
+    let batch = desk.0.lock().pop().unwrap();
+    let reply = String::from_utf8_lossy(batch.reply.bytes());
+    assert!(reply.starts_with("-MISCONF "), "{reply}");
+    assert!(batch.client.grant.is_none() && batch.client.seat.is_none());
 }
 
 #[test]
