@@ -269,6 +269,24 @@ fn a_token_expires_on_open_connections_too() {
     assert!(!waiting.command("GET a").is_error());
 }
 
+#[test]
+fn who_leaves_a_tenant_leaves_a_place_for_another() {
+    let server = start();
+    let mut operator = tokens::connect(&server, &tokens::operator("default"));
+    for tenant in ["acme", "other"] {
+        assert!(!operator.command(&format!("TENANT SETQUOTA {tenant} connections 1")).is_error());
+    }
+    let (acme, other) = (tokens::plain("acme"), tokens::plain("other"));
+    let mut first = tokens::connect(&server, &acme);
+    assert!(server.connect().call(&["AUTH", &acme]).is_error());
+    assert!(!first.command("SET a 1").is_error());
+    assert!(!first.command("RESET").is_error());
+    let _second = tokens::connect(&server, &acme);
+    assert!(!first.call(&["AUTH", &other]).is_error());
+    assert!(!first.call(&["AUTH", &tokens::plain("default")]).is_error());
+    let _third = tokens::connect(&server, &other);
+}
+
 /// Unix seconds as Datalog writes them.
 fn date(seconds: u64) -> String {
     let output = std::process::Command::new("date")

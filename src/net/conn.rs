@@ -264,6 +264,7 @@ impl Conn<'_> {
                 return None;
             }
         }
+        batch.forget_saved();
         Some(batch)
     }
 }
