@@ -287,6 +287,18 @@ fn who_leaves_a_tenant_leaves_a_place_for_another() {
     let _third = tokens::connect(&server, &other);
 }
 
+#[test]
+fn strangers_belong_to_no_tenant() {
+    let server = start();
+    let stranger = server.connect();
+    let mut first = tokens::connect(&server, &tokens::plain("default"));
+    match first.command("CLIENT LIST") {
+        Reply::Bulk(text) => assert_eq!(text.split(|byte| *byte == b'\n').count(), 2),
+        reply => panic!("{reply:?}"),
+    }
+    drop(stranger);
+}
+
 /// Unix seconds as Datalog writes them.
 fn date(seconds: u64) -> String {
     let output = std::process::Command::new("date")

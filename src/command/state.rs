@@ -288,7 +288,15 @@ impl ClientShared {
 }
 
 impl Client {
-    /// The state of a new connection.
+    /// The state of a new connection that has to authenticate.
+    pub fn stranger(shared: Arc<ClientShared>) -> Client {
+        let mut client = Client::new(shared);
+        client.log_out();
+        client.shared.tenant.store(client.tenant, Ordering::Relaxed);
+        client
+    }
+
+    /// The state of a new connection that need not authenticate.
     pub fn new(shared: Arc<ClientShared>) -> Client {
         let labels: Arc<Labels> = Arc::default();
         Client {

@@ -380,6 +380,10 @@ impl Worker {
         let mut shared = ClientShared::new(id, addr, laddr, clock::unix_ms(), killer);
         shared.tls = tls.is_some();
         let shared = Arc::new(shared);
+        let client = match self.server.auth {
+            Some(_) => Client::stranger(Arc::clone(&shared)),
+            None => Client::new(Arc::clone(&shared)),
+        };
         self.server.add_client(&shared);
         if self.stopping.get() {
             stream.shutdown(Shutdown::Read);
@@ -396,10 +400,6 @@ impl Worker {
             held: false,
             activity: Activity { at: clock::monotonic(), moves: 0 },
         });
-        let mut client = Client::new(shared);
-        if self.server.auth.is_some() {
-            client.log_out();
-        }
         let batch = Box::new(Batch::new(client, self.number, slot));
         let worker = Rc::clone(self);
         tokio_uring::spawn(async move {
