@@ -299,6 +299,30 @@ fn strangers_belong_to_no_tenant() {
     drop(stranger);
 }
 
+#[test]
+fn operators_who_gave_that_right_away_know_their_tenant_only() {
+    let server = start();
+    let mut other = tokens::connect(&server, &tokens::plain("other"));
+    let id = match other.command("CLIENT ID") {
+        Reply::Int(id) => id,
+        reply => panic!("{reply:?}"),
+    };
+    let kill = format!("CLIENT KILL ID {id}");
+    let shows = |reply: Reply| match reply {
+        Reply::Bulk(text) => String::from_utf8(text).unwrap().contains(&format!("id={id} ")),
+        reply => panic!("{reply:?}"),
+    };
+    let operator = mint("acme", ALL);
+    let weaker = attenuate(&operator, "check if class(\"read\") or class(\"connection\");");
+    let mut weaker = tokens::connect(&server, &text(&weaker));
+    assert!(!shows(weaker.command("CLIENT LIST")));
+    assert_eq!(weaker.command(&kill), Reply::Int(0));
+    assert!(!other.command("PING").is_error());
+    let mut operator = tokens::connect(&server, &text(&operator));
+    assert!(shows(operator.command("CLIENT LIST")));
+    assert_eq!(operator.command(&kill), Reply::Int(1));
+}
+
 /// Unix seconds as Datalog writes them.
 fn date(seconds: u64) -> String {
     let output = std::process::Command::new("date")

@@ -349,7 +349,6 @@ impl Client {
             // They were another tenant's.
             self.watches.fail();
         }
-        self.operator = grant.is_admin();
         self.grant = Some(grant);
     }
 

@@ -1,6 +1,6 @@
 //! Whether a connection's token permits what it asks for.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use crate::auth::{Authenticator, Denied, Grant, Origin, Request};
@@ -52,6 +52,17 @@ impl Gate {
         if !in_transaction {
             (self.database, self.selects) = (client.database, false);
         }
+        client.operator = client.grant.as_ref().is_some_and(|grant| self.operates(grant));
+    }
+
+    /// Whether a token's holder is told of all tenants: if it may list them. The right alone does not
+    /// say so, for it may have been given away again.
+    fn operates(&self, grant: &Grant) -> bool {
+        static LIST: LazyLock<&Spec> = LazyLock::new(|| {
+            let mut specs = registry().specs().iter();
+            specs.find(|spec| spec.name == "tenant|list").expect("it is in the table")
+        });
+        grant.is_admin() && self.permit(grant, &LIST, Args::new(&[], &[])).is_ok()
     }
 
     /// When the token expires that was asked last.
