@@ -65,10 +65,15 @@ impl Gate {
         grant.is_admin() && self.permit(grant, &LIST, Args::new(&[], &[])).is_ok()
     }
 
+    /// Whether the token has expired since the last command was admitted.
+    pub(super) fn has_expired(&self) -> bool {
+        self.expires.is_some_and(|expires| clock::unix_ms() / 1000 >= expires)
+    }
+
     /// When the token expires that was asked last.
     pub(super) fn expiry(&self) -> Option<Instant> {
-        let left = self.expires?.saturating_sub(clock::unix_ms() / 1000);
-        clock::monotonic().checked_add(Duration::from_secs(left))
+        let left_ms = self.expires?.saturating_mul(1000).saturating_sub(clock::unix_ms());
+        clock::monotonic().checked_add(Duration::from_millis(left_ms))
     }
 
     /// Whether a command may run, or be queued; otherwise the error it is answered with.
