@@ -537,7 +537,7 @@ impl Server {
         clients
     }
 
-    /// Reads the revocation list again, if it has changed, and ends the connections whose tokens it names.
+    /// Reads the revocation list again, and ends the connections whose tokens it names if it is another.
     pub fn end_revoked(&self) {
         let Some(auth) = &self.auth else { return };
         match auth.reload() {
