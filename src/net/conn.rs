@@ -13,7 +13,7 @@ use super::link::Link;
 use super::stream::Stream;
 use super::tls;
 use super::worker::{Returned, Worker};
-use crate::batch::{Batch, InVain};
+use crate::batch::{Batch, InVain, Op};
 use crate::clock;
 use crate::session::Session;
 
@@ -186,8 +186,10 @@ impl Conn<'_> {
     async fn held_back(&self, batch: &mut Batch) -> bool {
         let worker = self.worker;
         let mut has_waited = false;
-        if worker.server.pause.holds(batch.writes) && !batch.is_done() {
-            worker.hold(batch).await;
+        // The writer has logins too, but who is to end a pause of writes must be able to log in.
+        let writes = batch.writes && batch.ops.iter().any(Op::writes);
+        if worker.server.pause.holds(writes) && !batch.is_done() {
+            worker.hold(batch, writes).await;
             if batch.client.shared.is_killed() {
                 return false;
             }

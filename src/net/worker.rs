@@ -510,10 +510,11 @@ impl Worker {
         batch.client.publish(Done { at_ms, command, protocol, queued });
     }
 
-    /// Returns when a batch that a pause holds back may run, or its client was killed.
-    pub async fn hold(&self, batch: &Batch) {
+    /// Returns when a batch with or without `writes` that a pause holds back may run, or its client was
+    /// killed.
+    pub async fn hold(&self, batch: &Batch, writes: bool) {
         self.slots.borrow_mut()[batch.slot].held = true;
-        self.server.pause.wait(batch.writes, || batch.client.shared.is_killed()).await;
+        self.server.pause.wait(writes, || batch.client.shared.is_killed()).await;
         self.slots.borrow_mut()[batch.slot].held = false;
     }
 
