@@ -247,8 +247,8 @@ pub const TLS_SEND_BYTES: usize = 4 * TLS_RECORD_DATA_BYTES;
 pub const TLS_SESSIONS_MAX: usize = 4096;
 /// How long the last words of a TLS connection may take.
 pub const TLS_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often the files of TLS are looked at for changes.
-pub const TLS_FILES_INTERVAL: Duration = Duration::from_secs(2);
+/// How often the files of TLS and the revocation list are looked at for changes.
+pub const FILES_INTERVAL: Duration = Duration::from_secs(2);
 /// Longest file with certificates or a key, in bytes.
 pub const TLS_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Up to so many commands a worker commits itself on a disk that syncs quickly.

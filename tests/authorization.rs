@@ -269,6 +269,79 @@ fn a_token_expires_on_open_connections_too() {
     assert!(!waiting.command("GET a").is_error());
 }
 
+#[test]
+fn what_a_pause_held_back_is_refused_when_the_token_has_expired() {
+    let server = start();
+    let mut operator = tokens::connect(&server, &tokens::operator("acme"));
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let code = format!("{READ_WRITE} check if time($time), $time < {};", date(now + 3));
+    let token = text(&mint("acme", &code));
+    let (mut held, mut asking) =
+        (tokens::connect(&server, &token), tokens::connect(&server, &token));
+    assert!(!operator.command("CLIENT PAUSE 600000 WRITE").is_error());
+    held.send(&["SET", "late", "1"]);
+    // Who writes nothing may come, and a login is no write.
+    let mut operator = tokens::connect(&server, &tokens::operator("acme"));
+    while !is_refused(&asking.command("GET a")) {}
+    assert!(!operator.command("CLIENT UNPAUSE").is_error());
+    assert!(is_refused(&held.read_reply()));
+    assert_eq!(operator.command("EXISTS late"), Reply::Int(0));
+}
+
+#[test]
+fn operators_who_gave_that_right_away_know_their_tenant_only() {
+    let server = start();
+    let mut other = tokens::connect(&server, &tokens::plain("other"));
+    let id = match other.command("CLIENT ID") {
+        Reply::Int(id) => id,
+        reply => panic!("{reply:?}"),
+    };
+    let kill = format!("CLIENT KILL ID {id}");
+    let shows = |reply: Reply| match reply {
+        Reply::Bulk(text) => String::from_utf8(text).unwrap().contains(&format!("id={id} ")),
+        reply => panic!("{reply:?}"),
+    };
+    let operator = mint("acme", ALL);
+    let weaker = attenuate(&operator, "check if class(\"read\") or class(\"connection\");");
+    let mut weaker = tokens::connect(&server, &text(&weaker));
+    assert!(!shows(weaker.command("CLIENT LIST")));
+    assert_eq!(weaker.command(&kill), Reply::Int(0));
+    assert!(!other.command("PING").is_error());
+    let mut operator = tokens::connect(&server, &text(&operator));
+    assert!(shows(operator.command("CLIENT LIST")));
+    assert_eq!(operator.command(&kill), Reply::Int(1));
+}
+
+#[test]
+fn strangers_belong_to_no_tenant() {
+    let server = start();
+    let stranger = server.connect();
+    let mut first = tokens::connect(&server, &tokens::plain("default"));
+    match first.command("CLIENT LIST") {
+        Reply::Bulk(text) => assert_eq!(text.split(|byte| *byte == b'\n').count(), 2),
+        reply => panic!("{reply:?}"),
+    }
+    drop(stranger);
+}
+
+#[test]
+fn who_leaves_a_tenant_leaves_a_place_for_another() {
+    let server = start();
+    let mut operator = tokens::connect(&server, &tokens::operator("default"));
+    for tenant in ["acme", "other"] {
+        assert!(!operator.command(&format!("TENANT SETQUOTA {tenant} connections 1")).is_error());
+    }
+    let (acme, other) = (tokens::plain("acme"), tokens::plain("other"));
+    let mut first = tokens::connect(&server, &acme);
+    assert!(server.connect().call(&["AUTH", &acme]).is_error());
+    assert!(!first.command("SET a 1").is_error());
+    assert!(!first.command("RESET").is_error());
+    let _second = tokens::connect(&server, &acme);
+    assert!(!first.call(&["AUTH", &other]).is_error());
+    assert!(!first.call(&["AUTH", &tokens::plain("default")]).is_error());
+    let _third = tokens::connect(&server, &other);
+}
+
 /// Unix seconds as Datalog writes them.
 fn date(seconds: u64) -> String {
     let output = std::process::Command::new("date")

@@ -133,6 +133,14 @@ fn name(predicate: &Predicate) -> Name {
 }
 
 fn shape(rule: &Rule, elements: u64) -> Result<Shape, TooCostly> {
+    // The engine complains about this on the standard output, which may block, or end the process.
+    let is_unbound = |term: &Term| {
+        let mut bound = rule.body.iter().flat_map(|predicate| &predicate.terms);
+        matches!(term, Term::Variable(_)) && !bound.any(|other| other == term)
+    };
+    if rule.head.terms.iter().any(is_unbound) {
+        return Err(TooCostly);
+    }
     let mut work = 2 + rule.body.iter().map(|predicate| predicate.terms.len() as u64).sum::<u64>();
     for expression in &rule.expressions {
         let cost = operations(&expression.ops, elements)?;

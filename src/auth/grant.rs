@@ -43,7 +43,7 @@ impl Verified {
         let rights = names("name($name) <- right($name)")?;
         let tenants = names("name($name) <- tenant($name)")?;
         let [tenant] = tenants.as_slice() else { return Err(Refused::NoTenant) };
-        if !is_tenant_name(tenant) {
+        if !is_tenant_name(tenant.as_bytes()) {
             return Err(Refused::NoTenant);
         }
         Ok(Verified {
@@ -318,8 +318,8 @@ fn shown(text: &str) -> String {
     line.take(limits::DENIED_CHARS_MAX).collect()
 }
 
-/// 1 to 64 of letters, digits, dot, underscore and minus.
-pub fn is_tenant_name(name: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    (1..=limits::TENANT_NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(fits)
+/// Whether a tenant can have this name: 1 to 64 of letters, digits, dot, underscore and minus.
+pub fn is_tenant_name(name: &[u8]) -> bool {
+    (1..=limits::TENANT_NAME_BYTES_MAX).contains(&name.len())
+        && name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(byte))
 }

@@ -79,7 +79,7 @@ pub struct Mint<'a> {
 
 /// A new token.
 pub fn mint(key: &SigningKey, mint: &Mint<'_>) -> Result<String, String> {
-    if !is_tenant_name(mint.tenant) {
+    if !is_tenant_name(mint.tenant.as_bytes()) {
         let most = limits::TENANT_NAME_BYTES_MAX;
         return Err(format!("a tenant's name is 1 to {most} of letters, digits and ._-"));
     }

@@ -349,6 +349,12 @@ impl Batch {
         self.ops.len() - self.next
     }
 
+    /// Forgets how the batch was before its last execution: that holds on to the place which a
+    /// connection had in another tenant.
+    pub fn forget_saved(&mut self) {
+        self.saved = None;
+    }
+
     /// Remembers the batch as it is, before an execution that may have to be repeated.
     fn save(&mut self) {
         self.saved = Some(Saved {

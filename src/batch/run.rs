@@ -295,7 +295,8 @@ impl Run<'_, '_> {
         self.view.serve_tenant(client.tenant);
         self.view.count_lookups(spec.flags.has(Flags::READONLY));
         let (mark, reply_mark) = (self.view.mark(), reply.mark());
-        let mut ctx = Ctx { args, view: self.view, reply, client, server: self.server, turn };
+        let Run { server, refusal, .. } = *self;
+        let mut ctx = Ctx { args, view: self.view, reply, client, server, turn, refusal };
         match (spec.run)(&mut ctx) {
             Ok(()) => Ok(()),
             Err(Stop::Unread) if self.quiet => {

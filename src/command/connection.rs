@@ -209,8 +209,9 @@ fn authenticate(ctx: &mut Ctx<'_, '_>, user: &[u8], _password: &[u8]) -> Outcome
         return if user == b"default" { Ok(()) } else { Err(WRONG_PASS.into()) };
     }
     let Some(grant) = ctx.client.login.clone() else { return Err(WRONG_PASS.into()) };
-    let tenant = ctx.view.tenant(grant.tenant().as_bytes(), true)?;
-    let tenant = tenant.expect("it is created if it is not there");
+    // The id of a tenant that is not stored is given to the next one again.
+    let tenant = ctx.view.tenant(grant.tenant().as_bytes(), ctx.refusal.is_none())?;
+    let tenant = tenant.ok_or_else(|| ctx.refusal.unwrap_or_default().to_owned())?;
     let settings = ctx.view.settings(tenant)?.ok_or(error::TENANT_GONE)?;
     let seat = match &ctx.client.seat {
         Some(seat) if seat.tenant == tenant => Arc::clone(seat),

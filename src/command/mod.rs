@@ -127,6 +127,8 @@ pub struct Ctx<'c, 'v> {
     /// Whether it may take what others may be waiting for, if it is one of the commands that wait;
     /// `None` inside `EXEC`, where nothing waits.
     pub turn: Option<Turn>,
+    /// Nothing can be stored now: what would have to be is answered with this error.
+    pub refusal: Option<&'c str>,
 }
 
 impl<'c> Ctx<'c, '_> {

@@ -288,7 +288,15 @@ impl ClientShared {
 }
 
 impl Client {
-    /// The state of a new connection.
+    /// The state of a new connection that has to authenticate.
+    pub fn stranger(shared: Arc<ClientShared>) -> Client {
+        let mut client = Client::new(shared);
+        client.log_out();
+        client.shared.tenant.store(client.tenant, Ordering::Relaxed);
+        client
+    }
+
+    /// The state of a new connection that need not authenticate.
     pub fn new(shared: Arc<ClientShared>) -> Client {
         let labels: Arc<Labels> = Arc::default();
         Client {
@@ -341,7 +349,6 @@ impl Client {
             // They were another tenant's.
             self.watches.fail();
         }
-        self.operator = grant.is_admin();
         self.grant = Some(grant);
     }
 
@@ -530,7 +537,7 @@ impl Server {
         clients
     }
 
-    /// Reads the revocation list again, if it has changed, and ends the connections whose tokens it names.
+    /// Reads the revocation list again, and ends the connections whose tokens it names if it is another.
     pub fn end_revoked(&self) {
         let Some(auth) = &self.auth else { return };
         match auth.reload() {

@@ -21,11 +21,12 @@ use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket as RawSocket, TcpKeepalive, Type};
 
 use super::certificates::Certificates;
+use super::files::Files;
 use super::worker::Inbox;
 use crate::clock;
 use crate::command::Server;
 use crate::config::Config;
-use crate::limits::{ACCEPT_COMPLAINT_INTERVAL, ACCEPT_PAUSE, TLS_FILES_INTERVAL};
+use crate::limits::{ACCEPT_COMPLAINT_INTERVAL, ACCEPT_PAUSE, FILES_INTERVAL};
 
 /// A socket that connections arrive on.
 pub enum Listener {
@@ -194,6 +195,8 @@ pub struct Acceptor {
     control: Arc<Control>,
     /// What TLS connections are accepted with.
     certificates: RefCell<Option<Certificates>>,
+    /// The revocation list.
+    revoked: RefCell<Option<Files>>,
     /// When it was last said that a connection could not be accepted.
     complained: Cell<Option<Instant>>,
 }
@@ -247,17 +250,21 @@ impl Acceptor {
         control: Arc<Control>,
         certificates: Option<Certificates>,
     ) -> Acceptor {
-        let certificates = RefCell::new(certificates);
-        Acceptor { listeners, inboxes, server, control, certificates, complained: Cell::new(None) }
+        let revoked = server.config.auth_revoked_file.clone().map(|path| Files::new(vec![path]));
+        // It was read long ago, when the process began to start.
+        server.end_revoked();
+        let (certificates, revoked) = (RefCell::new(certificates), RefCell::new(revoked));
+        let complained = Cell::new(None);
+        Acceptor { listeners, inboxes, server, control, certificates, revoked, complained }
     }
 
     /// Accepts until stopped.
     pub fn run(self) {
         // A look at the files of TLS and at the revocation list now and then.
-        let has_files = self.certificates.borrow().is_some() || self.server.auth.is_some();
+        let has_files = self.certificates.borrow().is_some() || self.revoked.borrow().is_some();
         let interval = has_files.then_some(Timespec {
-            tv_sec: TLS_FILES_INTERVAL.as_secs() as i64,
-            tv_nsec: TLS_FILES_INTERVAL.subsec_nanos().into(),
+            tv_sec: FILES_INTERVAL.as_secs() as i64,
+            tv_nsec: FILES_INTERVAL.subsec_nanos().into(),
         });
         while !self.control.stop.load(Ordering::Acquire) {
             self.look_after_files();
@@ -288,12 +295,13 @@ impl Acceptor {
     fn look_after_files(&self) {
         let asked = self.control.takes_reload();
         if let Some(certificates) = &mut *self.certificates.borrow_mut() {
-            match asked {
-                true => certificates.reload(),
-                false => certificates.watch(),
-            }
+            certificates.reload(asked);
         }
-        self.server.end_revoked();
+        if let Some(list) = &mut *self.revoked.borrow_mut()
+            && list.is_due(asked)
+        {
+            self.server.end_revoked();
+        }
     }
 
     fn accept_all(&self, listener: &Listener) {

@@ -2,12 +2,10 @@
 //!
 //! Belongs to the acceptor: a connection gets what is current when it arrives, and keeps that.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
 
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::{self, Ticketer};
@@ -17,9 +15,9 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoClientAuth, ServerSessionMemoryCache, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 
-use crate::clock;
+use super::files::Files;
 use crate::config::{ClientAuth, Config};
-use crate::limits::{TLS_FILE_BYTES_MAX, TLS_FILES_INTERVAL, TLS_SESSIONS_MAX};
+use crate::limits::{TLS_FILE_BYTES_MAX, TLS_SESSIONS_MAX};
 
 /// See the module.
 pub struct Certificates {
@@ -28,13 +26,8 @@ pub struct Certificates {
     client_ca: Option<PathBuf>,
     auth: ClientAuth,
     current: Arc<ServerConfig>,
-    /// What the files looked like when they were last read.
-    seen: Vec<Option<Look>>,
-    looked: Instant,
+    files: Files,
 }
-
-/// What tells a file from what it was before: device, inode, length and time of modification.
-type Look = (u64, u64, u64, i64, i64);
 
 impl Certificates {
     /// Reads the files; `None` if TLS is not served.
@@ -48,10 +41,10 @@ impl Certificates {
         };
         let client_ca = config.tls_client_ca.clone();
         let auth = config.client_auth();
-        let seen = look([&cert, &key].into_iter().chain(&client_ca));
+        let files = [&cert, &key].into_iter().chain(&client_ca).cloned().collect();
+        let files = Files::new(files);
         let current = build(&cert, &key, client_ca.as_deref(), auth)?;
-        let looked = clock::monotonic();
-        Ok(Some(Certificates { cert, key, client_ca, auth, current, seen, looked }))
+        Ok(Some(Certificates { cert, key, client_ca, auth, current, files }))
     }
 
     /// What the next connection is accepted with.
@@ -59,22 +52,12 @@ impl Certificates {
         Arc::clone(&self.current)
     }
 
-    /// Reads the files again if they have changed, which is looked at every [`TLS_FILES_INTERVAL`].
-    pub fn watch(&mut self) {
-        let now = clock::monotonic();
-        if now.duration_since(self.looked) < TLS_FILES_INTERVAL {
+    /// Reads the files again if they have changed, or if somebody `asked` for it; what was there stays if
+    /// they are not right.
+    pub fn reload(&mut self, asked: bool) {
+        if !self.files.is_due(asked) {
             return;
         }
-        self.looked = now;
-        if look(self.files()) != self.seen {
-            self.reload();
-        }
-    }
-
-    /// Reads the files again; what was there stays if they are not right.
-    pub fn reload(&mut self) {
-        // Looked at before they are read: a change in between is noticed the next time.
-        self.seen = look(self.files());
         match build(&self.cert, &self.key, self.client_ca.as_deref(), self.auth) {
             Ok(current) => {
                 self.current = current;
@@ -85,19 +68,6 @@ impl Certificates {
             }
         }
     }
-
-    fn files(&self) -> impl Iterator<Item = &PathBuf> {
-        [&self.cert, &self.key].into_iter().chain(&self.client_ca)
-    }
-}
-
-fn look<'p>(paths: impl Iterator<Item = &'p PathBuf>) -> Vec<Option<Look>> {
-    paths
-        .map(|path| {
-            let meta = fs::metadata(path).ok()?;
-            Some((meta.dev(), meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec()))
-        })
-        .collect()
 }
 
 /// What the files say. Sessions do not outlive it: a client that the new CA would refuse must not get

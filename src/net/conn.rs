@@ -13,7 +13,7 @@ use super::link::Link;
 use super::stream::Stream;
 use super::tls;
 use super::worker::{Returned, Worker};
-use crate::batch::{Batch, InVain};
+use crate::batch::{Batch, InVain, Op};
 use crate::clock;
 use crate::session::Session;
 
@@ -136,17 +136,8 @@ impl Conn<'_> {
         self.worker.stats.bytes_in.add(consumed as u64);
         self.waited = Duration::ZERO;
         loop {
-            if self.worker.server.pause.holds(batch.writes) && !batch.is_done() {
-                self.worker.hold(&batch).await;
-                if batch.client.shared.is_killed() {
-                    return Next::Close;
-                }
-            }
-            if let Some(seat) = &batch.client.seat {
-                let wait = seat.wait_for(batch.ops.len(), self.worker.server.uptime_us());
-                if !wait.is_zero() && !self.worker.rest(&batch, wait).await {
-                    return Next::Close;
-                }
+            if !self.held_back(&mut batch).await {
+                return Next::Close;
             }
             if (batch.writes || self.worker.is_remote()) && consumed > 0 {
                 self.link.input.lend(consumed, &mut batch.input);
@@ -190,6 +181,34 @@ impl Conn<'_> {
             (false, true) => Next::Parse,
             (false, false) => Next::Receive,
         }
+    }
+
+    /// Waits as long as a batch must not be executed; whether the connection goes on after that.
+    async fn held_back(&self, batch: &mut Batch) -> bool {
+        let worker = self.worker;
+        let mut has_waited = false;
+        // The writer has logins too, but who is to end a pause of writes must be able to log in.
+        let writes = batch.writes && batch.ops.iter().any(Op::writes);
+        if worker.server.pause.holds(writes) && !batch.is_done() {
+            worker.hold(batch, writes).await;
+            if batch.client.shared.is_killed() {
+                return false;
+            }
+            has_waited = true;
+        }
+        if let Some(seat) = &batch.client.seat {
+            let wait = seat.wait_for(batch.ops.len(), worker.server.uptime_us());
+            if !wait.is_zero() {
+                if !worker.rest(batch, wait).await {
+                    return false;
+                }
+                has_waited = true;
+            }
+        }
+        if has_waited {
+            self.session.look_again(batch);
+        }
+        true
     }
 
     /// Waits with a batch that waits for data; `None` if the client goes away meanwhile.
@@ -261,10 +280,15 @@ impl Conn<'_> {
                 return None;
             }
             self.worker.stats.bytes_out.add(batch.reply.len() as u64);
-            if !batch.is_done() && self.link.flush(&mut batch.reply).await.is_err() {
-                return None;
+            if !batch.is_done() {
+                if self.link.flush(&mut batch.reply).await.is_err() {
+                    return None;
+                }
+                // The client may have taken its time.
+                self.session.look_again(&mut batch);
             }
         }
+        batch.forget_saved();
         Some(batch)
     }
 }

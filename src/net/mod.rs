@@ -16,6 +16,7 @@ mod acceptor;
 mod buffer;
 mod certificates;
 mod conn;
+mod files;
 mod link;
 mod stream;
 mod tls;

@@ -390,6 +390,10 @@ impl Worker {
         let mut shared = ClientShared::new(id, addr, laddr, clock::unix_ms(), killer);
         shared.tls = tls.is_some();
         let shared = Arc::new(shared);
+        let client = match self.server.auth {
+            Some(_) => Client::stranger(Arc::clone(&shared)),
+            None => Client::new(Arc::clone(&shared)),
+        };
         self.server.add_client(&shared);
         if self.stopping.get() {
             stream.shutdown(Shutdown::Read);
@@ -407,10 +411,6 @@ impl Worker {
             admitted: false,
             activity: Activity { at: clock::monotonic(), moves: 0 },
         });
-        let mut client = Client::new(shared);
-        if self.server.auth.is_some() {
-            client.log_out();
-        }
         let batch = Box::new(Batch::new(client, self.number, slot));
         let worker = Rc::clone(self);
         tokio_uring::spawn(async move {
@@ -556,10 +556,11 @@ impl Worker {
         batch.client.publish(Done { at_ms, command, protocol, queued });
     }
 
-    /// Returns when a batch that a pause holds back may run, or its client was killed.
-    pub async fn hold(&self, batch: &Batch) {
+    /// Returns when a batch with or without `writes` that a pause holds back may run, or its client was
+    /// killed.
+    pub async fn hold(&self, batch: &Batch, writes: bool) {
         self.slots.borrow_mut()[batch.slot].held = true;
-        self.server.pause.wait(batch.writes, || batch.client.shared.is_killed()).await;
+        self.server.pause.wait(writes, || batch.client.shared.is_killed()).await;
         self.slots.borrow_mut()[batch.slot].held = false;
     }
 

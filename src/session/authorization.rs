@@ -1,6 +1,6 @@
 //! Whether a connection's token permits what it asks for.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use crate::auth::{Authenticator, Denied, Grant, Origin, Request};
@@ -22,14 +22,14 @@ pub(super) struct Gate {
     now: u64,
     /// The database that the next command will see.
     database: u8,
-    /// The one it would see if the open transaction were discarded.
+    /// The one that the first command of the open transaction will see.
     outside: u8,
     /// Unix seconds at which the connection's token expires, if that is known.
     expires: Option<u64>,
     /// A command that was permitted among those being admitted, and would be with any other arguments:
     /// pipelines repeat themselves.
     passed: Option<&'static Spec>,
-    /// A `SELECT` is queued: whether it takes effect is known when `EXEC` has been executed.
+    /// A `SELECT` is queued: whether it takes effect is known when the transaction is over.
     selects: bool,
 }
 
@@ -57,12 +57,28 @@ impl Gate {
         if !in_transaction {
             (self.database, self.selects) = (client.database, false);
         }
+        client.operator = client.grant.as_ref().is_some_and(|grant| self.operates(grant));
+    }
+
+    /// Whether a token's holder is told of all tenants: if it may list them. The right alone does not
+    /// say so, for it may have been given away again.
+    fn operates(&self, grant: &Grant) -> bool {
+        static LIST: LazyLock<&Spec> = LazyLock::new(|| {
+            let mut specs = registry().specs().iter();
+            specs.find(|spec| spec.name == "tenant|list").expect("it is in the table")
+        });
+        grant.is_admin() && self.permit(grant, &LIST, Args::new(&[], &[])).is_ok()
+    }
+
+    /// Whether the token has expired since the last command was admitted.
+    pub(super) fn has_expired(&self) -> bool {
+        self.expires.is_some_and(|expires| clock::unix_ms() / 1000 >= expires)
     }
 
     /// When the token expires that was asked last.
     pub(super) fn expiry(&self) -> Option<Instant> {
-        let left = self.expires?.saturating_sub(clock::unix_ms() / 1000);
-        clock::monotonic().checked_add(Duration::from_secs(left))
+        let left_ms = self.expires?.saturating_mul(1000).saturating_sub(clock::unix_ms());
+        clock::monotonic().checked_add(Duration::from_millis(left_ms))
     }
 
     /// Whether a command may run, or be queued; otherwise the error it is answered with.
@@ -95,7 +111,6 @@ impl Gate {
                 self.database = selected;
             }
             "multi" if !in_transaction => (self.outside, self.selects) = (self.database, false),
-            "discard" if in_transaction => self.database = self.outside,
             _ if databases::are_named(spec) || grant.depends_on_keys() => {}
             _ => self.passed = Some(spec),
         }
@@ -122,7 +137,7 @@ impl Gate {
 
     /// Whether the right to do what follows `op` depends on its outcome.
     pub(super) fn is_decided_by(&self, op: &Op) -> bool {
-        op.runs("reset") || matches!(op, Op::Exec(_)) && self.selects
+        op.runs("reset") || matches!(op, Op::Exec(_) | Op::Discard(_)) && self.selects
     }
 
     fn verify(&self, user: &[u8], password: &[u8]) -> Result<Arc<Grant>, Vec<u8>> {

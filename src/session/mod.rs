@@ -16,6 +16,7 @@ use self::authorization::Gate;
 use crate::batch::{Batch, Op, Transaction};
 use crate::command::state::ClientShared;
 use crate::command::{Args, Client, Flags, Found, Server, Spec, lookup};
+use crate::error;
 use crate::limits::{
     ARGUMENTS_MAX, BATCH_COMMANDS_MAX, INLINE_BYTES_MAX, TRANSACTION_BYTES_MAX,
     TRANSACTION_COMMANDS_MAX,
@@ -134,6 +135,23 @@ impl Session {
         !self.ended && (self.next < batch.requests.len() || self.failed.is_some())
     }
 
+    /// Refuses what was admitted and has not been executed, if the token has expired meanwhile.
+    pub fn look_again(&self, batch: &mut Batch) {
+        if !self.gate.as_ref().is_some_and(Gate::has_expired) {
+            return;
+        }
+        let expired = error::TOKEN_EXPIRED.as_bytes();
+        for op in &mut batch.ops[batch.next..] {
+            match op {
+                Op::Run { spec, .. } if !spec.flags.has(Flags::NO_AUTH) => {
+                    *op = Op::Error(expired.into());
+                }
+                Op::Exec(_) => *op = Op::Discard(replies::no_longer_allowed(expired).into()),
+                _ => {}
+            }
+        }
+    }
+
     /// Replaces the ops of `batch`, which have been executed, by those of its next requests. They lie in
     /// `input`.
     pub fn admit(&mut self, input: &[u8], batch: &mut Batch) {
@@ -225,7 +243,7 @@ impl Session {
                     > TRANSACTION_BYTES_MAX
                     || transaction.len() >= TRANSACTION_COMMANDS_MAX
                 {
-                    return self.reject(crate::error::TRANSACTION_TOO_LARGE.into());
+                    return self.reject(error::TRANSACTION_TOO_LARGE.into());
                 }
                 transaction.push(spec, args);
                 Op::Literal(b"+QUEUED\r\n")

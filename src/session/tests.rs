@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use biscuit_auth::builder::{Algorithm, BiscuitBuilder};
 use biscuit_auth::{Biscuit, KeyPair, PrivateKey};
+use parking_lot::Mutex;
 
 use super::*;
 use crate::auth::{Authenticator, RootKey};
-use crate::command::connection;
+use crate::batch::{Home, Stay, Writer};
 use crate::command::state::Killer;
+use crate::command::{connection, databases};
 use crate::config::Config;
 use crate::data::tenants::Quota;
 use crate::store::memory::MemoryStore;
@@ -22,7 +24,7 @@ impl Killer for Nobody {
     fn kill(&self, _: u64) {}
 }
 
-/// A connection whose commands are admitted and not executed, but for those that log in.
+/// A connection whose commands are admitted and not executed, but for those that log in or select.
 struct Connection {
     server: Server,
     session: Session,
@@ -74,7 +76,7 @@ impl Connection {
             let taken = self.session.take(rest, &mut self.batch);
             loop {
                 found.extend(self.batch.ops.iter().map(shown));
-                self.execute();
+                self.execute(rest);
                 if !self.session.has_more(&self.batch) {
                     break;
                 }
@@ -86,8 +88,16 @@ impl Connection {
         found
     }
 
-    fn execute(&mut self) {
-        let client = &mut self.batch.client;
+    fn execute(&mut self, input: &[u8]) {
+        let Batch { ops, requests, client, .. } = &mut self.batch;
+        for op in ops {
+            if let Op::Run { spec, request } = op
+                && spec.name == "select"
+            {
+                let args = Args::new(input, requests.command(*request as usize));
+                client.database = databases::selected(args).unwrap();
+            }
+        }
         if let Some(grant) = client.login.clone() {
             let seat = self.server.allowances.enter(5, &Quota::default()).unwrap();
             client.log_in(grant, Arc::new(seat));
@@ -121,6 +131,36 @@ fn strangers_may_do_what_redis_lets_them_do() {
     assert_eq!(connection.send(&long), ["ERR Protocol error: unauthenticated bulk length"]);
     let many = Connection::open(None).send("*11\n$4\nMGET");
     assert_eq!(many, ["ERR Protocol error: unauthenticated multibulk length"]);
+}
+
+/// Where batches come back to.
+#[derive(Default)]
+struct Desk(Mutex<Vec<Box<Batch>>>);
+
+impl Home for Desk {
+    fn parked(&self, _: Stay) {}
+
+    fn deliver(&self, batches: &mut Vec<Box<Batch>>) {
+        self.0.lock().append(batches);
+    }
+}
+
+#[test]
+fn nobody_gets_a_tenant_that_cannot_be_stored() {
+    let Connection { server, mut session, mut batch } = Connection::open(None);
+    let server = Arc::new(server);
+    let desk = Arc::new(Desk::default());
+    let writer = Writer::new(&server, vec![Arc::clone(&desk) as Arc<dyn Home>]);
+    server.store.close().unwrap();
+    batch.input = format!("AUTH {}\r\n", token(READ_WRITE)).into_bytes();
+    let mut input = batch.input.clone();
+    session.take(&mut input, &mut batch);
+    batch.input = input;
+    writer.submit(&mut vec![Box::new(batch)]);
+    let batch = desk.0.lock().pop().unwrap();
+    let reply = String::from_utf8_lossy(batch.reply.bytes());
+    assert!(reply.starts_with("-MISCONF "), "{reply}");
+    assert!(batch.client.grant.is_none() && batch.client.seat.is_none());
 }
 
 #[test]
@@ -206,6 +246,11 @@ fn tokens_are_asked_about_the_database_that_a_command_will_see() {
         allowed("SELECT 2\nMULTI\nGET a\nSELECT 3\nGET a\nDISCARD\nGET a"),
         [true, true, true, true, false, true, true]
     );
+    // However a transaction ends that is not executed, what it selects is not selected.
+    for end in ["DISCARD", "EXEC", "EXEC x"] {
+        let lines = format!("SELECT 0\nMULTI\nSELECT 2\nNOSUCH\n{end}\nGET a");
+        assert_eq!(allowed(&lines), [true, true, true, true, true, false], "{end}");
+    }
     assert_eq!(
         allowed("SELECT 2\nCOPY a b\nCOPY a b DB 3\nMOVE a 3\nSWAPDB 2 3\nSWAPDB 2 2"),
         [true, true, false, false, false, true]

@@ -1,7 +1,7 @@
 //! Property: whatever somebody sends as a token, nothing panics, nothing takes long, and nobody gets
 //! more than the root key's holder gave.
 
-use biscuit_auth::builder::Term;
+use biscuit_auth::builder::{Check, Term};
 
 use super::agreement::Random;
 use super::*;
@@ -166,6 +166,22 @@ fn signed_garbage_does_no_harm() {
         }
     }
     assert!(accepted > 100, "{accepted}");
+}
+
+#[test]
+fn tokens_that_the_engine_would_print_about_are_refused() {
+    let issuer = Issuer::new();
+    let mut check =
+        Check::try_from(r#"check if command($name), ["get", "x"].contains($name)"#).unwrap();
+    let with = |check: &Check| {
+        let block = BlockBuilder::new().check(check.clone()).unwrap();
+        issuer.verify(&issuer.token(PLAIN).append(block).unwrap().to_base64().unwrap())
+    };
+    assert!(with(&check).is_ok());
+    check.queries[0].head.terms = vec![Term::Variable("name".to_owned())];
+    assert!(with(&check).is_ok());
+    check.queries[0].head.terms = vec![Term::Variable("other".to_owned())];
+    assert_eq!(with(&check).unwrap_err(), Refused::TooComplex);
 }
 
 /// Each of these would keep the engine busy for minutes, or take gigabytes.
