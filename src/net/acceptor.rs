@@ -194,6 +194,8 @@ pub struct Acceptor {
     control: Arc<Control>,
     /// What TLS connections are accepted with.
     certificates: RefCell<Option<Certificates>>,
+    /// When the revocation list was last looked at.
+    looked: Cell<Instant>,
     /// When it was last said that a connection could not be accepted.
     complained: Cell<Option<Instant>>,
 }
@@ -248,7 +250,8 @@ impl Acceptor {
         certificates: Option<Certificates>,
     ) -> Acceptor {
         let certificates = RefCell::new(certificates);
-        Acceptor { listeners, inboxes, server, control, certificates, complained: Cell::new(None) }
+        let (looked, complained) = (Cell::new(clock::monotonic()), Cell::new(None));
+        Acceptor { listeners, inboxes, server, control, certificates, looked, complained }
     }
 
     /// Accepts until stopped.
@@ -293,7 +296,12 @@ impl Acceptor {
                 false => certificates.watch(),
             }
         }
-        self.server.end_revoked();
+        // Not for each connection that is accepted: the list may be long.
+        let now = clock::monotonic();
+        if asked || now.duration_since(self.looked.get()) >= TLS_FILES_INTERVAL {
+            self.looked.set(now);
+            self.server.end_revoked();
+        }
     }
 
     fn accept_all(&self, listener: &Listener) {
