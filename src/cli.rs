@@ -234,13 +234,33 @@ fn usage_problem(error: &clap::Error) -> String {
             let hint = hint(context(ContextKind::SuggestedSubcommand));
             format!("{subcommand}: there is no such command; {hint}")
         }
-        (ErrorKind::ArgumentConflict, Some(argument)) => {
-            format!("{}: given more than once", flag(&argument))
+        (ErrorKind::ArgumentConflict, Some(argument)) => match context(ContextKind::PriorArg) {
+            Some(prior) if prior != argument => {
+                format!("{}: it cannot be given with {}", flag(&argument), flag(&prior))
+            }
+            _ => format!("{}: given more than once", flag(&argument)),
+        },
+        (ErrorKind::MissingRequiredArgument, Some(argument)) => {
+            format!("{}: it is missing", flag(&argument))
         }
-        // clap calls a flag without its value an invalid value that is empty.
-        (ErrorKind::InvalidValue, Some(argument)) => {
-            format!("{}: the value is missing", flag(&argument))
+        (ErrorKind::MissingSubcommand, _) => {
+            let command = context(ContextKind::InvalidSubcommand).unwrap_or_default();
+            format!("the command is missing; see {command} --help")
         }
+        (ErrorKind::InvalidValue, Some(argument)) => match context(ContextKind::InvalidValue) {
+            // clap calls a flag without its value an invalid value that is empty.
+            None => format!("{}: the value is missing", flag(&argument)),
+            Some(value) if value.is_empty() => {
+                format!("{}: the value is missing", flag(&argument))
+            }
+            Some(value) => {
+                let valid = match error.get(ContextKind::ValidValue) {
+                    Some(ContextValue::Strings(texts)) => texts.join(", "),
+                    _ => String::new(),
+                };
+                format!("{}: {value} is not one of {valid}", flag(&argument))
+            }
+        },
         _ => {
             let page = error.render().to_string();
             let line = page.lines().next().unwrap_or_default();

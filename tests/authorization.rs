@@ -5,6 +5,8 @@
 
 mod common;
 
+use std::time::Instant;
+
 use biscuit_auth::Biscuit;
 use common::tokens::{self, attenuate, mint, text};
 use common::{Conn, Options, Reply, Server, Subject};
@@ -385,6 +387,26 @@ fn revoked_tokens_end_with_all_that_were_made_from_them() {
         let reply = server.connect().call(&["AUTH", &token]);
         assert!(matches!(reply, Reply::Error(text) if text.starts_with(b"WRONGPASS ")));
     }
+}
+
+#[test]
+fn the_revocation_list_is_not_read_for_each_connection() {
+    let directory = tempfile::tempdir().unwrap();
+    let list = directory.path().join("revoked");
+    std::fs::write(&list, "").unwrap();
+    let list_flag: &'static str = list.to_str().unwrap().to_owned().leak();
+    let mut flags = tokens::FLAGS.to_vec();
+    flags.extend(["--auth-revoked-file", list_flag]);
+    let begun = Instant::now();
+    let server = Server::start_with(Subject::Memory, &Options { flags, ..Options::default() });
+    // Each attempt to read it is seen in the log from now on.
+    std::fs::remove_file(&list).unwrap();
+    for _ in 0..100 {
+        assert!(server.connect().command("PING").is_error());
+    }
+    let complaints = server.log().matches("the revocation list is not right").count() as u64;
+    let seconds = begun.elapsed().as_secs();
+    assert!(complaints <= 1 + seconds / 2, "{complaints} in {seconds} s");
 }
 
 #[test]

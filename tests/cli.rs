@@ -122,6 +122,8 @@ fn bad_usage_is_one_line() {
     assert_eq!(refused(&["-x"], &[]), "-x: there is no such option; see ringstone --help");
     let unknown = "check-confg: there is no such command; did you mean check-config?";
     assert_eq!(refused(&["check-confg"], &[]), unknown);
+    assert_eq!(refused(&["token"], &[]), "the command is missing; see ringstone token --help");
+    assert_eq!(refused(&["token", "mint"], &[]), "--tenant: it is missing");
     assert_eq!(refused(&["serve"], &[]), "serve: there is no such command; see ringstone --help");
     refused(&["check-config", "extra"], &[]);
     refused(&["--help=3"], &[]);
@@ -271,7 +273,6 @@ fn bad_tokens_and_keys_are_one_line() {
     assert_eq!(refused(&attenuate, &[]), "token: nothing is to be limited");
     let address = [&attenuate[..], &["--address", "10.1"]].concat();
     assert!(refused(&address, &[]).starts_with("--address: 10.1 is not an address"));
-    assert!(refused(&["token"], &[]).contains("requires a subcommand"));
     assert!(refused(&["token", "min"], &[]).starts_with("min: there is no such command"));
 }
 
@@ -313,6 +314,10 @@ fn the_environment_of_applications_is_printed_in_every_format() {
     let refused = |more: &[&str]| refused(&[&["env"], more].concat(), &variables);
     assert!(refused(&["--host", "a';reboot"]).contains("is not a host name"));
     assert_eq!(refused(&["--token", "$(reboot)"]), "token: it is not a token");
+    let formats = "--format: bash is not one of sh, fish, json, env";
+    assert_eq!(refused(&["--format", "bash"]), formats);
+    assert_eq!(refused(&["--format"]), "--format: the value is missing");
+    assert_eq!(refused(&["--tls", "--no-tls"]), "--tls: it cannot be given with --no-tls");
 }
 
 #[test]
@@ -330,6 +335,9 @@ fn keys_of_the_server_are_checked_at_once() {
     let private = refused(&check, &[]);
     assert!(private.ends_with("it is a private key; the server needs the public one"), "{private}");
     assert!(!private.contains("1111"));
+    let swapped = format!("ed25519-private/{}:1", "1".repeat(64));
+    let swapped = refused(&["check-config", "--auth-public-key", &swapped], &[]);
+    assert_eq!(swapped, "--auth-public-key: it is not a public key, [ID:]ed25519/HEX");
     let key = "ed25519/d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
     std::fs::write(&file, format!("# ours\n3:{key}\n")).unwrap();
     assert!(printed(&check, &[]).contains(&format!("auth-public-key-file = [\"{path}\"]")));

@@ -34,7 +34,7 @@ impl FromStr for RootKey {
         }
         let (id, key) = match text.split_once(':') {
             Some((id, key)) => {
-                let id = id.parse().map_err(|_| format!("{id} is not a key id"))?;
+                let id = id.parse().map_err(|_| format!("it is not a public key, {KEY_FORM}"))?;
                 (Some(id), key)
             }
             None => (None, text),

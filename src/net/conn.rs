@@ -176,7 +176,9 @@ impl Conn<'_> {
             }
             return Next::Close;
         }
-        match (closing, taken.full) {
+        // With nothing left to parse, what is received next goes to the input: a buffer for receiving
+        // while replies are sent would be held for as long as the client says nothing.
+        match (closing, taken.full && !self.link.input.bytes().is_empty()) {
             (true, _) => Next::Close,
             (false, true) => Next::Parse,
             (false, false) => Next::Receive,
