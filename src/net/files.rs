@@ -30,8 +30,11 @@ impl Files {
     /// Whether to read them: somebody `asked` for it, or they have changed since the last look, of which
     /// there is one each [`FILES_INTERVAL`].
     pub fn is_due(&mut self, asked: bool) -> bool {
-        let is_time = clock::monotonic().duration_since(self.looked) >= FILES_INTERVAL;
-        (asked || is_time) && self.have_changed() || asked
+        if !asked && clock::monotonic().duration_since(self.looked) < FILES_INTERVAL {
+            return false;
+        }
+        let changed = self.have_changed();
+        changed || asked
     }
 
     fn have_changed(&mut self) -> bool {
