@@ -8,7 +8,7 @@ mod common;
 use std::time::Instant;
 
 use common::tokens::{self, connect, operator, plain};
-use common::{Conn, Options, Reply, Server, Subject, fdb};
+use common::{Conn, Options, Reply, Server, Subject, encode, fdb};
 
 fn start(subject: Subject) -> Server {
     let options = Options { flags: tokens::FLAGS.to_vec(), ..Options::default() };
@@ -113,6 +113,22 @@ fn until_refused(conn: &mut Conn, args: &[&str]) -> Reply {
             return reply;
         }
     }
+}
+
+#[test]
+fn who_goes_away_while_it_waits_gives_its_place_back() {
+    let server = start(Subject::Memory);
+    let mut root = connect(&server, &operator("ops"));
+    ok(root.command("TENANT SETQUOTA acme commands 1 connections 1"));
+    let token = plain("acme");
+    let mut conn = connect(&server, &token);
+    let pings: Vec<Vec<u8>> = (0..2000).map(|_| encode(&["PING"])).collect();
+    conn.send_raw(&pings.concat());
+    drop(conn);
+    // Half an hour's worth of commands neither keeps the place nor has to be paid for.
+    let mut other = server.connect();
+    while other.call(&["AUTH", &token]).is_error() {}
+    assert!(!other.command("PING").is_error());
 }
 
 #[test]

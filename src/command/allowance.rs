@@ -107,15 +107,29 @@ impl Seat {
         if rate == 0 {
             return Duration::ZERO;
         }
-        let cost = (commands as u64).saturating_mul(1_000_000) / rate;
         // From the end of what is paid, but what was not used in the last second is lost.
         let now_us = now_us + BURST_US;
-        let paid = |paid: u64| Some(paid.max(now_us - BURST_US).saturating_add(cost));
+        let paid =
+            |paid: u64| Some(paid.max(now_us - BURST_US).saturating_add(cost(commands, rate)));
         let before =
             self.allowance.paid_us.fetch_update(Ordering::Relaxed, Ordering::Relaxed, paid);
         let paid = before.ok().and_then(paid).unwrap_or(0);
         Duration::from_micros(paid.saturating_sub(now_us))
     }
+
+    /// So many commands that have been counted are not executed.
+    pub fn give_back(&self, commands: usize) {
+        let rate = self.allowance.commands.load(Ordering::Relaxed);
+        if rate > 0 {
+            let less = |paid: u64| Some(paid.saturating_sub(cost(commands, rate)));
+            let _ = self.allowance.paid_us.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        }
+    }
+}
+
+/// Microseconds that so many commands take at this rate.
+fn cost(commands: usize, rate: u64) -> u64 {
+    (commands as u64).saturating_mul(1_000_000) / rate
 }
 
 impl Drop for Seat {
@@ -162,6 +176,8 @@ mod tests {
             (0, 10),
             "not more than a second's worth"
         );
+        seat.give_back(10);
+        assert_eq!(wait(5, 60_000), 5);
         allowances.update(1, &Quota::default());
         assert_eq!(wait(1_000_000, 60_000), 0);
     }

@@ -186,7 +186,7 @@ impl Conn<'_> {
     }
 
     /// Waits as long as a batch must not be executed; whether the connection goes on after that.
-    async fn held_back(&self, batch: &mut Batch) -> bool {
+    async fn held_back(&mut self, batch: &mut Batch) -> bool {
         let worker = self.worker;
         let mut has_waited = false;
         // The writer has logins too, but who is to end a pause of writes must be able to log in.
@@ -201,7 +201,9 @@ impl Conn<'_> {
         if let Some(seat) = &batch.client.seat {
             let wait = seat.wait_for(batch.ops.len(), worker.server.uptime_us());
             if !wait.is_zero() {
-                if !worker.rest(batch, wait).await {
+                // A client that does not wait for the answer has not asked.
+                if self.link.rest(worker.rest(batch, wait)).await != Some(true) {
+                    seat.give_back(batch.ops.len());
                     return false;
                 }
                 has_waited = true;

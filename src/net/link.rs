@@ -148,14 +148,14 @@ impl<'w> Link<'w> {
         }
         match sent {
             Some(result) => result?,
-            None => ahead.receive_until(stream, &mut inlet, send, false).await??,
+            None => ahead.receive_until(stream, &mut inlet, send, false, usize::MAX).await??,
         }
         while !ahead.unseen && !ahead.ended {
             if let Some(tls) = tls
                 && tls.borrow().has_outgoing()
             {
                 let flush = pin!(tls::flush(stream, tls));
-                ahead.receive_until(stream, &mut inlet, flush, false).await??;
+                ahead.receive_until(stream, &mut inlet, flush, false, usize::MAX).await??;
                 continue;
             }
             let arrived = match ahead.read.as_mut() {
@@ -176,7 +176,15 @@ impl<'w> Link<'w> {
     pub async fn wait<T>(&mut self, event: impl Future<Output = T>) -> Option<T> {
         let Link { stream, input, secure, ahead, .. } = self;
         let (_, mut inlet) = split(input, secure);
-        ahead.receive_until(stream, &mut inlet, pin!(event), true).await.ok()
+        ahead.receive_until(stream, &mut inlet, pin!(event), true, usize::MAX).await.ok()
+    }
+
+    /// As [`Link::wait`], but receives only a little: the client is to wait as well.
+    pub async fn rest<T>(&mut self, event: impl Future<Output = T>) -> Option<T> {
+        let Link { stream, input, secure, ahead, .. } = self;
+        let (_, mut inlet) = split(input, secure);
+        let enough = inlet.input.bytes().len() + READ_AHEAD_BYTES;
+        ahead.receive_until(stream, &mut inlet, pin!(event), true, enough).await.ok()
     }
 
     /// Sends the replies; what is received meanwhile is kept.
@@ -187,7 +195,7 @@ impl<'w> Link<'w> {
         let Link { stream, pool, input, secure, ahead } = self;
         let (tls, mut inlet) = split(input, secure);
         let send = pin!(send(pool, stream, tls, reply));
-        ahead.receive_until(stream, &mut inlet, send, false).await?
+        ahead.receive_until(stream, &mut inlet, send, false, usize::MAX).await?
     }
 }
 
@@ -291,19 +299,21 @@ impl From<tls::Decrypted> for Arrived {
 }
 
 impl Ahead {
-    /// Receives until `event`. That the client sends no more is an error if its `end_matters`.
+    /// Receives until `event`, as long as there is less than `enough` input. That the client sends no more
+    /// is an error if its `end_matters`.
     async fn receive_until<T>(
         &mut self,
         stream: &Rc<Stream>,
         inlet: &mut Inlet<'_, '_>,
         mut event: Pin<&mut impl Future<Output = T>>,
         end_matters: bool,
+        enough: usize,
     ) -> io::Result<T> {
         loop {
             if self.ended && end_matters {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            if self.read.is_none() && !self.ended {
+            if self.read.is_none() && !self.ended && inlet.input.bytes().len() < enough {
                 if inlet.input.bytes().len() > self.input_max {
                     return Err(io::Error::other("too many requests without reading replies"));
                 }
