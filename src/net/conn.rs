@@ -184,7 +184,8 @@ impl Conn<'_> {
             }
             return Next::Close;
         }
-        match (closing, taken.full) {
+        // With nothing left to parse, receiving ahead would hold a buffer while nothing comes.
+        match (closing, taken.full && !self.link.input.bytes().is_empty()) {
             (true, _) => Next::Close,
             (false, true) => Next::Parse,
             (false, false) => Next::Receive,
