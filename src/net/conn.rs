@@ -176,8 +176,7 @@ impl Conn<'_> {
             }
             return Next::Close;
         }
-        // With nothing left to parse, what is received next goes to the input: a buffer for receiving
-        // while replies are sent would be held for as long as the client says nothing.
+        // With nothing left to parse, receiving ahead would hold a buffer while nothing comes.
         match (closing, taken.full && !self.link.input.bytes().is_empty()) {
             (true, _) => Next::Close,
             (false, true) => Next::Parse,
