@@ -26,6 +26,11 @@ pub fn touched(spec: &Spec, args: Args<'_>, current: u8) -> u16 {
     }
 }
 
+/// Whether it may touch other databases than the one selected.
+pub fn are_named(spec: &Spec) -> bool {
+    matches!(spec.name, "flushall" | "select" | "move" | "swapdb" | "copy")
+}
+
 fn index(args: Args<'_>, at: usize) -> Option<u8> {
     let text = (at < args.len()).then(|| args.get(at))?;
     let database = u8::try_from(num::parse_i64(text)?).ok()?;

@@ -26,6 +26,9 @@ pub(super) struct Gate {
     outside: u8,
     /// Unix seconds at which the connection's token expires, if that is known.
     expires: Option<u64>,
+    /// A command that was permitted among those being admitted, and would be with any other arguments:
+    /// pipelines repeat themselves.
+    passed: Option<&'static Spec>,
     /// A `SELECT` is queued: whether it takes effect is known when `EXEC` has been executed.
     selects: bool,
 }
@@ -40,6 +43,7 @@ impl Gate {
             expires: None,
             database: 0,
             outside: 0,
+            passed: None,
             selects: false,
         }
     }
@@ -48,6 +52,7 @@ impl Gate {
     pub(super) fn begin(&mut self, client: &mut Client, in_transaction: bool) {
         self.now = clock::unix_ms() / 1000;
         client.login = None;
+        self.passed = None;
         self.expires = client.grant.as_ref().and_then(|grant| grant.expires());
         if !in_transaction {
             (self.database, self.selects) = (client.database, false);
@@ -68,6 +73,9 @@ impl Gate {
         client: &mut Client,
         in_transaction: bool,
     ) -> Result<(), Vec<u8>> {
+        if self.passed.is_some_and(|passed| std::ptr::eq(passed, spec)) {
+            return Ok(());
+        }
         if let Some((user, password)) = connection::credentials(spec, args) {
             if in_transaction {
                 return Err(b"ERR Command not allowed inside a transaction".to_vec());
@@ -79,6 +87,7 @@ impl Gate {
         }
         let Some(grant) = &client.grant else { return Err(NO_AUTH.to_vec()) };
         self.permit(grant, spec, args)?;
+        self.passed = None;
         match spec.name {
             "select" => {
                 let selected = databases::selected(args).unwrap_or(self.database);
@@ -87,7 +96,8 @@ impl Gate {
             }
             "multi" if !in_transaction => (self.outside, self.selects) = (self.database, false),
             "discard" if in_transaction => self.database = self.outside,
-            _ => {}
+            _ if databases::are_named(spec) || grant.depends_on_keys() => {}
+            _ => self.passed = Some(spec),
         }
         Ok(())
     }
@@ -100,7 +110,7 @@ impl Gate {
         client: &Client,
     ) -> Result<(), Vec<u8>> {
         let Some(grant) = &client.grant else { return Err(NO_AUTH.to_vec()) };
-        self.database = self.outside;
+        (self.database, self.passed) = (self.outside, None);
         for (spec, args) in queued.iter() {
             self.permit(grant, spec, args)?;
             if spec.name == "select" {
