@@ -168,6 +168,10 @@
 //! process. Where a process compares keys, to keep groups apart or to find who waits for one, those of
 //! different tenants are different.
 //!
+//! While more than one tenant is active ([`limits::RIVALRY`]), each has its share of every turn of a
+//! worker's loop and of every group of a local store's writer, and what it sends beyond that waits behind
+//! its own: the others wait for a share, not for the flood ([`batch::Lanes`]).
+//!
 //! What concerns the process or all tenants has a class of its own ([`auth::Class`]), and a client
 //! that is no operator is told of no connection but those of its tenant, and by `INFO` no figure of the
 //! process. `tests/tenants.rs` sends every command of the table as one tenant, with and without another

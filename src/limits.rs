@@ -257,6 +257,15 @@ pub const INLINE_COMMANDS_MAX: usize = 64;
 pub const INLINE_COMMIT_US_MAX: u64 = 300;
 /// Groups a worker executes for all before it looks after its own connections again.
 pub const COMBINED_GROUPS_MAX: usize = 16;
+/// Tenants share from when another one is seen for so long.
+pub const RIVALRY: Duration = Duration::from_secs(10);
+/// Bytes of requests that a worker takes of one tenant before it looks what others have sent, while
+/// tenants share...
+pub const TURN_BYTES: usize = 4 * 1024;
+/// ... or sooner, when it has counted the bytes of so many tenants...
+pub const TENANTS_NOTED_MAX: usize = 64;
+/// ... and commands of one tenant in a group. One batch may have more of both.
+pub const SHARE_COMMANDS: usize = 128;
 /// Submission entries of a worker's ring.
 pub const RING_ENTRIES: u32 = 1024;
 /// How often idle connections are looked for.

@@ -6,18 +6,22 @@
 //! free executes everything that waits, its own batches and others' (flat combining); where it does, a
 //! thread of its own does. A few commands on a disk that syncs quickly are worth less than waking
 //! that thread and being woken by it, so those a worker executes too.
+//!
+//! Whoever joins a group waits for all of it. So while more than one tenant is there a group has only a
+//! share of what each wants, and a tenant that floods waits for itself.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::clock;
 use crate::command::Server;
-use crate::limits::{COMBINED_GROUPS_MAX, INLINE_COMMANDS_MAX};
+use crate::limits::{COMBINED_GROUPS_MAX, INLINE_COMMANDS_MAX, SHARE_COMMANDS};
 use crate::store::{Local, Store};
 
 use super::group::{Chores, Item};
+use super::lanes::{Lanes, Rivalry};
 use super::local::Executor;
 use super::writer::Home;
 use super::{Batch, Parked};
@@ -36,15 +40,17 @@ pub struct Combining {
 
 #[derive(Default)]
 struct Queue {
-    items: VecDeque<Item>,
+    items: Lanes<Item>,
+    rivalry: Rivalry,
     closed: bool,
 }
 
 /// What the holder of the writer role works with.
 struct Role {
     executor: Executor,
-    waiting: VecDeque<Item>,
     group: Vec<Item>,
+    /// The group has no more of each tenant than its share.
+    shared: bool,
     finished: Vec<Vec<Box<Batch>>>,
 }
 
@@ -55,8 +61,8 @@ impl Combining {
         let parked = Arc::new(Parked::new(server, homes));
         let role = Role {
             executor: Executor::new(Arc::clone(server), Arc::clone(&parked)),
-            waiting: VecDeque::new(),
             group: Vec::new(),
+            shared: false,
             finished: homes.iter().map(|_| Vec::new()).collect(),
         };
         Some(Combining {
@@ -108,7 +114,10 @@ impl Combining {
             if queue.closed {
                 return false;
             }
-            queue.items.extend(items.inspect(|item| commands += item.commands()));
+            for item in items {
+                commands += item.commands();
+                queue.items.push_back(item.tenant(), item.commands(), item);
+            }
         }
         if self.threaded && (commands > INLINE_COMMANDS_MAX || self.local().commit_blocks()) {
             self.arrived.notify_one();
@@ -123,13 +132,12 @@ impl Combining {
         // before a failed attempt to take the role is seen by its holder.
         let mut groups = 0;
         while let Some(mut role) = self.role.try_lock() {
-            while self.take_waiting(&mut role) {
-                if groups == COMBINED_GROUPS_MAX {
-                    self.hand_back(&mut role);
+            while self.take_group(&mut role) {
+                self.execute(&mut role);
+                groups += if role.shared { COMBINED_GROUPS_MAX } else { 1 };
+                if groups >= COMBINED_GROUPS_MAX && !self.queue.lock().items.is_empty() {
                     return true;
                 }
-                self.execute(&mut role);
-                groups += 1;
             }
             drop(role);
             if self.queue.lock().items.is_empty() {
@@ -137,14 +145,6 @@ impl Combining {
             }
         }
         false
-    }
-
-    /// Puts what waits back into the queue: while the role is free nothing waits anywhere else, so
-    /// whoever takes it next finds it, be that a worker or the thread.
-    fn hand_back(&self, role: &mut Role) {
-        let mut queue = self.queue.lock();
-        role.waiting.append(&mut queue.items);
-        std::mem::swap(&mut role.waiting, &mut queue.items);
     }
 
     /// The writer thread: executes groups until closed and empty.
@@ -160,7 +160,7 @@ impl Combining {
                 }
             }
             let mut role = self.role.lock();
-            while self.take_waiting(&mut role) {
+            while self.take_group(&mut role) {
                 self.execute(&mut role);
             }
         }
@@ -174,27 +174,38 @@ impl Combining {
         if !self.threaded {
             // Whoever has the role now may leave to us what it does not see any more.
             let mut role = self.role.lock();
-            while self.take_waiting(&mut role) {
+            while self.take_group(&mut role) {
                 self.execute(&mut role);
             }
         }
     }
 
-    fn take_waiting(&self, role: &mut Role) -> bool {
-        role.waiting.append(&mut self.queue.lock().items);
-        !role.waiting.is_empty()
-    }
-
-    /// Executes one group out of what waits and sends its finished batches home.
-    fn execute(&self, role: &mut Role) {
-        let Role { executor, waiting, group, finished } = role;
+    /// Makes a group of what waits, if anything does: of all of it up to the cap, or of each tenant's share
+    /// while there is more than one.
+    fn take_group(&self, role: &mut Role) -> bool {
+        let mut queue = self.queue.lock();
+        let Queue { items, rivalry, .. } = &mut *queue;
+        if items.is_empty() {
+            return false;
+        }
+        let now = clock::monotonic();
+        items.begin();
+        items.tenants().for_each(|tenant| rivalry.note(tenant, now));
+        role.shared = rivalry.is_there(now);
+        let share = if role.shared { SHARE_COMMANDS } else { usize::MAX };
         let mut commands = 0;
-        while commands < executor.caps().commands_max
-            && let Some(item) = waiting.pop_front()
+        while commands < role.executor.caps().commands_max
+            && let Some(item) = items.pop(share)
         {
             commands += item.commands();
-            group.push(item);
+            role.group.push(item);
         }
+        true
+    }
+
+    /// Executes the group and sends its finished batches home.
+    fn execute(&self, role: &mut Role) {
+        let Role { executor, group, finished, .. } = role;
         executor.execute(self.local(), group);
         for item in group.extract_if(.., |item| item.is_blocked()) {
             if let Item::Batch(batch) = item {
@@ -210,7 +221,10 @@ impl Combining {
                     finished[batch.home].push(batch);
                 }
                 // What did not fit comes before everything that arrived later.
-                Item::Batch(_) => waiting.push_front(item),
+                Item::Batch(_) => {
+                    let mut queue = self.queue.lock();
+                    queue.items.push_front(item.tenant(), item.commands(), item);
+                }
                 Item::Chores(chores, Some(removed)) => {
                     // Nobody may be listening any more.
                     let _ = chores.done.send(removed);
@@ -234,6 +248,7 @@ mod tests {
     use crate::config::Config;
     use crate::data::background::Chore;
     use crate::data::keys;
+    use crate::data::tenants::NOBODY;
     use crate::store::memory::MemoryStore;
 
     #[test]
@@ -257,11 +272,12 @@ mod tests {
         let (done, answers) = channel();
         let chores = || Chores { chores: vec![Chore::Clear(keys::size(1))], done: done.clone() };
         let left = 4;
-        let items = (0..COMBINED_GROUPS_MAX + left).map(|_| Item::Chores(chores(), None));
-        writer.queue.lock().items.extend(items);
+        for _ in 0..COMBINED_GROUPS_MAX + left {
+            writer.queue.lock().items.push_back(NOBODY, 1, Item::Chores(chores(), None));
+        }
         assert!(writer.combine());
         assert_eq!(answers.try_iter().count(), COMBINED_GROUPS_MAX);
-        assert_eq!(writer.queue.lock().items.len(), left);
+        assert!(!writer.queue.lock().items.is_empty());
         assert!(!writer.combine());
         assert_eq!(answers.try_iter().count(), left);
     }

@@ -9,7 +9,8 @@ use std::sync::mpsc::Sender;
 use crate::clock;
 use crate::command::Server;
 use crate::data::background::{self, Chore};
-use crate::data::{Moment, Overlay, View, keys};
+use crate::data::tenants::NOBODY;
+use crate::data::{Moment, Overlay, Tenant, View, keys};
 use crate::error::Stop;
 use crate::limits::GROUP_REPLY_BYTES;
 use crate::store::Snapshot;
@@ -81,6 +82,14 @@ impl Item {
         match self {
             Item::Batch(batch) => batch.reply.len(),
             Item::Chores(..) => 0,
+        }
+    }
+
+    /// Whose it is; background work is nobody's.
+    pub(super) fn tenant(&self) -> Tenant {
+        match self {
+            Item::Batch(batch) => batch.client.tenant,
+            Item::Chores(..) => NOBODY,
         }
     }
 

@@ -10,6 +10,7 @@ mod footprint;
 mod gather;
 mod group;
 mod groups;
+mod lanes;
 mod local;
 mod parked;
 mod record;
@@ -33,6 +34,7 @@ use crate::resp::{Reply, Requests, Span};
 
 pub use group::Chores;
 pub use groups::Groups;
+pub use lanes::{Lanes, Rivalry};
 pub use parked::Parked;
 pub use run::Reader;
 pub use writer::{Home, Stay, Writer};

@@ -130,6 +130,7 @@ impl Conn<'_> {
             return Next::Close;
         }
         let arrived = clock::monotonic();
+        self.worker.turn(&batch, self.link.input.bytes().len(), arrived).await;
         let taken = self.session.take(self.link.input.bytes_mut(), &mut batch);
         let mut consumed = taken.consumed;
         self.worker.stats.bytes_in.add(consumed as u64);

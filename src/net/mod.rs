@@ -19,6 +19,7 @@ mod conn;
 mod link;
 mod stream;
 mod tls;
+mod turns;
 mod worker;
 
 pub use acceptor::{Acceptor, Control, Listener};

@@ -19,6 +19,7 @@ use super::acceptor::Accepted;
 use super::buffer::{Budget, Pool};
 use super::conn;
 use super::stream::Stream;
+use super::turns::Turns;
 use crate::batch::{Batch, Groups, Home, InVain, Reader, Stay, Writer};
 use crate::clock;
 use crate::command::state::{ClientShared, Done, Killer};
@@ -185,6 +186,8 @@ pub struct Worker {
     pending_reads: RefCell<Vec<Box<Batch>>>,
     submit: Notify,
     emptied: Notify,
+    turns: RefCell<Turns>,
+    turn_wanted: Notify,
     /// TLS handshakes take turns.
     pub handshakes: Semaphore,
     reader: RefCell<Reader>,
@@ -211,6 +214,8 @@ struct Slot {
     in_vain: Option<InVain>,
     /// A pause holds the batch back.
     held: bool,
+    /// Its turn has come.
+    admitted: bool,
     activity: Activity,
 }
 
@@ -275,6 +280,8 @@ impl Worker {
             pending_reads: RefCell::default(),
             submit: Notify::new(),
             emptied: Notify::new(),
+            turns: RefCell::default(),
+            turn_wanted: Notify::new(),
             handshakes: Semaphore::new(1),
             reader: RefCell::default(),
             reads,
@@ -284,6 +291,9 @@ impl Worker {
     /// Serves until told to stop and the last connection is gone.
     async fn run(self: Rc<Worker>) {
         tokio_uring::spawn(Rc::clone(&self).submit_pending());
+        if self.server.auth.is_some() {
+            tokio_uring::spawn(Rc::clone(&self).take_turns());
+        }
         if let Some(reads) = &self.reads {
             tokio_uring::spawn(Arc::clone(reads).serve());
         }
@@ -394,6 +404,7 @@ impl Worker {
             parked: None,
             in_vain: None,
             held: false,
+            admitted: false,
             activity: Activity { at: clock::monotonic(), moves: 0 },
         });
         let mut client = Client::new(shared);
@@ -496,7 +507,50 @@ impl Worker {
                     break;
                 }
                 // Other workers keep sending; this one's connections get their turn in between.
-                tokio::task::yield_now().await;
+                self.look_at_ring().await;
+            }
+        }
+    }
+
+    /// Returns when what was ready has been done and what is to be sent has been handed to the kernel: only
+    /// a loop that has nothing else to do gets to that, not one that yields.
+    async fn look_at_ring(&self) {
+        if tokio_uring::no_op().await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Waits for the turn of a connection with requests of so many bytes, if tenants have to share.
+    pub async fn turn(&self, batch: &Batch, bytes: usize, now: Instant) {
+        let Some(seat) = &batch.client.seat else { return };
+        if self.turns.borrow_mut().enter(seat.tenant, bytes, batch.slot, now) {
+            return;
+        }
+        self.turn_wanted.notify_one();
+        poll_fn(|context| {
+            let slot = &mut self.slots.borrow_mut()[batch.slot];
+            if std::mem::take(&mut slot.admitted) {
+                return Poll::Ready(());
+            }
+            slot.waiting = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Has turns follow one another while somebody waits for the next.
+    async fn take_turns(self: Rc<Worker>) {
+        loop {
+            self.turn_wanted.notified().await;
+            while self.turns.borrow().are_wanted() {
+                self.look_at_ring().await;
+                let mut turns = self.turns.borrow_mut();
+                turns.begin();
+                while let Some(slot) = turns.next() {
+                    let slot = &mut self.slots.borrow_mut()[slot];
+                    slot.admitted = true;
+                    slot.wake();
+                }
             }
         }
     }
