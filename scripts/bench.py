@@ -19,6 +19,7 @@ import tempfile
 import time
 
 import bench_collections as collections
+import bench_tenants
 
 TESTS = ["ping_mbulk", "set", "get", "incr", "mset"]
 PIPELINES = [1, 16, 100]
@@ -269,12 +270,13 @@ def main():
     parser.add_argument("--pairings", default="abc", help="which of a, b, c (default: all)")
     parser.add_argument("--tests", default=",".join([*TESTS, *collections.TESTS]),
                         type=lambda text: text.split(","), help="of redis-benchmark (-t)")
-    parser.add_argument("--parts", default="pairings,sets,documents,tls,idle",
+    parser.add_argument("--parts", default="pairings,sets,documents,tls,tenants,authorization,idle",
                         type=lambda text: text.split(","), help="what to measure")
     parser.add_argument("--pipelines", default=PIPELINES,
                         type=lambda text: [int(part) for part in text.split(",")])
     parser.add_argument("--rounds", default=3, type=int, help="runs per server and figure")
     parser.add_argument("--scale", default=1.0, type=float, help="factor on the request counts")
+    parser.add_argument("--stores", default="", help="of part tenants: memory, interval, sync")
     parser.add_argument("--workers", default=0, type=int, help="ringstone's --workers")
     args = parser.parse_args()
     args.binary = str(pathlib.Path(args.binary).resolve())
@@ -290,6 +292,10 @@ def main():
             bench_large(args, directory)
         if "tls" in args.parts:
             bench_tls(args, directory)
+        if "tenants" in args.parts:
+            bench_tenants.bench_tenants(args, directory, start_ringstone)
+        if "authorization" in args.parts:
+            bench_tenants.bench_authorization(args, directory, start_ringstone, compare, benchmark)
         if "idle" in args.parts:
             bench_idle(args, directory)
     finally:
