@@ -19,7 +19,7 @@ use super::acceptor::Accepted;
 use super::buffer::{Budget, Pool};
 use super::conn;
 use super::stream::Stream;
-use super::turns::Turns;
+use super::turns::{Turns, look_at_ring};
 use crate::batch::{Batch, Groups, Home, InVain, Reader, Stay, Writer};
 use crate::clock;
 use crate::command::state::{ClientShared, Done, Killer};
@@ -507,16 +507,8 @@ impl Worker {
                     break;
                 }
                 // Other workers keep sending; this one's connections get their turn in between.
-                self.look_at_ring().await;
+                look_at_ring().await;
             }
-        }
-    }
-
-    /// Returns when what was ready has been done and what is to be sent has been handed to the kernel: only
-    /// a loop that has nothing else to do gets to that, not one that yields.
-    async fn look_at_ring(&self) {
-        if tokio_uring::no_op().await.is_err() {
-            tokio::task::yield_now().await;
         }
     }
 
@@ -543,7 +535,7 @@ impl Worker {
         loop {
             self.turn_wanted.notified().await;
             while self.turns.borrow().are_wanted() {
-                self.look_at_ring().await;
+                look_at_ring().await;
                 let mut turns = self.turns.borrow_mut();
                 turns.begin();
                 while let Some(slot) = turns.next() {
