@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use crate::batch::{Lanes, Rivalry};
 use crate::data::Tenant;
+use crate::data::tenants::NOBODY;
 use crate::limits::{TENANTS_NOTED_MAX, TURN_BYTES};
 
 /// See the module.
@@ -21,12 +22,16 @@ pub struct Turns {
 
 impl Turns {
     /// Whether a connection's batch, of requests with so many bytes, may run at once; otherwise it waits.
+    /// Of strangers one may in each turn, for verifying a token takes long, and longest if it is wrong.
     pub fn enter(&mut self, tenant: Tenant, bytes: usize, slot: usize, now: Instant) -> bool {
         self.rivalry.note(tenant, now);
         if self.waiting.is_empty() && self.waiting.tenants().len() > TENANTS_NOTED_MAX {
             self.waiting.begin();
         }
-        if !self.rivalry.is_there(now) || self.waiting.pass(tenant, bytes, TURN_BYTES) {
+        let is_stranger = tenant == NOBODY;
+        let bytes = if is_stranger { TURN_BYTES } else { bytes };
+        let is_free = !is_stranger && !self.rivalry.is_there(now);
+        if is_free || self.waiting.pass(tenant, bytes, TURN_BYTES) {
             return true;
         }
         self.waiting.push_back(tenant, bytes, slot);
@@ -68,6 +73,19 @@ mod tests {
         let (mut turns, now) = (Turns::default(), clock::monotonic());
         for slot in 0..100 {
             assert!(turns.enter(1, TURN_BYTES, slot, now));
+        }
+        assert!(!turns.are_wanted());
+    }
+
+    #[test]
+    fn strangers_go_one_by_one() {
+        let (mut turns, now) = (Turns::default(), clock::monotonic());
+        assert!(turns.enter(NOBODY, 1, 0, now));
+        assert!(!turns.enter(NOBODY, 1, 1, now) && !turns.enter(NOBODY, 1, 2, now));
+        assert!(turns.enter(1, TURN_BYTES, 3, now) && turns.enter(1, TURN_BYTES, 4, now));
+        for slot in [1, 2] {
+            turns.begin();
+            assert_eq!((turns.next(), turns.next()), (Some(slot), None));
         }
         assert!(!turns.are_wanted());
     }
