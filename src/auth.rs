@@ -30,6 +30,8 @@
 //! second, for one that uses keys otherwise for each set of keys. No decision takes long, because
 //! tokens that could make one long are refused before anything of them is evaluated (`cost`).
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -49,6 +51,19 @@ pub mod issue;
 mod key;
 mod key_checks;
 mod revoked;
+/// The text of a file of at most so many bytes.
+fn text_of(path: &Path, bytes_max: usize) -> Result<String, String> {
+    let shown = path.display();
+    let mut text = String::new();
+    File::open(path)
+        .and_then(|file| file.take(bytes_max as u64 + 1).read_to_string(&mut text))
+        .map_err(|error| format!("{shown}: {error}"))?;
+    if text.len() > bytes_max {
+        return Err(format!("{shown}: it is longer than {bytes_max} bytes"));
+    }
+    Ok(text)
+}
+
 #[cfg(test)]
 mod tests;
 

@@ -353,14 +353,19 @@ fn date(seconds: u64) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-#[test]
-fn revoked_tokens_end_with_all_that_were_made_from_them() {
+/// A revocation list, empty as yet, in a directory of its own, and the flags of a server that heeds it.
+fn with_list() -> (tempfile::TempDir, std::path::PathBuf, Vec<&'static str>) {
     let directory = tempfile::tempdir().unwrap();
     let list = directory.path().join("revoked");
     std::fs::write(&list, "").unwrap();
-    let list_flag: &'static str = list.to_str().unwrap().to_owned().leak();
     let mut flags = tokens::FLAGS.to_vec();
-    flags.extend(["--auth-revoked-file", list_flag]);
+    flags.extend(["--auth-revoked-file", list.to_str().unwrap().to_owned().leak()]);
+    (directory, list, flags)
+}
+
+#[test]
+fn revoked_tokens_end_with_all_that_were_made_from_them() {
+    let (_directory, list, flags) = with_list();
     let server = Server::start_with(Subject::Memory, &Options { flags, ..Options::default() });
     let parent = mint("acme", READ_WRITE);
     let child = attenuate(&parent, "check if class(\"read\") or class(\"connection\");");
@@ -391,12 +396,7 @@ fn revoked_tokens_end_with_all_that_were_made_from_them() {
 
 #[test]
 fn the_revocation_list_is_not_read_for_each_connection() {
-    let directory = tempfile::tempdir().unwrap();
-    let list = directory.path().join("revoked");
-    std::fs::write(&list, "").unwrap();
-    let list_flag: &'static str = list.to_str().unwrap().to_owned().leak();
-    let mut flags = tokens::FLAGS.to_vec();
-    flags.extend(["--auth-revoked-file", list_flag]);
+    let (_directory, list, flags) = with_list();
     let begun = Instant::now();
     let server = Server::start_with(Subject::Memory, &Options { flags, ..Options::default() });
     // Each attempt to read it is seen in the log from now on.

@@ -1,8 +1,6 @@
 //! Root keys: who may issue tokens.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -66,16 +64,8 @@ impl fmt::Display for RootKey {
 
 /// The keys in the file at `path`: one PEM block, or one key a line with `#` for comments.
 pub fn keys_of_file(path: &Path) -> Result<Vec<RootKey>, String> {
-    let shown = path.display();
-    let bytes_max = limits::CONFIG_FILE_BYTES_MAX;
-    let mut text = String::new();
-    File::open(path)
-        .and_then(|file| file.take(bytes_max as u64 + 1).read_to_string(&mut text))
-        .map_err(|error| format!("{shown}: {error}"))?;
-    if text.len() > bytes_max {
-        return Err(format!("{shown}: it is longer than {bytes_max} bytes"));
-    }
-    keys_of(&text).map_err(|problem| format!("{shown}: {problem}"))
+    let text = super::text_of(path, limits::CONFIG_FILE_BYTES_MAX)?;
+    keys_of(&text).map_err(|problem| format!("{}: {problem}", path.display()))
 }
 
 pub(super) fn keys_of(text: &str) -> Result<Vec<RootKey>, String> {

@@ -1,8 +1,6 @@
 //! The revocation list: a file with one revocation id a line, in hex, and `#` for comments.
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -57,14 +55,7 @@ impl Revoked {
 
 fn read(path: &Path) -> Result<HashSet<Box<[u8]>>, String> {
     let shown = path.display();
-    let bytes_max = limits::REVOKED_FILE_BYTES_MAX;
-    let mut text = String::new();
-    File::open(path)
-        .and_then(|file| file.take(bytes_max as u64 + 1).read_to_string(&mut text))
-        .map_err(|error| format!("{shown}: {error}"))?;
-    if text.len() > bytes_max {
-        return Err(format!("{shown}: it is longer than {bytes_max} bytes"));
-    }
+    let text = super::text_of(path, limits::REVOKED_FILE_BYTES_MAX)?;
     let mut ids = HashSet::new();
     for (number, line) in text.lines().enumerate() {
         let line = line.split('#').next().unwrap_or_default().trim();

@@ -33,10 +33,14 @@ impl Allowances {
         (taken < quota.connections.unwrap_or(u64::MAX)).then_some(seat)
     }
 
-    /// The tenants that have connections.
-    pub fn tenants(&self) -> Vec<Tenant> {
+    /// The tenants that have connections, or have more to pay for, at a time in microseconds from the start of
+    /// the process. The others are forgotten.
+    pub fn tenants(&self, now_us: u64) -> Vec<Tenant> {
         let mut tenants = self.tenants.lock();
-        tenants.retain(|_, allowance| allowance.taken.load(Ordering::Relaxed) > 0);
+        tenants.retain(|_, allowance| {
+            allowance.taken.load(Ordering::Relaxed) > 0
+                || allowance.paid_us.load(Ordering::Relaxed) > now_us
+        });
         tenants.keys().copied().collect()
     }
 
@@ -45,12 +49,6 @@ impl Allowances {
         if let Some(allowance) = self.tenants.lock().get(&tenant) {
             allowance.update(quota);
         }
-    }
-
-    /// Connections of the tenant.
-    pub fn connections(&self, tenant: Tenant) -> usize {
-        let tenants = self.tenants.lock();
-        tenants.get(&tenant).map_or(0, |allowance| allowance.taken.load(Ordering::Relaxed))
     }
 }
 
@@ -154,12 +152,12 @@ mod tests {
         let second = allowances.enter(1, &quota(2, 1)).unwrap();
         assert!(allowances.enter(1, &quota(2, 1)).is_none());
         assert!(allowances.enter(2, &quota(1, 1)).is_some(), "others have their own");
-        assert_eq!((allowances.connections(1), allowances.tenants()), (2, vec![1]));
+        assert_eq!(allowances.tenants(0), [1]);
         drop(first);
         assert!(allowances.enter(1, &quota(2, 1)).is_some());
         assert!(allowances.enter(1, &Quota::default()).is_some());
         drop(second);
-        assert_eq!(allowances.connections(1), 0);
+        assert_eq!(allowances.tenants(0), []);
     }
 
     #[test]
@@ -176,6 +174,11 @@ mod tests {
             (0, 10),
             "not more than a second's worth"
         );
+        let debt = |at_ms: u64| allowances.tenants(at_ms * 1000).len();
+        let other = allowances.enter(2, &quota(1, 10)).unwrap();
+        assert_eq!(other.wait_for(20, 0).as_secs(), 1);
+        drop(other);
+        assert_eq!((debt(1_500), debt(2_500)), (2, 1), "who leaves still has to pay");
         seat.give_back(10);
         assert_eq!(wait(5, 60_000), 5);
         allowances.update(1, &Quota::default());

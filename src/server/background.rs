@@ -216,12 +216,15 @@ impl Work {
     /// write, where other processes may change both.
     fn look_at_tenants(&mut self) -> Option<()> {
         let now = clock::monotonic();
-        let is_due = self.usage_seen.is_none_or(|seen| now - seen >= USAGE_INTERVAL);
-        if self.store.local().is_some() || !is_due {
+        if self.usage_seen.is_some_and(|seen| now - seen < USAGE_INTERVAL) {
             return Some(());
         }
         self.usage_seen = Some(now);
-        for some in self.server.allowances.tenants().chunks(USAGE_TENANTS) {
+        let tenants = self.server.allowances.tenants(self.server.uptime_us());
+        if self.store.local().is_some() {
+            return Some(());
+        }
+        for some in tenants.chunks(USAGE_TENANTS) {
             for (tenant, quota) in self.search(&mut |found| tenants::quotas(found, some))? {
                 self.server.allowances.update(tenant, &quota);
             }
