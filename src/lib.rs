@@ -175,9 +175,9 @@
 //! keyspaces that the databases of a tenant have at first follow from its id, so a tenant that is new
 //! costs two records; a database has one more from its first key on, by which background work finds it.
 //! That goes on to so many databases at a time, however many there are. A dropped tenant's keyspaces are
-//! left to the collector like flushed ones. Its record goes with it, and whatever a client of it asks
-//! for reads that record or assumes that it is there, which the commit checks: so it fails, in every
-//! process. Where a process compares keys, to keep groups apart or to find who waits for one, those of
+//! left to the collector like flushed ones. Its record and those of its databases go with it, and
+//! whatever a client of it asks for reads one of them or assumes that it is there, which the commit checks: so
+//! it fails, in every process. Where a process compares keys, to keep groups apart or to find who waits for one, those of
 //! different tenants are different.
 //!
 //! While more than one tenant is active ([`limits::RIVALRY`]), each has its share of every turn of a

@@ -67,7 +67,9 @@ impl View<'_> {
     fn look_up(&self, tenant: Tenant, database: u8) -> Result<Known, Stop> {
         let record = self.assumed(&keys::catalog(tenant, database));
         let mut settings = None;
-        if tenant != 0 {
+        // The record of a database says enough if there is one: it goes with its tenant, and a quota marks it.
+        let says_enough = matches!(&record, Ok(Some(record)) if !keys::is_metered(record));
+        if tenant != 0 && !says_enough {
             // Asked for together. Nobody writes to the databases of a tenant that is gone: nothing
             // would ever remove that.
             settings = self.assumed(&keys::tenant(tenant))?;
