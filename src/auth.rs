@@ -51,19 +51,6 @@ pub mod issue;
 mod key;
 mod key_checks;
 mod revoked;
-/// The text of a file of at most so many bytes.
-fn text_of(path: &Path, bytes_max: usize) -> Result<String, String> {
-    let shown = path.display();
-    let mut text = String::new();
-    File::open(path)
-        .and_then(|file| file.take(bytes_max as u64 + 1).read_to_string(&mut text))
-        .map_err(|error| format!("{shown}: {error}"))?;
-    if text.len() > bytes_max {
-        return Err(format!("{shown}: it is longer than {bytes_max} bytes"));
-    }
-    Ok(text)
-}
-
 #[cfg(test)]
 mod tests;
 
@@ -277,4 +264,17 @@ impl Authenticator {
         let fits = |root: &&RootKey| id.is_none() || root.id.is_none() || root.id == id;
         self.keys.iter().filter(fits).nth(nth).map(|root| root.key)
     }
+}
+
+/// The text of a file of at most so many bytes.
+fn text_of(path: &Path, bytes_max: usize) -> Result<String, String> {
+    let shown = path.display();
+    let mut text = String::new();
+    File::open(path)
+        .and_then(|file| file.take(bytes_max as u64 + 1).read_to_string(&mut text))
+        .map_err(|error| format!("{shown}: {error}"))?;
+    if text.len() > bytes_max {
+        return Err(format!("{shown}: it is longer than {bytes_max} bytes"));
+    }
+    Ok(text)
 }

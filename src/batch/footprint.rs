@@ -10,8 +10,8 @@ use super::group::Item;
 use super::{Batch, Op};
 
 /// Appends the hash of every key that the item names, of a batch what is left of it. Databases are not
-/// told apart, but tenants are, so the same key in two databases counts as one; commands without key positions have no
-/// footprint.
+/// told apart, but tenants are, so the same key in two databases counts as one; commands without key
+/// positions have no footprint.
 pub(super) fn footprint(item: &Item, hashes: &mut Vec<u64>) {
     match item {
         Item::Batch(batch) => of_batch(batch, hashes),

@@ -98,15 +98,16 @@ impl Seat {
         self.allowance.request_bytes.load(Ordering::Relaxed)
     }
 
-    /// How long to wait before so many commands are executed, at a time in microseconds from the start of
-    /// the process. They count whether or not somebody waits.
-    pub fn wait_for(&self, commands: usize, now_us: u64) -> Duration {
+    /// How long to wait before so many commands are executed, at the time `now_us`, in microseconds from the
+    /// start of the process, which is asked for only if it matters. They count whether or not somebody
+    /// waits.
+    pub fn wait_for(&self, commands: usize, now_us: impl FnOnce() -> u64) -> Duration {
         let rate = self.allowance.commands.load(Ordering::Relaxed);
         if rate == 0 {
             return Duration::ZERO;
         }
         // From the end of what is paid, but what was not used in the last second is lost.
-        let now_us = now_us + BURST_US;
+        let now_us = now_us() + BURST_US;
         let paid =
             |paid: u64| Some(paid.max(now_us - BURST_US).saturating_add(cost(commands, rate)));
         let before =
@@ -164,7 +165,7 @@ mod tests {
     fn commands_wait_when_a_second_s_worth_has_come() {
         let allowances = Allowances::default();
         let seat = allowances.enter(1, &quota(9, 1000)).unwrap();
-        let wait = |commands, at_ms: u64| seat.wait_for(commands, at_ms * 1000).as_millis();
+        let wait = |commands, at_ms: u64| seat.wait_for(commands, || at_ms * 1000).as_millis();
         assert_eq!(wait(1000, 5_000), 0, "at once");
         assert_eq!((wait(1, 5_000), wait(99, 5_000)), (1, 100));
         assert_eq!(wait(100, 5_200), 0, "paid for");
@@ -176,7 +177,7 @@ mod tests {
         );
         let debt = |at_ms: u64| allowances.tenants(at_ms * 1000).len();
         let other = allowances.enter(2, &quota(1, 10)).unwrap();
-        assert_eq!(other.wait_for(20, 0).as_secs(), 1);
+        assert_eq!(other.wait_for(20, || 0).as_secs(), 1);
         drop(other);
         assert_eq!((debt(1_500), debt(2_500)), (2, 1), "who leaves still has to pay");
         seat.give_back(10);

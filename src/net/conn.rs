@@ -198,7 +198,7 @@ impl Conn<'_> {
             has_waited = true;
         }
         if let Some(seat) = &batch.client.seat {
-            let wait = seat.wait_for(batch.ops.len(), worker.server.uptime_us());
+            let wait = seat.wait_for(batch.ops.len(), || worker.server.uptime_us());
             if !wait.is_zero() {
                 // A client that does not wait for the answer has not asked.
                 if self.link.rest(worker.rest(batch, wait)).await != Some(true) {

@@ -66,23 +66,23 @@ impl View<'_> {
 
     fn look_up(&self, tenant: Tenant, database: u8) -> Result<Known, Stop> {
         let record = self.assumed(&keys::catalog(tenant, database));
-        let mut settings = None;
-        // The record of a database says enough if there is one: it goes with its tenant, and a quota marks it.
-        let says_enough = matches!(&record, Ok(Some(record)) if !keys::is_metered(record));
-        if tenant != 0 && !says_enough {
-            // Asked for together. Nobody writes to the databases of a tenant that is gone: nothing
-            // would ever remove that.
-            settings = self.assumed(&keys::tenant(tenant))?;
-            if settings.is_none() {
-                return Err(error::TENANT_GONE.into());
-            }
+        // A database's record goes with its tenant, and a quota marks it: one without a mark says enough, and
+        // so does none of the first tenant, which is always there.
+        let says_enough = match &record {
+            Ok(Some(record)) => !keys::is_metered(record),
+            _ => tenant == tenants::DEFAULT,
+        };
+        // Asked for together, if both are.
+        let settings = match says_enough {
+            true => None,
+            false => self.assumed(&keys::tenant(tenant))?,
+        };
+        // Nobody writes to the databases of a tenant that is gone: nothing would ever remove that.
+        if !says_enough && settings.is_none() && tenant != tenants::DEFAULT {
+            return Err(error::TENANT_GONE.into());
         }
         let record = record?;
-        let is_registered = tenant == 0 || record.is_some();
-        // The first tenant's settings are only looked up if they matter here.
-        if tenant == 0 && record.as_deref().is_some_and(keys::is_metered) {
-            settings = self.assumed(&keys::tenant(tenant))?;
-        }
+        let is_registered = tenant == tenants::DEFAULT || record.is_some();
         let storage = settings.as_deref().and_then(tenants::storage_quota);
         let (keyspace, switches) = match record {
             Some(record) => keys::split_catalog(&record),
