@@ -6,7 +6,7 @@
 //! checked the same way wherever it was written. `cli` calls [`Config::load`] at start; no
 //! setting changes afterwards.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,6 +20,9 @@ mod value;
 pub use load::{CommandLine, ConfigError, Origins, ReadFile};
 pub use settings::{Group, SETTINGS, Setting};
 pub use value::{size, whole};
+
+/// Where metrics are served unless told otherwise.
+pub const METRICS_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9121);
 
 /// Everything ringstone can be told, checked: each value is within its bounds and fits the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +63,8 @@ pub struct Config {
     pub tcp_keepalive: Option<Duration>,
     /// A connection idle for this long is closed; `None` keeps it.
     pub timeout: Option<Duration>,
-    /// Address of the Prometheus endpoint; `None` serves no metrics.
+    /// Address of the Prometheus endpoint; `None` serves no metrics. [`METRICS_LISTEN`] is given up where another
+    /// process has it.
     pub metrics_listen: Option<SocketAddr>,
     /// How long a stopping process waits for what is in flight.
     pub shutdown_timeout: Duration,
@@ -127,7 +131,7 @@ impl Default for Config {
             tcp_backlog: 511,
             tcp_keepalive: Some(Duration::from_secs(300)),
             timeout: None,
-            metrics_listen: None,
+            metrics_listen: Some(METRICS_LISTEN),
             shutdown_timeout: Duration::from_secs(10),
             store: StoreKind::Embedded,
             data_dir: PathBuf::from("./ringstone-data"),

@@ -492,5 +492,15 @@ pub const DENIED_CHARS_MAX: usize = 200;
 pub const REVOKED_FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Longest time for which `ringstone token` makes a token valid: a hundred years.
 pub const TOKEN_LIFETIME_S_MAX: u64 = 100 * 365 * 24 * 3600;
+/// Connections to the metrics endpoint at a time; others wait.
+pub const HTTP_CONNECTIONS_MAX: usize = 32;
+/// How long such a connection may take to send a request, or be idle.
+pub const HTTP_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// What `/ready` found out holds so long.
+pub const READINESS_KEPT: Duration = Duration::from_secs(1);
+/// How long `/ready` waits for the store.
+pub const READY_DEADLINE: Duration = Duration::from_secs(2);
+/// An event loop in the same turn for longer than this is stuck, in milliseconds: `/live` says so.
+pub const LIVE_TURN_MS_MAX: u64 = 60_000;
 /// Root keys of a server.
 pub const ROOT_KEYS_MAX: usize = 16;

@@ -21,7 +21,7 @@ use crate::command::Server;
 use crate::data::{Moment, Overlay, keys, members};
 use crate::error::{self, Stop};
 use crate::limits::CONFLICTS_BEFORE_SPLIT;
-use crate::metrics::GroupTimes;
+use crate::metrics::{Stage, Times};
 use crate::store::{CommitError, Mode, ReadError, Scan, Snapshot, Transaction, Value, Visitor};
 
 use super::group::{Execution, Frame, Item};
@@ -52,9 +52,9 @@ pub(super) struct Flight {
     conflicts: u32,
     /// It is empty and has read nothing.
     rests: bool,
-    /// When the present step began, for the metrics.
+    /// Where the last stage that was measured ended.
     step_began: Instant,
-    pub times: GroupTimes,
+    pub times: Times,
 }
 
 enum Step {
@@ -104,7 +104,7 @@ impl Flight {
             conflicts: 0,
             rests: true,
             step_began: now,
-            times: GroupTimes::default(),
+            times: Times::default(),
         }
     }
 
@@ -130,7 +130,7 @@ impl Flight {
         self.moment = None;
         self.launched = clock::monotonic();
         self.step_began = self.launched;
-        self.times = GroupTimes::default();
+        self.times = Times::default();
     }
 
     /// Lets go of what it has read, once nobody waits for it any more: it may be long until the next group.
@@ -168,18 +168,24 @@ impl Flight {
                     },
                 },
                 Step::Resolve => match self.look_up() {
-                    Ok(true) => return Poll::Ready(Landed::Done),
+                    Ok(true) => {
+                        self.lap(Stage::Retry);
+                        count(&frame.server.stats.groups.unknown_committed);
+                        return Poll::Ready(Landed::Done);
+                    }
                     Ok(false) => {
+                        self.lap(Stage::Retry);
+                        count(&frame.server.stats.groups.unknown_not_committed);
                         self.transaction.begin(self.mode, self.deadline);
                         self.repeat()
                     }
                     Err(ReadError::Pending) => Step::ResolveFetch,
-                    Err(_) => return self.give_up(frame, &Unanswered::unconfirmed()),
+                    Err(_) => return self.never_known(frame),
                 },
                 Step::ResolveFetch => match ready!(self.transaction.poll_fetch(cx)) {
                     Ok(()) => Step::Resolve,
                     Err(ReadError::Retry) => Step::ResolveRetry,
-                    Err(_) => return self.give_up(frame, &Unanswered::unconfirmed()),
+                    Err(_) => return self.never_known(frame),
                 },
                 Step::ResolveRetry => {
                     ready!(self.transaction.poll_retry(cx));
@@ -187,6 +193,7 @@ impl Flight {
                 }
                 Step::Retry => {
                     ready!(self.transaction.poll_retry(cx));
+                    self.lap(Stage::Retry);
                     count(&frame.server.stats.groups.retries);
                     if clock::monotonic() >= self.deadline {
                         return self.give_up(frame, &Unanswered::from(ReadError::TimedOut));
@@ -221,14 +228,12 @@ impl Flight {
             Some(moment) => moment,
             None => *self.moment.insert(frame.moment(frame.server.store.next_sequence())),
         };
-        self.step_began = clock::monotonic();
         let outcome = self.run(frame, moment);
         if outcome.is_ok() && !self.overlay.is_empty() {
             let marker = keys::commit_marker(self.process, self.slot);
             self.overlay.set(&marker, &[&moment.sequence.to_be_bytes()], 0);
         }
-        let took = self.lap();
-        self.times.execution += took;
+        self.lap(Stage::Execution);
         outcome
     }
 
@@ -242,16 +247,14 @@ impl Flight {
 
     fn poll_fetch(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReadError>> {
         let fetched = ready!(self.transaction.poll_fetch(cx));
-        let took = self.lap();
-        self.times.reads += took;
+        self.lap(Stage::Reads);
         Poll::Ready(fetched)
     }
 
     fn poll_commit(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CommitError>> {
         let mutations = self.overlay.mutations();
         let committed = ready!(self.transaction.poll_commit(cx, self.sequence(), mutations));
-        let took = self.lap();
-        self.times.commit += took;
+        self.lap(Stage::Commit);
         Poll::Ready(committed)
     }
 
@@ -260,10 +263,11 @@ impl Flight {
         self.moment.map_or(0, |moment| moment.sequence)
     }
 
-    /// Time since the step began; the next one begins now.
-    fn lap(&mut self) -> std::time::Duration {
+    /// A stage ends, and the next one begins.
+    fn lap(&mut self, stage: Stage) {
         let now = clock::monotonic();
-        now.saturating_duration_since(std::mem::replace(&mut self.step_began, now))
+        let began = std::mem::replace(&mut self.step_began, now);
+        self.times.spend(stage, now.saturating_duration_since(began));
     }
 
     /// What to do after a commit that did not succeed.
@@ -276,7 +280,6 @@ impl Flight {
             }
             CommitError::Retry => return Ok(Step::Retry),
             CommitError::Unknown(cause) => {
-                count(&frame.server.stats.groups.unknown);
                 tracing::debug!(%cause, "looking up how a commit ended");
                 self.transaction.begin(Mode::Read, self.deadline);
                 return Ok(Step::Resolve);
@@ -287,6 +290,7 @@ impl Flight {
             }
             CommitError::TooLarge => Unanswered::too_large(),
             CommitError::TimedOut => {
+                count(&frame.server.stats.groups.unknown_unresolved);
                 self.leaves_slot = true;
                 Unanswered::unconfirmed()
             }
@@ -317,9 +321,20 @@ impl Flight {
         }
     }
 
+    /// Gives up finding out how a commit ended.
+    fn never_known(&mut self, frame: &mut Frame) -> Poll<Landed> {
+        count(&frame.server.stats.groups.unknown_unresolved);
+        self.give_up(frame, &Unanswered::unconfirmed())
+    }
+
     fn give_up(&mut self, frame: &mut Frame, reply: &Unanswered) -> Poll<Landed> {
         self.answer(frame, reply);
         Poll::Ready(Landed::Done)
+    }
+
+    /// Bytes that it has written, or would have.
+    pub(super) fn written_bytes(&self) -> usize {
+        self.overlay.mutations().payload_bytes()
     }
 
     /// Answers everything that needs the store with an error, and the rest as usual.

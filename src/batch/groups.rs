@@ -22,6 +22,7 @@ use parking_lot::Mutex;
 
 use crate::clock;
 use crate::command::Server;
+use crate::command::stats::GroupShard;
 use crate::data::keys;
 use crate::limits::{COMMAND_DEADLINE, WATCH_AGAIN};
 use crate::store::{CommitError, Mode, Mutations};
@@ -199,6 +200,7 @@ struct Flights<'g> {
     /// For the next flight that needs another.
     next_slot: u16,
     finished: Vec<Vec<Box<Batch>>>,
+    stats: Arc<GroupShard>,
 }
 
 impl Flights<'_> {
@@ -213,6 +215,7 @@ impl Flights<'_> {
             idle: slots.map(|slot| Flight::new(&groups.server, groups.mode, slot)).collect(),
             next_slot: groups.in_flight_max as u16,
             finished: groups.homes.iter().map(|_| Vec::new()).collect(),
+            stats: groups.server.stats.group_shard(groups.mode),
         }
     }
 
@@ -235,6 +238,7 @@ impl Flights<'_> {
                     self.flying.push(flight);
                 }
             }
+            self.stats.in_flight.set(self.flying.len() as u64);
             self.deliver();
             self.idle.iter_mut().for_each(Flight::rest);
             if launched {
@@ -312,6 +316,11 @@ impl Flights<'_> {
         let keys = std::mem::take(&mut flight.footprint);
         let mut items = std::mem::take(&mut flight.items);
         let members = items.len();
+        for item in &mut items {
+            if let Item::Batch(batch) = item {
+                batch.timeline.took_part(flight.launched, &flight.times, now);
+            }
+        }
         // Those who waited for data and joined on the way have just arrived.
         flight.since.resize(members, now);
         let mut left = Vec::new();
@@ -334,6 +343,7 @@ impl Flights<'_> {
                 };
                 // A group that cannot be divided is tried again with whatever has joined it.
                 if let Some(cut) = cut {
+                    self.stats.splits.add(1);
                     let (one, other) = left.split_at_mut(cut);
                     for half in [one, other] {
                         let company_max = half.len();
@@ -391,20 +401,17 @@ impl Flights<'_> {
         }
     }
 
-    /// The metrics of groups are those of groups that write.
+    /// Counts a group that has executed its items, as far as they fitted.
     fn count(&self, flight: &Flight, items: &[Item]) {
-        if self.groups.mode == Mode::Write
-            && let Some(metrics) = self.frame.server.stats.metrics()
-        {
-            let left: usize = items
-                .iter()
-                .map(|item| match item {
-                    Item::Batch(batch) => batch.remaining(),
-                    Item::Chores(..) => 0,
-                })
-                .sum();
-            metrics.group(flight.commands.saturating_sub(left), flight.times);
-        }
+        let left: usize = items
+            .iter()
+            .map(|item| match item {
+                Item::Batch(batch) => batch.remaining(),
+                Item::Chores(..) => 0,
+            })
+            .sum();
+        let commands = flight.commands.saturating_sub(left);
+        self.stats.group(commands, flight.written_bytes(), &flight.times);
     }
 
     fn deliver(&mut self) {

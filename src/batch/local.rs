@@ -3,14 +3,13 @@
 //! Such a store answers every read at once and has no other writer, so a group is executed a second
 //! time only when its commit is refused: then its writes are answered with the reason.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
 use crate::clock;
 use crate::command::Server;
+use crate::command::stats::GroupShard;
 use crate::data::Overlay;
-use crate::metrics::GroupTimes;
-use crate::store::{CommitError, Local, Store};
+use crate::metrics::{Stage, Times};
+use crate::store::{CommitError, Local, Mode, Store};
+use std::sync::Arc;
 
 use super::Parked;
 use super::group::{Execution, Frame, GroupCaps, Item};
@@ -20,12 +19,15 @@ pub(super) struct Executor {
     store: Arc<dyn Store>,
     frame: Frame,
     overlay: Overlay,
+    stats: Arc<GroupShard>,
 }
 
 impl Executor {
     pub(super) fn new(server: Arc<Server>, parked: Arc<Parked>) -> Executor {
         let store = Arc::clone(&server.store);
-        Executor { store, frame: Frame::new(server, Some(parked)), overlay: Overlay::default() }
+        let stats = server.stats.group_shard(Mode::Write);
+        let frame = Frame::new(server, Some(parked));
+        Executor { store, frame, overlay: Overlay::default(), stats }
     }
 
     pub(super) fn caps(&self) -> GroupCaps {
@@ -37,29 +39,31 @@ impl Executor {
         let waiting: usize = items.iter().map(Item::commands).sum();
         // A refused commit is answered by a second run.
         items.iter_mut().for_each(Item::save);
-        let mut times = GroupTimes::default();
+        self.stats.in_flight.set(1);
+        let began = clock::monotonic();
+        let mut times = Times::default();
         if let Err(reply) = self.attempt(local, items, &mut times) {
             items.iter_mut().for_each(Item::restore);
             self.frame.park_again(items);
             let ran = self.run(local, items, Some(&reply));
             debug_assert!(ran.is_ok(), "{ran:?}");
         }
+        let ended = clock::monotonic();
         let mut left = 0;
-        let stats = &self.frame.server.stats;
-        for item in &*items {
+        for item in &mut *items {
             match item {
-                Item::Batch(batch) => left += batch.remaining(),
-                Item::Chores(_, removed) => stats.keys_expired(removed.unwrap_or(0)),
+                Item::Batch(batch) => {
+                    left += batch.remaining();
+                    batch.timeline.took_part(began, &times, ended);
+                }
+                Item::Chores(_, removed) => {
+                    self.frame.server.stats.keys_expired(removed.unwrap_or(0));
+                }
             }
         }
-        if let Some(metrics) = stats.metrics() {
-            metrics.group(waiting.saturating_sub(left), times);
-        }
-    }
-
-    /// The time, if anybody wants to know how long what follows takes.
-    fn now(&self) -> Option<Instant> {
-        self.frame.server.stats.metrics().map(|_| clock::monotonic())
+        let commands = waiting.saturating_sub(left);
+        self.stats.group(commands, self.overlay.mutations().payload_bytes(), &times);
+        self.stats.in_flight.set(0);
     }
 
     /// Executes the group and commits it, or says what to answer its writes with.
@@ -67,17 +71,17 @@ impl Executor {
         &mut self,
         local: &dyn Local,
         items: &mut Vec<Item>,
-        times: &mut GroupTimes,
+        times: &mut Times,
     ) -> Result<(), String> {
-        let started = self.now();
+        let began = clock::monotonic();
         let sequence = self.run(local, items, None)?;
-        times.execution = elapsed(started);
+        let executed = clock::monotonic();
+        times.spend(Stage::Execution, executed - began);
         if self.overlay.is_empty() {
             return Ok(());
         }
-        let started = self.now();
         let committed = local.commit(sequence, self.overlay.mutations());
-        times.commit = elapsed(started);
+        times.spend(Stage::Commit, clock::monotonic() - executed);
         committed.map_err(|error| match error {
             CommitError::Refused(cause) => misconf(&cause),
             CommitError::Unknown(cause) => {
@@ -102,10 +106,6 @@ impl Executor {
         outcome.map_err(|_| "ERR a record of the store cannot be read".to_owned())?;
         Ok(sequence)
     }
-}
-
-fn elapsed(started: Option<Instant>) -> Duration {
-    started.map_or(Duration::ZERO, |started| clock::monotonic().duration_since(started))
 }
 
 /// Redis's reply to writes it could not make durable.

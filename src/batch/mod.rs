@@ -30,12 +30,14 @@ use crate::data::KeyspaceId;
 use crate::data::keys::{self, RecordKey};
 use crate::error::{self, Wait};
 use crate::limits::{BATCH_COMMANDS_MAX, BATCH_REPLY_BYTES, IDLE_BUFFER_BYTES_MAX};
+use crate::metrics::Timeline;
 use crate::resp::{Reply, Requests, Span};
 
 pub use group::Chores;
 pub use groups::Groups;
 pub use lanes::{Lanes, Rivalry};
 pub use parked::Parked;
+pub use record::Written;
 pub use run::Reader;
 pub use writer::{Home, Stay, Writer};
 
@@ -169,6 +171,8 @@ pub struct Batch {
     pub home: usize,
     /// Where its connection waits there.
     pub slot: usize,
+    /// What its time is spent on.
+    pub timeline: Timeline,
     /// The next op is one that found nothing to take.
     waiting: Option<Waiting>,
     /// In the last execution too.
@@ -223,6 +227,7 @@ impl Batch {
             client,
             home,
             slot,
+            timeline: Timeline::default(),
             waiting: None,
             blocked: false,
             sends: false,

@@ -128,6 +128,7 @@ impl Parked {
             state.last_ticket += 1;
             state.last_ticket
         });
+        batch.timeline.leave();
         let since = *waiting.since.get_or_insert_with(clock::monotonic);
         let deadline = waiting.wait.timeout.map(|timeout| since + timeout);
         let stay = Stay { slot: batch.slot, client: batch.client.shared.id, ticket, deadline };

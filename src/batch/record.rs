@@ -1,22 +1,48 @@
-//! Counts what a batch did, once it is done.
+//! Counts what a batch did: once it is done, and again when its replies are written.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use smallvec::SmallVec;
 
 use super::{Batch, Op};
 use crate::command::Spec;
-use crate::command::state::Server;
 use crate::command::stats::{Shard, registry};
-use crate::metrics::Metrics;
+use crate::metrics::{Stage, Timeline};
+
+/// Commands that have been executed and whose replies are on their way.
+#[derive(Debug, Clone)]
+pub struct Written {
+    /// Numbers of commands, and how many there were of each in a row.
+    runs: SmallVec<[(usize, u64); 4]>,
+    timeline: Timeline,
+}
+
+impl Written {
+    /// Counts the time that the commands took until `now`, when their replies had left.
+    pub fn record(mut self, shard: &Shard, now: Instant) {
+        let total_ns = self.timeline.total(now).as_nanos() as u64;
+        let mut commands = 0;
+        for (number, count) in self.runs {
+            shard.latency(number, count, total_ns);
+            commands += count;
+        }
+        self.timeline.until(Stage::Flush, now);
+        shard.stages(self.timeline.times(), commands);
+    }
+
+    /// The last command's number.
+    pub fn last_command(&self) -> Option<usize> {
+        self.runs.last().map(|&(number, _)| number)
+    }
+}
 
 /// Counts runs of equal commands at once: pipelines repeat themselves.
 struct Counter<'s> {
     shard: &'s Shard,
-    metrics: Option<&'s Metrics>,
-    latency_ns: u64,
-    /// Each command's share of it.
+    /// Each command's share of the batch's time.
     busy_ns: u64,
     run: Option<(&'static Spec, u64)>,
-    last: Option<usize>,
+    runs: SmallVec<[(usize, u64); 4]>,
 }
 
 impl Counter<'_> {
@@ -34,28 +60,23 @@ impl Counter<'_> {
     fn flush(&mut self) {
         if let Some((spec, count)) = self.run.take() {
             let number = registry().number(spec);
-            self.shard.calls(number, count, self.latency_ns, self.busy_ns * count);
-            self.last = Some(number);
-            if let Some(metrics) = self.metrics {
-                metrics.command(number, self.latency_ns);
-            }
+            self.shard.calls(number, count, self.busy_ns * count);
+            self.runs.push((number, count));
         }
     }
 }
 
 impl Batch {
-    /// Counts the batch in `shard`, `latency` after its arrival. Returns the last command's number.
-    pub fn record(&mut self, server: &Server, shard: &Shard, latency: Duration) -> Option<usize> {
-        let latency_ns = latency.as_nanos() as u64;
-        let commands = self.ops.len().max(1) as u64;
-        let metrics = server.stats.metrics();
-        let busy_ns = latency_ns / commands;
+    /// Counts the executed batch in `shard`, `latency` after its arrival. What it returns is to be counted when
+    /// the replies are written.
+    pub fn record(&mut self, shard: &Shard, latency: Duration) -> Written {
+        let busy_ns = latency.as_nanos() as u64 / self.ops.len().max(1) as u64;
         let refused = |reply: &[u8]| {
             if let Some(text) = reply.strip_prefix(b"-") {
                 shard.error(text);
             }
         };
-        let mut counter = Counter { shard, metrics, latency_ns, busy_ns, run: None, last: None };
+        let mut counter = Counter { shard, busy_ns, run: None, runs: SmallVec::new() };
         for op in &self.ops {
             match op {
                 Op::Run { spec, .. } => counter.command(spec),
@@ -68,18 +89,13 @@ impl Batch {
             }
         }
         counter.flush();
-        let last = counter.last;
         let tally = &mut self.client.tally;
         shard.hits.add(std::mem::take(&mut tally.hits));
         shard.misses.add(std::mem::take(&mut tally.misses));
         for (spec, kind) in tally.failures.drain(..) {
             shard.failed(registry().number(spec), kind);
         }
-        shard.processed.add(self.ops.len() as u64);
-        shard.batches.add(1);
-        if let Some(metrics) = metrics {
-            metrics.batch(self.ops.len());
-        }
-        last
+        shard.batch(self.ops.len());
+        Written { runs: counter.runs, timeline: self.timeline }
     }
 }

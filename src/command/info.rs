@@ -13,6 +13,7 @@ use super::{Ctx, Outcome, config};
 use crate::clock;
 use crate::error::Stop;
 use crate::limits::DATABASES;
+use crate::metrics::process::{Memory, cpu_seconds};
 
 type Write = fn(&mut Page<'_, '_, '_>) -> Outcome;
 
@@ -149,17 +150,17 @@ fn clients(page: &mut Page<'_, '_, '_>) -> Outcome {
 }
 
 fn memory(page: &mut Page<'_, '_, '_>) -> Outcome {
-    let (resident, total) = match page.is_whole() {
+    let (memory, total) = match page.is_whole() {
         true => {
             let system = rustix::system::sysinfo();
-            (Resident::read(), system.totalram as u64 * u64::from(system.mem_unit))
+            (Memory::read(), system.totalram as u64 * u64::from(system.mem_unit))
         }
-        false => (Resident::default(), 0),
+        false => (Memory::default(), 0),
     };
-    page.bytes("used_memory", resident.now);
-    page.bytes("used_memory_rss", resident.now);
-    page.bytes("used_memory_peak", resident.peak);
-    let share = resident.now as f64 * 100.0 / resident.peak.max(1) as f64;
+    page.bytes("used_memory", memory.resident);
+    page.bytes("used_memory_rss", memory.resident);
+    page.bytes("used_memory_peak", memory.resident_peak);
+    let share = memory.resident as f64 * 100.0 / memory.resident_peak.max(1) as f64;
     page.field("used_memory_peak_perc", format_args!("{share:.2}%"));
     page.bytes("total_system_memory", total);
     page.bytes("used_memory_lua", 0);
@@ -213,7 +214,7 @@ fn stats(page: &mut Page<'_, '_, '_>) -> Outcome {
     page.field("instantaneous_input_kbps", format_args!("{:.2}", bytes_in / 1024.0));
     page.field("instantaneous_output_kbps", format_args!("{:.2}", bytes_out / 1024.0));
     page.fields(&[
-        ("rejected_connections", rejected),
+        ("rejected_connections", rejected.iter().sum()),
         ("sync_full", 0),
         ("sync_partial_ok", 0),
         ("sync_partial_err", 0),
@@ -361,37 +362,6 @@ fn ringstone(page: &mut Page<'_, '_, '_>) -> Outcome {
     Ok(())
 }
 
-/// Memory of the process that is in RAM, in bytes.
-#[derive(Default)]
-struct Resident {
-    now: u64,
-    peak: u64,
-}
-
-impl Resident {
-    fn read() -> Resident {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let bytes = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name));
-            let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-            kib.unwrap_or(0) * 1024
-        };
-        Resident { now: bytes("VmRSS:"), peak: bytes("VmHWM:") }
-    }
-}
-
-/// Processor time of the process: user, system.
-fn cpu_seconds() -> (f64, f64) {
-    /// What Linux counts processor time in for user space, on every architecture it now supports.
-    const TICKS_PER_SECOND: f64 = 100.0;
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The name, in parentheses, may hold spaces; user time is the twelfth field behind it.
-    let behind = stat.rsplit(')').next().unwrap_or_default();
-    let mut fields = behind.split_whitespace().skip(11).map(|ticks| ticks.parse::<f64>());
-    let mut next = || fields.next().and_then(Result::ok).unwrap_or(0.0) / TICKS_PER_SECOND;
-    (next(), next())
-}
-
 /// Bytes as Redis writes them for people: `1.50M`.
 fn human(bytes: u64) -> String {
     let units = ["K", "M", "G", "T", "P"];
@@ -417,13 +387,5 @@ mod tests {
         assert_eq!(human(1023), "1023B");
         assert_eq!(human(7_372_800), "7.03M");
         assert_eq!(human(25_276_502_016), "23.54G");
-    }
-
-    #[test]
-    fn the_process_knows_itself() {
-        let resident = Resident::read();
-        assert!(resident.now > 0 && resident.peak >= resident.now);
-        let (user_s, system_s) = cpu_seconds();
-        assert!(user_s >= 0.0 && system_s >= 0.0);
     }
 }

@@ -22,7 +22,6 @@ mod hash;
 mod help;
 mod info;
 mod json;
-mod latency;
 mod list;
 mod lolwut;
 mod object;

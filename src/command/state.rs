@@ -433,6 +433,8 @@ pub struct Server {
     pub usages: Usages,
     /// Connections whose commands wait for data.
     pub blocked_clients: AtomicUsize,
+    /// Whether latencies are measured: `latency-tracking`.
+    pub latency_tracking: AtomicBool,
     /// When it started.
     pub started: Instant,
     /// Told apart from every other run by this, 40 hexadecimal digits.
@@ -467,6 +469,7 @@ impl Server {
             pause: Pause::default(),
             usages: Usages::default(),
             blocked_clients: AtomicUsize::new(0),
+            latency_tracking: AtomicBool::new(true),
             started: clock::monotonic(),
             run_id: run_id(),
             allowances: Allowances::default(),

@@ -3,15 +3,23 @@
 //! Each worker counts in a [`Shard`] of its own, once per batch and without contention; whoever wants
 //! to know sums the shards up. `CONFIG RESETSTAT` moves the origin and touches no shard.
 
+mod groups;
+mod registry;
+mod shard;
+mod turns;
+
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
-use super::Spec;
-use super::latency::Latency;
-use super::table::top_level;
-use crate::metrics::Metrics;
+use crate::metrics::Durations;
+use crate::store::Mode;
+
+pub use self::groups::{GroupCounts, GroupShard, GroupTotals};
+pub use self::registry::{Registry, registry};
+pub use self::shard::Shard;
+pub use self::turns::{BufferCounts, LoopTotals, TurnCounts};
 
 /// The codes error replies begin with; any other counts as the first.
 pub const ERROR_KINDS: &[&str] = &[
@@ -27,134 +35,6 @@ pub const ERROR_KINDS: &[&str] = &[
     "OOM",
     "NOSCRIPT",
 ];
-
-/// A counter that one thread writes and any may read.
-#[derive(Debug, Default)]
-pub struct Count(AtomicU64);
-
-impl Count {
-    /// Adds; only ever called by one thread at a time, so it needs no locked instruction.
-    #[inline]
-    pub fn add(&self, count: u64) {
-        self.0.store(self.get().wrapping_add(count), Ordering::Relaxed);
-    }
-
-    /// The count so far.
-    #[inline]
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// The numbers of all commands and subcommands: indices of the counters about them.
-pub struct Registry {
-    specs: Vec<&'static Spec>,
-    /// Rows that lie side by side: their first address, and the first one's number.
-    runs: Vec<(usize, usize)>,
-}
-
-/// Every command and subcommand, numbered.
-pub fn registry() -> &'static Registry {
-    static REGISTRY: OnceLock<Registry> = OnceLock::new();
-    REGISTRY.get_or_init(|| {
-        let mut specs: Vec<&'static Spec> =
-            top_level().flat_map(|spec| std::iter::once(spec).chain(spec.subcommands)).collect();
-        specs.sort_unstable_by_key(|&spec| address(spec));
-        let mut runs = Vec::new();
-        let mut expected = 0;
-        for (number, &spec) in specs.iter().enumerate() {
-            if address(spec) != expected {
-                runs.push((address(spec), number));
-            }
-            expected = address(spec) + size_of::<Spec>();
-        }
-        Registry { specs, runs }
-    })
-}
-
-fn address(spec: &'static Spec) -> usize {
-    std::ptr::from_ref(spec).addr()
-}
-
-impl Registry {
-    /// The command's number.
-    #[inline]
-    pub fn number(&self, spec: &'static Spec) -> usize {
-        let address = address(spec);
-        let run = self.runs.partition_point(|&(first, _)| first <= address);
-        let (first, number) = self.runs[run - 1];
-        number + (address - first) / size_of::<Spec>()
-    }
-
-    /// All commands, by number.
-    pub fn specs(&self) -> &[&'static Spec] {
-        &self.specs
-    }
-}
-
-/// Counters about one command.
-#[derive(Debug, Default)]
-struct CommandCounts {
-    calls: Count,
-    nanoseconds: Count,
-    failed: Count,
-    latency: OnceLock<Box<Latency<Count>>>,
-}
-
-/// One worker's counters.
-#[derive(Debug)]
-pub struct Shard {
-    commands: Box<[CommandCounts]>,
-    errors: [Count; ERROR_KINDS.len()],
-    /// Requests taken, whatever became of them.
-    pub processed: Count,
-    /// Batches run.
-    pub batches: Count,
-    /// Bytes of requests.
-    pub bytes_in: Count,
-    /// Bytes of replies.
-    pub bytes_out: Count,
-    /// Keys that a reading command found.
-    pub hits: Count,
-    /// Keys that a reading command did not find.
-    pub misses: Count,
-}
-
-impl Shard {
-    fn new() -> Shard {
-        Shard {
-            commands: registry().specs.iter().map(|_| CommandCounts::default()).collect(),
-            errors: Default::default(),
-            processed: Count::default(),
-            batches: Count::default(),
-            bytes_in: Count::default(),
-            bytes_out: Count::default(),
-            hits: Count::default(),
-            misses: Count::default(),
-        }
-    }
-
-    /// Counts `calls` of one command whose replies were ready `latency_ns` after their arrival,
-    /// `busy_ns` of which are theirs.
-    #[inline]
-    pub fn calls(&self, number: usize, calls: u64, latency_ns: u64, busy_ns: u64) {
-        let command = &self.commands[number];
-        command.calls.add(calls);
-        command.nanoseconds.add(busy_ns);
-        command.latency.get_or_init(Box::default).at(latency_ns).add(calls);
-    }
-
-    /// Counts a failed call and its error.
-    pub fn failed(&self, number: usize, kind: u8) {
-        self.commands[number].failed.add(1);
-        self.errors[usize::from(kind)].add(1);
-    }
-
-    /// Counts an error reply that no command gave.
-    pub fn error(&self, text: &[u8]) {
-        self.errors[usize::from(error_kind(text))].add(1);
-    }
-}
 
 /// The place in [`ERROR_KINDS`] of the code that an error's text begins with.
 pub fn error_kind(text: &[u8]) -> u8 {
@@ -173,7 +53,7 @@ pub struct CommandTotals {
     /// Times it answered with an error.
     pub failed: u64,
     /// How long its replies took.
-    pub latency: Latency<u64>,
+    pub latency: Durations<u64>,
 }
 
 /// Sums over all shards; all but `connections` can be counted from `CONFIG RESETSTAT` on.
@@ -197,8 +77,8 @@ pub struct Totals {
     pub misses: u64,
     /// Connections accepted.
     pub received: u64,
-    /// Connections refused.
-    pub rejected: u64,
+    /// Connections refused, by [`Rejection`].
+    pub rejected: [u64; 2],
     /// Keys removed because their time had come.
     pub expired: u64,
     /// TLS handshakes that began a session.
@@ -217,7 +97,7 @@ impl Totals {
             total.nanoseconds += counts.nanoseconds.get();
             total.failed += counts.failed.get();
             if let Some(latency) = counts.latency.get() {
-                total.latency.combine(latency, |sum, count| *sum += count.get());
+                total.latency.include(latency);
             }
         }
         for (total, count) in self.errors.iter_mut().zip(&shard.errors) {
@@ -237,7 +117,7 @@ impl Totals {
             total.calls -= before.calls;
             total.nanoseconds -= before.nanoseconds;
             total.failed -= before.failed;
-            total.latency.combine(&before.latency, |sum, count| *sum -= count);
+            total.latency.subtract(&before.latency);
         }
         for (total, before) in self.errors.iter_mut().zip(&origin.errors) {
             *total -= before;
@@ -250,7 +130,7 @@ impl Totals {
             hits: self.hits - origin.hits,
             misses: self.misses - origin.misses,
             received: self.received - origin.received,
-            rejected: self.rejected - origin.rejected,
+            rejected: std::array::from_fn(|at| self.rejected[at] - origin.rejected[at]),
             expired: self.expired - origin.expired,
             tls_full: self.tls_full - origin.tls_full,
             tls_resumed: self.tls_resumed - origin.tls_resumed,
@@ -271,34 +151,30 @@ struct Sample {
     rates: [f64; 3],
 }
 
+/// Why a connection is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rejection {
+    /// There are as many as there may be.
+    MaxClients,
+    /// Nobody would have to authenticate, and it does not come from this machine.
+    ProtectedMode,
+}
+
 /// The counters of the process.
 #[derive(Default)]
 pub struct Stats {
     /// Groups on a store across a network.
     pub groups: GroupCounts,
     shards: Mutex<Vec<Arc<Shard>>>,
+    group_shards: Mutex<Vec<Arc<GroupShard>>>,
     origin: Mutex<Totals>,
     sample: Mutex<Sample>,
     received: AtomicU64,
-    rejected: AtomicU64,
+    rejected: [AtomicU64; 2],
     expired: AtomicU64,
     tls_full: AtomicU64,
     tls_resumed: AtomicU64,
     tls_failed: AtomicU64,
-    metrics: OnceLock<Metrics>,
-}
-
-/// What became of groups whose first attempt did not succeed.
-#[derive(Debug, Default)]
-pub struct GroupCounts {
-    /// Attempts that conflicted with other writers.
-    pub conflicts: AtomicU64,
-    /// Groups executed again, for whatever reason.
-    pub retries: AtomicU64,
-    /// Commits whose outcome had to be looked up.
-    pub unknown: AtomicU64,
-    /// Groups answered with `-TIMEOUT`.
-    pub timeouts: AtomicU64,
 }
 
 impl Stats {
@@ -309,14 +185,36 @@ impl Stats {
         shard
     }
 
+    /// The counters of groups that one thread at a time executes.
+    pub fn group_shard(&self, mode: Mode) -> Arc<GroupShard> {
+        let shard = Arc::new(GroupShard::new(mode));
+        self.group_shards.lock().push(Arc::clone(&shard));
+        shard
+    }
+
+    /// What became of the groups of one kind, since the process started.
+    pub fn group_totals(&self, mode: Mode) -> GroupTotals {
+        let mut totals = GroupTotals::default();
+        let shards = self.group_shards.lock();
+        shards.iter().filter(|shard| shard.mode == mode).for_each(|shard| totals.add(shard));
+        totals
+    }
+
+    /// How the event loops have been doing, `now_ms` after the start of the process.
+    pub fn loop_totals(&self, now_ms: u64) -> LoopTotals {
+        let mut totals = LoopTotals::default();
+        self.shards.lock().iter().for_each(|shard| totals.add(shard, now_ms));
+        totals
+    }
+
     /// Counts a connection that was accepted.
     pub fn connection_received(&self) {
         self.received.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a connection that was refused.
-    pub fn connection_rejected(&self) {
-        self.rejected.fetch_add(1, Ordering::Relaxed);
+    pub fn connection_rejected(&self, why: Rejection) {
+        self.rejected[why as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a TLS handshake that succeeded.
@@ -339,7 +237,7 @@ impl Stats {
     pub fn since_start(&self) -> Totals {
         let mut totals = Totals {
             received: self.received.load(Ordering::Relaxed),
-            rejected: self.rejected.load(Ordering::Relaxed),
+            rejected: self.rejected.each_ref().map(|count| count.load(Ordering::Relaxed)),
             expired: self.expired.load(Ordering::Relaxed),
             tls_full: self.tls_full.load(Ordering::Relaxed),
             tls_resumed: self.tls_resumed.load(Ordering::Relaxed),
@@ -381,18 +279,6 @@ impl Stats {
         }
         sample.rates
     }
-
-    /// The metrics endpoint, if there is one.
-    #[inline]
-    pub fn metrics(&self) -> Option<&Metrics> {
-        self.metrics.get()
-    }
-
-    /// Makes the metrics endpoint known; at most once, before connections are served.
-    pub fn set_metrics(&self, metrics: Metrics) {
-        let first = self.metrics.set(metrics).is_ok();
-        debug_assert!(first, "there is one endpoint");
-    }
 }
 
 #[cfg(test)]
@@ -400,29 +286,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_command_has_its_own_number() {
-        let registry = registry();
-        for (number, &spec) in registry.specs().iter().enumerate() {
-            assert_eq!(registry.number(spec), number, "{}", spec.name);
-        }
-    }
-
-    #[test]
     fn shards_are_summed_and_reset_moves_the_origin() {
         let stats = Stats::default();
         let (one, two) = (stats.shard(), stats.shard());
-        one.calls(0, 3, 1_000, 500);
-        two.calls(0, 2, 9_000_000, 700);
+        one.calls(0, 3, 500);
+        one.latency(0, 3, 1_000);
+        two.calls(0, 2, 700);
+        two.latency(0, 2, 9_000_000);
         two.error(b"WRONGTYPE of key");
         two.error(b"NEVERHEARD of it");
         let totals = stats.totals();
         assert_eq!((totals.commands[0].calls, totals.commands[0].nanoseconds), (5, 1_200));
-        assert_eq!(totals.commands[0].latency.total(), 5);
+        assert_eq!(totals.commands[0].latency.count(), 5);
         assert_eq!(totals.errors[..2], [1, 1]);
         stats.reset();
-        one.calls(0, 1, 1_000, 100);
+        one.calls(0, 1, 100);
+        one.latency(0, 1, 1_000);
         assert_eq!(stats.totals().commands[0].calls, 1);
-        assert_eq!(stats.totals().commands[0].latency.total(), 1);
+        assert_eq!(stats.totals().commands[0].latency.count(), 1);
         assert_eq!(stats.since_start().commands[0].calls, 6);
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use toml::Value;
 
 use super::value::{
-    Word, address, duration, duration_or_off, duration_text, permissions, size, size_text, whole,
-    word, word_text,
+    Word, address, address_or_off, duration, duration_or_off, duration_text, permissions, size,
+    size_text, whole, word, word_text,
 };
 use super::{Config, limits};
 
@@ -240,10 +240,13 @@ pub static SETTINGS: &[Setting] = &[
     Setting {
         name: "metrics-listen",
         group: Group::Serving,
-        value: "ADDR:PORT",
-        help: "Address of the Prometheus metrics; none are served if not given",
-        read: |config, text| put(&mut config.metrics_listen, address(text).map(Some)),
-        show: |config| config.metrics_listen.map(|address| quoted(address.to_string())),
+        value: "ADDR:PORT|off",
+        help: "Address of /metrics, /live and /ready, over HTTP",
+        read: |config, text| put(&mut config.metrics_listen, address_or_off(text)),
+        show: |config| {
+            let address = config.metrics_listen.map(|address| address.to_string());
+            Some(quoted(address.unwrap_or_else(|| "off".to_owned())))
+        },
     },
     Setting {
         name: "shutdown-timeout",

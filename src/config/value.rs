@@ -177,6 +177,14 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
         .map_err(|_| format!("{text} is not ADDR:PORT, such as 127.0.0.1:6379 or [::1]:6379"))
 }
 
+/// An address, or `off`.
+pub(super) fn address_or_off(text: &str) -> Result<Option<SocketAddr>, String> {
+    match text {
+        "off" => Ok(None),
+        text => address(text).map(Some).map_err(|problem| format!("{problem}, nor off")),
+    }
+}
+
 /// The digits a text begins with, and the rest.
 fn split_unit(text: &str) -> (&str, &str) {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());

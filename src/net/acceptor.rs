@@ -25,6 +25,7 @@ use super::files::Files;
 use super::worker::Inbox;
 use crate::clock;
 use crate::command::Server;
+use crate::command::stats::Rejection;
 use crate::config::Config;
 use crate::limits::{ACCEPT_COMPLAINT_INTERVAL, ACCEPT_PAUSE, FILES_INTERVAL};
 
@@ -338,13 +339,13 @@ impl Acceptor {
         let config = &self.server.config;
         let load: usize = self.inboxes.iter().map(|inbox| inbox.load()).sum();
         if load >= config.maxclients {
-            self.server.stats.connection_rejected();
+            self.server.stats.connection_rejected(Rejection::MaxClients);
             accepted.refuse(b"-ERR max number of clients reached\r\n");
             return;
         }
         let open = self.server.auth.is_none() && config.protected_mode;
         if open && peer.is_some_and(|ip| !ip.to_canonical().is_loopback()) {
-            self.server.stats.connection_rejected();
+            self.server.stats.connection_rejected(Rejection::ProtectedMode);
             accepted.refuse(PROTECTED);
             return;
         }

@@ -11,6 +11,7 @@ use tokio_uring::buf::fixed::{FixedBuf, FixedBufPool};
 
 use super::stream::Stream;
 use super::tls::{self, Tls};
+use crate::command::stats::{BufferCounts, Shard};
 use crate::limits::{
     BATCH_REPLY_BYTES, HEAP_BUFFER_BYTES_MIN, IDLE_BUFFER_BYTES_MAX, RECEIVE_STEP_BYTES,
     REGISTERED_BUFFER_BYTES, TLS_OVERHEAD_BYTES, TLS_RECORD_DATA_BYTES, TLS_SEND_BYTES,
@@ -61,12 +62,29 @@ pub struct Pool {
     registered: Option<FixedBufPool<Vec<u8>>>,
     /// Buffers connections may still keep for receiving; the rest is for sending.
     receive_left: Cell<usize>,
+    stats: Arc<Shard>,
+}
+
+/// A registered buffer is in use until this is dropped.
+struct InUse<'p>(&'p BufferCounts);
+
+impl<'p> InUse<'p> {
+    fn new(pool: &'p Pool) -> InUse<'p> {
+        pool.stats.buffers.in_use.add(1);
+        InUse(&pool.stats.buffers)
+    }
+}
+
+impl Drop for InUse<'_> {
+    fn drop(&mut self) {
+        self.0.in_use.subtract(1);
+    }
 }
 
 impl Pool {
-    /// Registers `buffers` buffers with the ring of the current runtime. Where the kernel refuses
-    /// (`RLIMIT_MEMLOCK`), half as many are tried, down to none.
-    pub fn register(mut buffers: usize, budget: Arc<Budget>) -> Pool {
+    /// Registers `buffers` buffers with the ring of the current runtime, whose worker counts in `stats`. Where
+    /// the kernel refuses (`RLIMIT_MEMLOCK`), half as many are tried, down to none.
+    pub fn register(mut buffers: usize, budget: Arc<Budget>, stats: Arc<Shard>) -> Pool {
         while buffers > 1 {
             let pool = FixedBufPool::new(
                 std::iter::repeat_with(|| Vec::with_capacity(REGISTERED_BUFFER_BYTES))
@@ -75,15 +93,22 @@ impl Pool {
             if pool.register().is_ok() {
                 // Connections hold a receive buffer each, but a send buffer only while sending.
                 let receive_left = Cell::new(buffers - buffers.div_ceil(4));
-                return Pool { budget, registered: Some(pool), receive_left };
+                stats.buffers.registered.set(buffers as u64);
+                return Pool { budget, registered: Some(pool), receive_left, stats };
             }
             buffers /= 2;
         }
-        Pool { budget, registered: None, receive_left: Cell::new(0) }
+        Pool { budget, registered: None, receive_left: Cell::new(0), stats }
     }
 
     fn take(&self) -> Option<FixedBuf> {
         self.registered.as_ref()?.try_next(REGISTERED_BUFFER_BYTES)
+    }
+
+    fn take_to_send(&self) -> Option<FixedBuf> {
+        let taken = self.take();
+        self.stats.buffers.fallbacks.add(u64::from(taken.is_none()));
+        taken
     }
 
     /// A buffer for a connection to receive into.
@@ -103,13 +128,14 @@ impl Pool {
         Receive { pool: self, buf: heap(), filled: 0, grow: false, charge: None, copied: true }
     }
 
-    fn fresh(&self) -> Buf {
+    fn fresh(&self) -> Buf<'_> {
         if self.receive_left.get() > 0
             && let Some(buf) = self.take()
         {
             self.receive_left.set(self.receive_left.get() - 1);
-            return Buf::Registered(buf);
+            return Buf::Registered(buf, InUse::new(self));
         }
+        self.stats.buffers.fallbacks.add(1);
         heap()
     }
 
@@ -121,8 +147,9 @@ impl Pool {
             return Ok(());
         }
         if reply.len() <= REGISTERED_BUFFER_BYTES
-            && let Some(mut buf) = self.take()
+            && let Some(mut buf) = self.take_to_send()
         {
+            let _in_use = InUse::new(self);
             buf.put_slice(reply.bytes());
             let len = reply.len();
             reply.clear();
@@ -158,8 +185,9 @@ impl Pool {
             return Ok(());
         }
         if reply.len() <= REGISTERED_BUFFER_BYTES - TLS_OVERHEAD_BYTES
-            && let Some(mut buf) = self.take()
+            && let Some(mut buf) = self.take_to_send()
         {
+            let _in_use = InUse::new(self);
             if buf.len() < REGISTERED_BUFFER_BYTES {
                 // Only what was written once can be written to; it stays so for the next ones.
                 buf.put_slice(&[0; REGISTERED_BUFFER_BYTES]);
@@ -194,12 +222,12 @@ impl Pool {
     }
 }
 
-fn heap() -> Buf {
+fn heap<'p>() -> Buf<'p> {
     Buf::Heap(Vec::with_capacity(HEAP_BUFFER_BYTES_MIN))
 }
 
-enum Buf {
-    Registered(FixedBuf),
+enum Buf<'p> {
+    Registered(FixedBuf, InUse<'p>),
     Heap(Vec<u8>),
     /// In the kernel's hands.
     Away,
@@ -208,7 +236,7 @@ enum Buf {
 /// Where a connection's input collects: received bytes at the front, room behind them.
 pub struct Receive<'p> {
     pool: &'p Pool,
-    buf: Buf,
+    buf: Buf<'p>,
     filled: usize,
     /// The last receive filled all the room there was.
     grow: bool,
@@ -229,7 +257,7 @@ impl Receive<'_> {
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         let filled = self.filled;
         match &mut self.buf {
-            Buf::Registered(buf) => &mut buf[..filled],
+            Buf::Registered(buf, _) => &mut buf[..filled],
             Buf::Heap(buf) => &mut buf[..filled],
             Buf::Away => &mut [],
         }
@@ -238,7 +266,7 @@ impl Receive<'_> {
     /// The bytes received and not consumed.
     pub fn bytes(&self) -> &[u8] {
         match &self.buf {
-            Buf::Registered(buf) => &buf[..self.filled],
+            Buf::Registered(buf, _) => &buf[..self.filled],
             Buf::Heap(buf) => &buf[..self.filled],
             Buf::Away => &[],
         }
@@ -246,7 +274,7 @@ impl Receive<'_> {
 
     fn capacity(&self) -> usize {
         match &self.buf {
-            Buf::Registered(_) => REGISTERED_BUFFER_BYTES,
+            Buf::Registered(..) => REGISTERED_BUFFER_BYTES,
             Buf::Heap(buf) => buf.capacity(),
             Buf::Away => 0,
         }
@@ -359,7 +387,7 @@ impl Receive<'_> {
     }
 
     fn release(&mut self) {
-        if let Buf::Registered(_) = std::mem::replace(&mut self.buf, Buf::Away) {
+        if let Buf::Registered(..) = std::mem::replace(&mut self.buf, Buf::Away) {
             self.pool.receive_left.set(self.pool.receive_left.get() + 1);
         }
     }
@@ -370,9 +398,9 @@ impl Receive<'_> {
     pub async fn fill(&mut self, stream: &Stream) -> io::Result<usize> {
         let filled = self.filled;
         let result = match std::mem::replace(&mut self.buf, Buf::Away) {
-            Buf::Registered(buf) => {
+            Buf::Registered(buf, in_use) => {
                 let (result, slice) = stream.read_fixed(buf.slice(filled..)).await;
-                self.buf = Buf::Registered(slice.into_inner());
+                self.buf = Buf::Registered(slice.into_inner(), in_use);
                 result
             }
             Buf::Heap(buf) => {

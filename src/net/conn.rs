@@ -1,20 +1,23 @@
 //! One connection, from its first byte to its last: receive, batch, run, reply, again.
 
+use std::cell::Cell;
 use std::io;
 use std::net::Shutdown;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustls::ServerConfig;
 
 use super::link::Link;
+use super::slot::Returned;
 use super::stream::Stream;
 use super::tls;
-use super::worker::{Returned, Worker};
-use crate::batch::{Batch, InVain, Op};
+use super::worker::Worker;
+use crate::batch::{Batch, InVain, Op, Written};
 use crate::clock;
+use crate::metrics::Stage;
 use crate::session::Session;
 
 /// Serves a connection until either side ends it; over TLS if there is a configuration for that.
@@ -41,7 +44,7 @@ pub async fn serve(
         link,
         worker: &worker,
         batch: Some(batch),
-        waited: Duration::ZERO,
+        written: Cell::new(None),
         fresh: true,
     };
     let well = conn.run().await;
@@ -73,8 +76,8 @@ struct Conn<'w> {
     session: Session,
     /// Away while the writer has it.
     batch: Option<Box<Batch>>,
-    /// How long the present batch has been waiting for data: that is nobody's latency.
-    waited: Duration,
+    /// What was executed last, until its replies have been written.
+    written: Cell<Option<Written>>,
     /// Nothing has been looked at yet.
     fresh: bool,
 }
@@ -103,11 +106,14 @@ impl Conn<'_> {
         let mut next = Next::Receive;
         loop {
             let Some(batch) = self.batch.as_mut() else { return false };
+            let sent = || self.worker.written(&self.written);
             let goes_on = match next {
-                Next::Receive => self.link.exchange(&mut batch.reply).await,
-                Next::Parse => self.link.flush(&mut batch.reply).await.map(|()| true),
-                Next::Close => self.link.flush(&mut batch.reply).await.map(|()| false),
+                Next::Receive => self.link.exchange(&mut batch.reply, sent).await,
+                Next::Parse => self.link.flush(&mut batch.reply, sent).await.map(|()| true),
+                Next::Close => self.link.flush(&mut batch.reply, sent).await.map(|()| false),
             };
+            // It counts too where the client has not taken its replies.
+            self.worker.written(&self.written);
             match goes_on {
                 Ok(true) => next = self.batch().await,
                 Ok(false) => return true,
@@ -129,12 +135,16 @@ impl Conn<'_> {
             self.batch = Some(batch);
             return Next::Close;
         }
-        let arrived = clock::monotonic();
-        self.worker.turn(&batch, self.link.input.bytes().len(), arrived).await;
+        let worker = self.worker;
+        let arrived = worker.begin_turn();
+        batch.timeline.begin(arrived, worker.tracks());
+        worker.turn(&batch, self.link.input.bytes().len(), arrived).await;
+        worker.begin_turn();
+        batch.timeline.until(Stage::Queue, worker.tick.mark());
         let taken = self.session.take(self.link.input.bytes_mut(), &mut batch);
+        worker.tick.account(batch.timeline.lap(Stage::Authorization));
         let mut consumed = taken.consumed;
-        self.worker.stats.bytes_in.add(consumed as u64);
-        self.waited = Duration::ZERO;
+        worker.stats.bytes_in.add(consumed as u64);
         loop {
             if !self.held_back(&mut batch).await {
                 return Next::Close;
@@ -148,15 +158,17 @@ impl Conn<'_> {
                 None => return Next::Close,
             }
             if !batch.ops.is_empty() {
-                self.worker.record(&mut batch, arrived + self.waited, self.session.queued());
+                self.written.set(worker.record(&mut batch, self.session.queued()));
             }
             if !self.session.has_more(&batch) || batch.client.closing {
                 break;
             }
             // What was done is not held back with the rest.
-            if self.link.flush(&mut batch.reply).await.is_err() {
+            let sent = || worker.written(&self.written);
+            if self.link.flush(&mut batch.reply, sent).await.is_err() {
                 return Next::Close;
             }
+            batch.timeline.lap(Stage::Flush);
             if consumed > 0 {
                 self.session.admit(self.link.input.bytes(), &mut batch);
             } else {
@@ -209,6 +221,7 @@ impl Conn<'_> {
             }
         }
         if has_waited {
+            batch.timeline.lap(Stage::Queue);
             self.session.look_again(batch);
         }
         true
@@ -244,6 +257,7 @@ impl Conn<'_> {
             match worker.unpark(slot) {
                 Some(_) if !is_there => return None,
                 Some(mut batch) => {
+                    batch.timeline.come_back(clock::monotonic());
                     batch.give_up_waiting(in_vain.unwrap_or(InVain::TimedOut));
                     return Some(batch);
                 }
@@ -266,16 +280,14 @@ impl Conn<'_> {
                 let slot = batch.slot;
                 batch = match self.worker.write(batch).await {
                     Returned::Batch(batch) => batch,
-                    Returned::Parked(deadline) => {
-                        let since = clock::monotonic();
-                        let batch = self.parked(slot, deadline).await?;
-                        self.waited += clock::monotonic() - since;
-                        batch
-                    }
+                    Returned::Parked(deadline) => self.parked(slot, deadline).await?,
                     Returned::InVain(_) => self.worker.finished(slot).await,
                 };
             } else {
                 batch = self.worker.read(batch, self.link.input.bytes()).await;
+                if !self.worker.is_remote() {
+                    self.worker.tick.account(batch.timeline.lap(Stage::Execution));
+                }
             }
             batch.client.apply_effects(&self.worker.server);
             if batch.reply.len() > limit {
@@ -284,9 +296,10 @@ impl Conn<'_> {
             }
             self.worker.stats.bytes_out.add(batch.reply.len() as u64);
             if !batch.is_done() {
-                if self.link.flush(&mut batch.reply).await.is_err() {
+                if self.link.flush(&mut batch.reply, || ()).await.is_err() {
                     return None;
                 }
+                batch.timeline.lap(Stage::Flush);
                 // The client may have taken its time.
                 self.session.look_again(&mut batch);
             }

@@ -127,11 +127,11 @@ impl<'w> Link<'w> {
         }
     }
 
-    /// Sends the replies and receives more input; whether there is any.
-    pub async fn exchange(&mut self, reply: &mut Reply) -> io::Result<bool> {
+    /// Sends the replies, calls `sent`, and receives more input; whether there is any.
+    pub async fn exchange(&mut self, reply: &mut Reply, sent: impl FnOnce()) -> io::Result<bool> {
         let Link { stream, pool, input, secure, ahead } = self;
         let (tls, mut inlet) = split(input, secure);
-        let mut send = pin!(send(pool, stream, tls, reply));
+        let mut send = pin!(send(pool, stream, tls, reply, sent));
         let mut sent = None;
         if ahead.read.is_none() && !ahead.unseen && !ahead.ended {
             let mut fill = pin!(inlet.fill(stream));
@@ -187,14 +187,15 @@ impl<'w> Link<'w> {
         ahead.receive_until(stream, &mut inlet, pin!(event), true, enough).await.ok()
     }
 
-    /// Sends the replies; what is received meanwhile is kept.
-    pub async fn flush(&mut self, reply: &mut Reply) -> io::Result<()> {
+    /// Sends the replies, and calls `sent`; what is received meanwhile is kept.
+    pub async fn flush(&mut self, reply: &mut Reply, sent: impl FnOnce()) -> io::Result<()> {
         if reply.is_empty() {
+            sent();
             return Ok(());
         }
         let Link { stream, pool, input, secure, ahead } = self;
         let (tls, mut inlet) = split(input, secure);
-        let send = pin!(send(pool, stream, tls, reply));
+        let send = pin!(send(pool, stream, tls, reply, sent));
         ahead.receive_until(stream, &mut inlet, send, false, usize::MAX).await?
     }
 }
@@ -215,11 +216,14 @@ async fn send(
     stream: &Stream,
     tls: Option<&RefCell<Tls>>,
     reply: &mut Reply,
+    sent: impl FnOnce(),
 ) -> io::Result<()> {
     match tls {
-        None => pool.send(stream, reply).await,
-        Some(tls) => pool.send_encrypted(stream, tls, reply).await,
+        None => pool.send(stream, reply).await?,
+        Some(tls) => pool.send_encrypted(stream, tls, reply).await?,
     }
+    sent();
+    Ok(())
 }
 
 /// Where received bytes go: to the input, through TLS if there is any.

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::io;
 use std::net::Shutdown;
+use std::sync::Arc;
 
 use tokio_uring::BufResult;
 use tokio_uring::buf::fixed::FixedBuf;
@@ -10,11 +11,13 @@ use tokio_uring::buf::{BoundedBuf, Slice};
 use tokio_uring::net::{TcpStream, UnixStream};
 
 use super::acceptor::Socket;
+use crate::command::stats::Shard;
 
 /// See the module.
 pub struct Stream {
     kind: Kind,
     moves: Cell<u64>,
+    stats: Arc<Shard>,
 }
 
 enum Kind {
@@ -23,13 +26,13 @@ enum Kind {
 }
 
 impl Stream {
-    /// Puts the socket on the current worker's ring.
-    pub fn new(socket: Socket) -> Stream {
+    /// Puts the socket on the ring of the current worker, which counts in `stats`.
+    pub fn new(socket: Socket, stats: Arc<Shard>) -> Stream {
         let kind = match socket {
             Socket::Tcp(socket) => Kind::Tcp(TcpStream::from_std(socket)),
             Socket::Unix(socket) => Kind::Unix(UnixStream::from_std(socket)),
         };
-        Stream { kind, moves: Cell::new(0) }
+        Stream { kind, moves: Cell::new(0), stats }
     }
 
     /// A number that changes whenever bytes have come or gone.
@@ -37,12 +40,18 @@ impl Stream {
         self.moves.get()
     }
 
+    fn moves_now(&self) {
+        self.stats.turns.submissions.add(1);
+    }
+
     fn moved(&self) {
+        self.stats.turns.completions.add(1);
         self.moves.set(self.moves.get() + 1);
     }
 
     /// Reads what is there, at least one byte, into an ordinary buffer.
     pub async fn read(&self, buf: Slice<Vec<u8>>) -> BufResult<usize, Slice<Vec<u8>>> {
+        self.moves_now();
         let done = match &self.kind {
             Kind::Tcp(stream) => stream.read(buf).await,
             Kind::Unix(stream) => stream.read(buf).await,
@@ -53,6 +62,7 @@ impl Stream {
 
     /// Reads what is there, at least one byte, into a registered buffer.
     pub async fn read_fixed(&self, buf: Slice<FixedBuf>) -> BufResult<usize, Slice<FixedBuf>> {
+        self.moves_now();
         let done = match &self.kind {
             Kind::Tcp(stream) => stream.read_fixed(buf).await,
             Kind::Unix(stream) => stream.read_fixed(buf).await,
@@ -66,17 +76,18 @@ impl Stream {
         let mut begin = 0;
         while begin < buf.len() {
             let rest = buf.slice(begin..);
+            self.moves_now();
             let (result, rest) = match &self.kind {
                 Kind::Tcp(stream) => stream.write(rest).submit().await,
                 Kind::Unix(stream) => stream.write(rest).submit().await,
             };
             buf = rest.into_inner();
+            self.moved();
             match result {
                 Ok(0) => return (Err(io::ErrorKind::WriteZero.into()), buf),
                 Ok(count) => begin += count,
                 Err(error) => return (Err(error), buf),
             }
-            self.moved();
         }
         (Ok(()), buf)
     }
@@ -84,6 +95,7 @@ impl Stream {
     /// Writes the first `len` bytes of a registered buffer.
     pub async fn write_fixed(&self, buf: FixedBuf, len: usize) -> io::Result<()> {
         let buf = buf.slice(..len);
+        self.moves_now();
         let done = match &self.kind {
             Kind::Tcp(stream) => stream.write_fixed_all(buf).await.0,
             Kind::Unix(stream) => stream.write_fixed_all(buf).await.0,

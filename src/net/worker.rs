@@ -7,7 +7,7 @@ use std::net::Shutdown;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Poll, Waker};
+use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -18,9 +18,11 @@ use tokio::sync::{Notify, Semaphore};
 use super::acceptor::Accepted;
 use super::buffer::{Budget, Pool};
 use super::conn;
+use super::slot::{Activity, Returned, Slot};
 use super::stream::Stream;
+use super::tick::Tick;
 use super::turns::{Turns, look_at_ring};
-use crate::batch::{Batch, Groups, Home, InVain, Reader, Stay, Writer};
+use crate::batch::{Batch, Groups, Home, InVain, Reader, Stay, Writer, Written};
 use crate::clock;
 use crate::command::state::{ClientShared, Done, Killer};
 use crate::command::stats::Shard;
@@ -126,9 +128,11 @@ impl Workers {
             let thread = std::thread::Builder::new().name(format!("worker-{number}"));
             threads.push(thread.spawn(move || match runtime() {
                 Ok(runtime) => runtime.block_on(async move {
-                    let pool = Pool::register(buffers, budget);
+                    let stats = server.stats.shard();
+                    let pool = Pool::register(buffers, budget, Arc::clone(&stats));
                     let _ = ready.send(Ok(()));
-                    Worker::new(number, server, writer, inbox, pool, drained).run().await;
+                    let parts = (server, writer, inbox);
+                    Worker::new(number, parts, pool, stats, drained).run().await;
                 }),
                 Err(error) => drop(ready.send(Err(error))),
             })?);
@@ -196,68 +200,15 @@ pub struct Worker {
     /// Workers that have no connections any more and get no new ones.
     drained: Arc<AtomicUsize>,
     pub stats: Arc<Shard>,
-}
-
-/// A connection, as its worker sees it.
-struct Slot {
-    client: u64,
-    stream: Rc<Stream>,
-    /// The batch has come back from the writer.
-    finished: Option<Box<Batch>>,
-    waiting: Option<Waker>,
-    /// The last wait for data, and whether it is known to be over.
-    wait: u64,
-    is_over: bool,
-    /// The batch waits for data, until then at most.
-    parked: Option<Option<Instant>>,
-    /// It is to wait no longer.
-    in_vain: Option<InVain>,
-    /// A pause holds the batch back.
-    held: bool,
-    /// Its turn has come.
-    admitted: bool,
-    activity: Activity,
-}
-
-/// When a connection was last seen to be in use.
-struct Activity {
-    at: Instant,
-    /// The stream's moves at that time.
-    moves: u64,
-}
-
-impl Slot {
-    /// Nothing that is still on its way about the present wait matters any more.
-    fn end_wait(&mut self) {
-        self.is_over = true;
-        (self.parked, self.in_vain) = (None, None);
-    }
-
-    /// Wakes the connection, if it waits for its batch.
-    fn wake(&mut self) {
-        if let Some(waker) = self.waiting.take() {
-            waker.wake();
-        }
-    }
-}
-
-/// What became of a batch that was handed over.
-pub enum Returned {
-    /// It was executed, at least in part.
-    Batch(Box<Batch>),
-    /// It waits for data, until then at most.
-    Parked(Option<Instant>),
-    /// It waited for data, and somebody wants that to end.
-    InVain(InVain),
+    pub tick: Tick,
 }
 
 impl Worker {
     fn new(
         number: usize,
-        server: Arc<Server>,
-        writer: Arc<Writer>,
-        inbox: Arc<Inbox>,
+        (server, writer, inbox): (Arc<Server>, Arc<Writer>, Arc<Inbox>),
         pool: Pool,
+        stats: Arc<Shard>,
         drained: Arc<AtomicUsize>,
     ) -> Rc<Worker> {
         let reads = server.store.local().is_none().then(|| {
@@ -267,7 +218,8 @@ impl Worker {
         });
         Rc::new(Worker {
             number,
-            stats: server.stats.shard(),
+            tick: Tick::new(Arc::clone(&stats), server.started),
+            stats,
             server,
             pool,
             writer,
@@ -384,7 +336,7 @@ impl Worker {
 
     fn open(self: &Rc<Worker>, accepted: Accepted) {
         let Accepted { socket, addr, laddr, tls } = accepted;
-        let stream = Rc::new(Stream::new(socket));
+        let stream = Rc::new(Stream::new(socket, Arc::clone(&self.stats)));
         let id = self.server.next_client_id();
         let killer = Arc::clone(&self.inbox);
         let mut shared = ClientShared::new(id, addr, laddr, clock::unix_ms(), killer);
@@ -398,19 +350,8 @@ impl Worker {
         if self.stopping.get() {
             stream.shutdown(Shutdown::Read);
         }
-        let slot = self.slots.borrow_mut().insert(Slot {
-            client: id,
-            stream: Rc::clone(&stream),
-            finished: None,
-            waiting: None,
-            wait: 0,
-            is_over: true,
-            parked: None,
-            in_vain: None,
-            held: false,
-            admitted: false,
-            activity: Activity { at: clock::monotonic(), moves: 0 },
-        });
+        let slot = Slot::new(id, Rc::clone(&stream), clock::monotonic());
+        let slot = self.slots.borrow_mut().insert(slot);
         let batch = Box::new(Batch::new(client, self.number, slot));
         let worker = Rc::clone(self);
         tokio_uring::spawn(async move {
@@ -492,7 +433,12 @@ impl Worker {
         Some(batch)
     }
 
-    /// Hands all batches of one turn of the event loop to the writer together: this task runs after
+    /// Begins a turn of the event loop, unless one is under way; when it began.
+    pub fn begin_turn(&self) -> Instant {
+        self.tick.begin(|| self.submit.notify_one())
+    }
+
+    /// Ends a turn of the event loop, and hands all its batches to the writer together: this task runs after
     /// those of the connections that were ready before it was woken.
     async fn submit_pending(self: Rc<Worker>) {
         let mut batches = Vec::new();
@@ -501,9 +447,12 @@ impl Worker {
             if let Some(reads) = &self.reads {
                 reads.submit(&mut self.pending_reads.borrow_mut());
             }
+            let mut has_role = false;
             loop {
                 std::mem::swap(&mut batches, &mut *self.pending.borrow_mut());
-                if !self.writer.submit(&mut batches) {
+                has_role = (has_role || !batches.is_empty()) && self.writer.submit(&mut batches);
+                self.tick.end();
+                if !has_role {
                     break;
                 }
                 // Other workers keep sending; this one's connections get their turn in between.
@@ -549,12 +498,25 @@ impl Worker {
     }
 
     /// Counts a batch whose replies are ready, and shows others what the connection did.
-    pub fn record(&self, batch: &mut Batch, arrived: Instant, queued: Option<usize>) {
-        let latency = clock::monotonic().saturating_duration_since(arrived);
-        let command = batch.record(&self.server, &self.stats, latency);
-        let at_ms = self.server.uptime_ms(arrived);
+    pub fn record(&self, batch: &mut Batch, queued: Option<usize>) -> Option<Written> {
+        let now = batch.timeline.last();
+        let written = batch.record(&self.stats, batch.timeline.total(now));
+        let (at_ms, command) = (self.server.uptime_ms(now), written.last_command());
         let protocol = batch.reply.protocol();
         batch.client.publish(Done { at_ms, command, protocol, queued });
+        self.tracks().then_some(written)
+    }
+
+    /// Whether latencies are measured.
+    pub fn tracks(&self) -> bool {
+        self.server.latency_tracking.load(Ordering::Relaxed)
+    }
+
+    /// Counts commands whose replies have been written, or never will be.
+    pub fn written(&self, written: &Cell<Option<Written>>) {
+        if let Some(written) = written.take() {
+            written.record(&self.stats, self.begin_turn());
+        }
     }
 
     /// Returns when a batch with or without `writes` that a pause holds back may run, or its client was

@@ -1,61 +1,196 @@
 //! The process as the metrics endpoint sees it.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::clock;
 use crate::command::Server;
-use crate::command::stats::{ERROR_KINDS, registry};
-use crate::metrics::{Figure, Metrics, Source};
-
-/// The names of all commands, by number.
-pub(super) fn command_names() -> Vec<&'static str> {
-    registry().specs().iter().map(|spec| spec.name).collect()
-}
+use crate::command::stats::{ERROR_KINDS, LoopTotals, Totals, registry};
+use crate::data::keys;
+use crate::limits::{BATCH_COMMANDS_MAX, LIVE_TURN_MS_MAX, READY_DEADLINE, TRANSACTION_BYTES_MAX};
+use crate::metrics::{Durations, Readiness, STAGES, Sample, Source, Stage, process};
+use crate::store::{Mode, ReadError};
 
 impl Source for Server {
-    fn attach(&self, metrics: Metrics) {
-        self.stats.set_metrics(metrics);
+    fn samples(&self) -> Vec<Sample> {
+        let now_ms = self.uptime_ms(clock::monotonic());
+        let (totals, loops) = (self.stats.since_start(), self.stats.loop_totals(now_ms));
+        let mut samples = commands(&totals);
+        samples.extend(batches(&totals, &loops));
+        samples.extend(groups(self));
+        samples.extend(connections(self, &totals));
+        samples.extend(event_loops(&loops));
+        let up = self.store.write_failure().is_none();
+        samples.push(Sample::new("ringstone_store_up", u64::from(up)));
+        let started_s = (clock::unix_ms() - now_ms) as f64 / 1000.0;
+        samples.extend(process::samples(started_s));
+        samples.push(
+            Sample::new("ringstone_build_info", 1)
+                .with("version", env!("CARGO_PKG_VERSION"))
+                .with("store", self.store.name()),
+        );
+        samples
     }
 
-    fn metrics(&self) -> Option<&Metrics> {
-        self.stats.metrics()
-    }
-
-    fn figures(&self) -> Vec<Figure> {
-        let totals = self.stats.since_start();
-        let mut figures = vec![
-            Figure::new("ringstone_connections", self.clients_len() as u64),
-            Figure::new("ringstone_connections_accepted_total", totals.received),
-            Figure::new("ringstone_connections_rejected_total", totals.rejected),
-            Figure::of("ringstone_tls_handshakes_total", ("kind", "full"), totals.tls_full),
-            Figure::of("ringstone_tls_handshakes_total", ("kind", "resumed"), totals.tls_resumed),
-            Figure::new("ringstone_tls_handshake_failures_total", totals.tls_failed),
-            Figure::new("ringstone_batches_total", totals.batches),
-            Figure::new("ringstone_received_bytes_total", totals.bytes_in),
-            Figure::new("ringstone_sent_bytes_total", totals.bytes_out),
-            Figure::new("ringstone_keyspace_hits_total", totals.hits),
-            Figure::new("ringstone_keyspace_misses_total", totals.misses),
-            Figure::new("ringstone_expired_keys_total", totals.expired),
-        ];
-        let groups = &self.stats.groups;
-        for (name, count) in [
-            ("ringstone_group_conflicts_total", &groups.conflicts),
-            ("ringstone_group_retries_total", &groups.retries),
-            ("ringstone_commits_unknown_total", &groups.unknown),
-            ("ringstone_group_timeouts_total", &groups.timeouts),
-        ] {
-            figures.push(Figure::new(name, count.load(Ordering::Relaxed)));
+    fn live(&self) -> Result<(), String> {
+        let now_ms = self.uptime_ms(clock::monotonic());
+        match self.stats.loop_totals(now_ms).present_turn_ms {
+            ms if ms > LIVE_TURN_MS_MAX => Err(format!("an event loop is stuck for {ms} ms")),
+            _ => Ok(()),
         }
-        for (spec, total) in registry().specs().iter().zip(&totals.commands) {
-            if total.calls > 0 {
-                let label = ("command", spec.name);
-                let failures = "ringstone_command_failures_total";
-                figures.push(Figure::of("ringstone_commands_total", label, total.calls));
-                figures.push(Figure::of(failures, label, total.failed));
+    }
+
+    fn ready(&self) -> Readiness<'_> {
+        Box::pin(async {
+            let mut transaction = Arc::clone(&self.store).transaction();
+            transaction.begin(Mode::Read, clock::monotonic() + READY_DEADLINE);
+            let key = keys::process(self.process);
+            loop {
+                let mut outcome = Ok(());
+                transaction.read(&mut |snapshot| outcome = snapshot.get(&key).map(drop));
+                if outcome == Err(ReadError::Pending) {
+                    outcome = std::future::poll_fn(|cx| transaction.poll_fetch(cx)).await;
+                    if outcome.is_ok() {
+                        return Ok(());
+                    }
+                }
+                match outcome {
+                    Ok(()) => return Ok(()),
+                    Err(ReadError::Retry) => {
+                        std::future::poll_fn(|cx| transaction.poll_retry(cx)).await;
+                    }
+                    Err(ReadError::Failed(cause)) => return Err(cause),
+                    Err(error) => return Err(format!("the store does not answer: {error:?}")),
+                }
             }
-        }
-        for (kind, count) in ERROR_KINDS.iter().zip(totals.errors) {
-            figures.push(Figure::of("ringstone_errors_total", ("kind", kind), count));
-        }
-        figures
+        })
     }
+}
+
+fn commands(totals: &Totals) -> Vec<Sample> {
+    let mut samples = Vec::new();
+    for (spec, total) in registry().specs().iter().zip(&totals.commands) {
+        if total.calls > 0 {
+            samples.extend([
+                Sample::new("ringstone_commands_total", total.calls).with("command", spec.name),
+                Sample::new("ringstone_command_failures_total", total.failed)
+                    .with("command", spec.name),
+                Sample::spread("ringstone_command_seconds", total.latency.spread())
+                    .with("command", spec.name),
+            ]);
+        }
+    }
+    let errors = ERROR_KINDS.iter().zip(totals.errors);
+    samples.extend(
+        errors
+            .map(|(kind, count)| Sample::new("ringstone_errors_total", count).with("kind", *kind)),
+    );
+    samples
+}
+
+fn batches(totals: &Totals, loops: &LoopTotals) -> Vec<Sample> {
+    let stage = |(stage, spread)| {
+        Sample::spread("ringstone_command_stage_seconds", spread).with("stage", stage)
+    };
+    let mut samples: Vec<Sample> = stages(&loops.stages).map(stage).collect();
+    let sizes = loops.batch_commands.spread(BATCH_COMMANDS_MAX as u64);
+    samples.extend([
+        Sample::new("ringstone_batches_total", totals.batches),
+        Sample::spread("ringstone_batch_commands", sizes),
+        Sample::new("ringstone_received_bytes_total", totals.bytes_in),
+        Sample::new("ringstone_sent_bytes_total", totals.bytes_out),
+        Sample::new("ringstone_keyspace_hits_total", totals.hits),
+        Sample::new("ringstone_keyspace_misses_total", totals.misses),
+        Sample::new("ringstone_expired_keys_total", totals.expired),
+    ]);
+    samples
+}
+
+/// The stages in which any time was spent.
+fn stages(
+    durations: &[Durations<u64>; STAGES],
+) -> impl Iterator<Item = (&'static str, crate::metrics::Spread)> {
+    let each = Stage::ALL.into_iter().zip(durations);
+    each.filter(|(_, durations)| durations.count() > 0)
+        .map(|(stage, durations)| (stage.name(), durations.spread()))
+}
+
+fn groups(server: &Server) -> Vec<Sample> {
+    let mut samples = Vec::new();
+    let mut splits = 0;
+    for (mode, name) in [(Mode::Write, "write"), (Mode::Read, "read")] {
+        // A store in this process has no groups that only read.
+        if mode == Mode::Read && server.store.local().is_some() {
+            continue;
+        }
+        let totals = server.stats.group_totals(mode);
+        splits += totals.splits;
+        let commands = totals.commands.spread(server.config.group_commands_max as u64);
+        samples.extend([
+            Sample::spread("ringstone_group_commands", commands).with("mode", name),
+            Sample::new("ringstone_groups_in_flight", totals.in_flight).with("mode", name),
+        ]);
+        samples.extend(stages(&totals.stages).map(|(stage, spread)| {
+            let sample = Sample::spread("ringstone_group_stage_seconds", spread);
+            sample.with("mode", name).with("stage", stage)
+        }));
+        if mode == Mode::Write {
+            let bytes = totals.bytes.spread(TRANSACTION_BYTES_MAX as u64);
+            samples.push(Sample::spread("ringstone_group_bytes", bytes).with("mode", name));
+        }
+        if server.store.local().is_none() {
+            let saved = Sample::new("ringstone_group_equal_reads_total", totals.equal_reads);
+            samples.push(saved.with("mode", name));
+        }
+    }
+    let groups = &server.stats.groups;
+    for (name, count) in [
+        ("ringstone_group_conflicts_total", &groups.conflicts),
+        ("ringstone_group_retries_total", &groups.retries),
+        ("ringstone_group_timeouts_total", &groups.timeouts),
+    ] {
+        samples.push(Sample::new(name, count.load(Ordering::Relaxed)));
+    }
+    samples.push(Sample::new("ringstone_group_splits_total", splits));
+    for (outcome, count) in [
+        ("committed", &groups.unknown_committed),
+        ("not_committed", &groups.unknown_not_committed),
+        ("unresolved", &groups.unknown_unresolved),
+    ] {
+        let count = count.load(Ordering::Relaxed);
+        samples
+            .push(Sample::new("ringstone_commits_unknown_total", count).with("outcome", outcome));
+    }
+    samples
+}
+
+fn connections(server: &Server, totals: &Totals) -> Vec<Sample> {
+    let blocked = server.blocked_clients.load(Ordering::Relaxed) as u64;
+    let rejected = "ringstone_connections_rejected_total";
+    let handshakes = "ringstone_tls_handshakes_total";
+    let [too_many, protected] = totals.rejected;
+    vec![
+        Sample::new("ringstone_connections", server.clients_len() as u64),
+        Sample::new("ringstone_connections_max", server.config.maxclients as u64),
+        Sample::new("ringstone_blocked_clients", blocked),
+        Sample::new("ringstone_connections_accepted_total", totals.received),
+        Sample::new(rejected, too_many).with("reason", "maxclients"),
+        Sample::new(rejected, protected).with("reason", "protected_mode"),
+        Sample::new(handshakes, totals.tls_full).with("kind", "full"),
+        Sample::new(handshakes, totals.tls_resumed).with("kind", "resumed"),
+        Sample::new("ringstone_tls_handshake_failures_total", totals.tls_failed),
+    ]
+}
+
+fn event_loops(loops: &LoopTotals) -> Vec<Sample> {
+    let longest_s = loops.longest_turn_ns as f64 / 1e9;
+    vec![
+        Sample::new("ringstone_registered_buffers", loops.buffers),
+        Sample::new("ringstone_registered_buffers_in_use", loops.buffers_in_use),
+        Sample::new("ringstone_buffer_fallbacks_total", loops.fallbacks),
+        Sample::new("ringstone_ring_submissions_total", loops.submissions),
+        Sample::new("ringstone_ring_completions_total", loops.completions),
+        Sample::spread("ringstone_event_loop_turn_seconds", loops.turns.spread()),
+        Sample::number("ringstone_event_loop_longest_turn_seconds", longest_s),
+    ]
 }

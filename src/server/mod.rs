@@ -10,6 +10,7 @@ mod open;
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,7 +26,7 @@ use crate::batch::{Home, Writer};
 use crate::clock;
 use crate::command::Server;
 use crate::command::stats::registry;
-use crate::config::{Config, Durability, StoreKind};
+use crate::config::{Config, Durability, METRICS_LISTEN, StoreKind};
 use crate::limits::{CLOSE_GRACE_MIN, REGISTERED_BUFFER_BYTES, REGISTERED_BUFFERS_MAX, STOP_CHECK};
 use crate::metrics;
 use crate::net::{Acceptor, Certificates, Control, Inbox, Listener, Workers};
@@ -77,10 +78,7 @@ fn start(config: Config) -> Result<Running, String> {
         let first = listeners.iter().find(|one| one.port() != 0 && one.is_tls() == is_tls);
         port.store(first.map_or(0, Listener::port), Ordering::Relaxed);
     }
-    if let Some(addr) = server.config.metrics_listen {
-        metrics::serve(addr, figures::command_names(), Arc::clone(&server))
-            .map_err(|error| format!("cannot serve metrics on {addr}: {error}"))?;
-    }
+    let metrics = serve_metrics(&server)?;
     let inboxes: Vec<Arc<Inbox>> =
         (0..server.config.workers).map(|_| Arc::new(Inbox::default())).collect();
     let homes = inboxes.iter().map(|inbox| Arc::clone(inbox) as Arc<dyn Home>).collect();
@@ -90,7 +88,7 @@ fn start(config: Config) -> Result<Running, String> {
         .map_err(|error| format!("cannot start: {error}"))?;
     let buffers = registered_buffers(server.config.workers);
     let workers = Workers::start(&inboxes, buffers, &server, &writer).map_err(no_ring)?;
-    let banner = banner(&server.config, &listeners);
+    let banner = banner(&server.config, &listeners, metrics);
     let (taken, shared) = (inboxes.clone(), Arc::clone(&server));
     let acceptor = Acceptor::new(listeners, taken, shared, Arc::clone(&control), certificates);
     let accepting = std::thread::Builder::new()
@@ -208,6 +206,24 @@ fn bind(config: &Config) -> Result<Vec<Listener>, String> {
     Ok(listeners)
 }
 
+/// Serves metrics, if that is wanted; where. Another process may have the usual address: then there are none,
+/// for serving clients matters more.
+fn serve_metrics(server: &Arc<Server>) -> Result<Option<SocketAddr>, String> {
+    let Some(wanted) = server.config.metrics_listen else { return Ok(None) };
+    let bound = match metrics::Bound::new(wanted) {
+        Ok(bound) => bound,
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && wanted == METRICS_LISTEN => {
+            tracing::warn!(addr = %wanted, "no metrics: the address is in use; set metrics-listen");
+            return Ok(None);
+        }
+        Err(error) => return Err(format!("cannot serve metrics on {wanted}: {error}")),
+    };
+    let addr = bound.address().unwrap_or(wanted);
+    metrics::serve(bound, Arc::clone(server))
+        .map_err(|error| format!("cannot serve metrics on {addr}: {error}"))?;
+    Ok(Some(addr))
+}
+
 /// Buffers each worker may register: together they take at most half of `RLIMIT_MEMLOCK`.
 fn registered_buffers(workers: usize) -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Memlock).current;
@@ -254,7 +270,7 @@ fn no_ring(error: io::Error) -> String {
 }
 
 /// What is served, in one block.
-fn banner(config: &Config, listeners: &[Listener]) -> String {
+fn banner(config: &Config, listeners: &[Listener], metrics: Option<SocketAddr>) -> String {
     let mut text = format!("ringstone {}\n", env!("CARGO_PKG_VERSION"));
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "{name:<11} {value}");
@@ -262,7 +278,7 @@ fn banner(config: &Config, listeners: &[Listener]) -> String {
     for listener in listeners {
         line("listening", listener.address());
     }
-    if let Some(addr) = config.metrics_listen {
+    if let Some(addr) = metrics {
         line("metrics", format!("http://{addr}/metrics"));
     }
     let access = match () {

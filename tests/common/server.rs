@@ -205,6 +205,9 @@ fn ringstone_command(subject: Subject, socket: &Path, data: &Path, options: &Opt
     command.args(["--listen", "127.0.0.1:0", "--store", subject.store(), "--unixsocket"]);
     command.arg(socket).arg("--data-dir").arg(data);
     command.args(["--durability", options.durability, "--workers", "2"]);
+    if !options.flags.contains(&"--metrics-listen") {
+        command.args(["--metrics-listen", "off"]);
+    }
     command.args(&options.flags);
     if subject.store() == "foundationdb" {
         let file = options.cluster_file.clone().unwrap_or_else(fdb::shared_cluster_file);

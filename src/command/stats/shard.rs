@@ -1,0 +1,102 @@
+//! What one worker counts.
+
+use std::sync::OnceLock;
+
+use super::turns::{BufferCounts, TurnCounts};
+use super::{ERROR_KINDS, error_kind, registry};
+use crate::metrics::{Count, Durations, STAGES, Sizes, Times};
+
+/// Counters about one command.
+#[derive(Debug, Default)]
+pub(super) struct CommandCounts {
+    pub calls: Count,
+    pub nanoseconds: Count,
+    pub failed: Count,
+    /// Made when first used: most commands never are.
+    pub latency: OnceLock<Box<Durations<Count>>>,
+}
+
+/// One worker's counters.
+#[derive(Debug)]
+pub struct Shard {
+    pub(super) commands: Box<[CommandCounts]>,
+    pub(super) errors: [Count; ERROR_KINDS.len()],
+    pub(super) stages: [Durations<Count>; STAGES],
+    pub(super) batch_commands: Sizes<Count>,
+    /// Requests taken, whatever became of them.
+    pub processed: Count,
+    /// Batches run.
+    pub batches: Count,
+    /// Bytes of requests.
+    pub bytes_in: Count,
+    /// Bytes of replies.
+    pub bytes_out: Count,
+    /// Keys that a reading command found.
+    pub hits: Count,
+    /// Keys that a reading command did not find.
+    pub misses: Count,
+    /// The worker's buffers.
+    pub buffers: BufferCounts,
+    /// The worker's event loop.
+    pub turns: TurnCounts,
+}
+
+impl Shard {
+    pub(super) fn new() -> Shard {
+        Shard {
+            commands: registry().specs().iter().map(|_| CommandCounts::default()).collect(),
+            errors: Default::default(),
+            stages: Default::default(),
+            batch_commands: Sizes::default(),
+            processed: Count::default(),
+            batches: Count::default(),
+            bytes_in: Count::default(),
+            bytes_out: Count::default(),
+            hits: Count::default(),
+            misses: Count::default(),
+            buffers: BufferCounts::default(),
+            turns: TurnCounts::default(),
+        }
+    }
+
+    /// Counts `calls` of one command, which took `busy_ns` of the time between arrival and reply.
+    #[inline]
+    pub fn calls(&self, number: usize, calls: u64, busy_ns: u64) {
+        let command = &self.commands[number];
+        command.calls.add(calls);
+        command.nanoseconds.add(busy_ns);
+    }
+
+    /// Counts `calls` of one command whose replies were written `ns` after their arrival.
+    #[inline]
+    pub fn latency(&self, number: usize, calls: u64, ns: u64) {
+        self.commands[number].latency.get_or_init(Box::default).record(ns, calls);
+    }
+
+    /// Counts a batch of so many commands.
+    #[inline]
+    pub fn batch(&self, commands: usize) {
+        self.processed.add(commands as u64);
+        self.batches.add(1);
+        self.batch_commands.record(commands as u64);
+    }
+
+    /// Counts what so many commands spent in each stage.
+    #[inline]
+    pub fn stages(&self, times: &Times, commands: u64) {
+        for (stage, ns) in times.iter() {
+            self.stages[stage as usize].record(ns, commands);
+        }
+    }
+
+    /// Counts a failed call and its error.
+    pub fn failed(&self, number: usize, kind: u8) {
+        self.commands[number].failed.add(1);
+        self.errors[usize::from(kind)].add(1);
+    }
+
+    /// Counts an error reply that no command gave.
+    pub fn error(&self, text: &[u8]) {
+        self.errors[usize::from(error_kind(text))].add(1);
+    }
+}

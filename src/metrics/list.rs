@@ -1,0 +1,115 @@
+//! The list of all metrics.
+
+use metrics::Unit;
+
+/// What a metric is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only ever grows, but for a restart of the process.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// A classic histogram.
+    Histogram,
+}
+
+/// A metric.
+#[derive(Debug, Clone, Copy)]
+pub struct Definition {
+    /// What it is.
+    pub kind: Kind,
+    /// Its name.
+    pub name: &'static str,
+    /// What it counts or measures.
+    pub unit: Unit,
+    /// The names of its labels.
+    pub labels: &'static [&'static str],
+    /// What it means.
+    pub help: &'static str,
+}
+
+const fn counter(name: &'static str, unit: Unit, help: &'static str) -> Definition {
+    Definition { kind: Kind::Counter, name, unit, labels: &[], help }
+}
+
+const fn gauge(name: &'static str, unit: Unit, help: &'static str) -> Definition {
+    Definition { kind: Kind::Gauge, name, unit, labels: &[], help }
+}
+
+const fn histogram(name: &'static str, unit: Unit, help: &'static str) -> Definition {
+    Definition { kind: Kind::Histogram, name, unit, labels: &[], help }
+}
+
+impl Definition {
+    const fn by(self, labels: &'static [&'static str]) -> Definition {
+        Definition { labels, ..self }
+    }
+}
+
+/// Every metric there is, in the order in which they are shown.
+pub const ALL: &[Definition] = &[
+    counter("ringstone_commands_total", Unit::Count, "Commands executed, by name.").by(&["command"]),
+    counter("ringstone_command_failures_total", Unit::Count, "Commands that answered with an error, by name.").by(&["command"]),
+    counter("ringstone_errors_total", Unit::Count, "Error replies, by their code.").by(&["kind"]),
+    histogram("ringstone_command_seconds", Unit::Seconds, "Time from the arrival of a command, which is when its worker took its last byte from the ring, until its replies were written to the socket; without the time in which it waited for data, such as BLPOP.").by(&["command"]),
+    histogram("ringstone_command_stage_seconds", Unit::Seconds, "Time that commands spent in each stage of that; one observation for each command and stage it was in.").by(&["stage"]),
+    counter("ringstone_batches_total", Unit::Count, "Pipeline batches run: what one connection sent in one receive."),
+    histogram("ringstone_batch_commands", Unit::Count, "Commands in a pipeline batch."),
+    histogram("ringstone_group_commands", Unit::Count, "Commands in a group.").by(&["mode"]),
+    histogram("ringstone_group_bytes", Unit::Bytes, "Bytes that a group wrote.").by(&["mode"]),
+    histogram("ringstone_group_stage_seconds", Unit::Seconds, "Time that groups spent in each stage; one observation for each group and stage.").by(&["mode", "stage"]),
+    gauge("ringstone_groups_in_flight", Unit::Count, "Groups under way.").by(&["mode"]),
+    counter("ringstone_group_equal_reads_total", Unit::Count, "Reads of a networked store that were saved because the group had asked for the same record.").by(&["mode"]),
+    counter("ringstone_group_conflicts_total", Unit::Count, "Commits that conflicted with other writers."),
+    counter("ringstone_group_retries_total", Unit::Count, "Groups executed again, for whatever reason."),
+    counter("ringstone_group_splits_total", Unit::Count, "Groups divided because they conflicted again and again or were too large."),
+    counter("ringstone_commits_unknown_total", Unit::Count, "Commits whose outcome the store did not tell, by what the commit marker then said: committed, not_committed, or unresolved.").by(&["outcome"]),
+    counter("ringstone_group_timeouts_total", Unit::Count, "Groups that missed the command deadline."),
+    gauge("ringstone_connections", Unit::Count, "Connections open."),
+    gauge("ringstone_connections_max", Unit::Count, "Connections that may be open: maxclients."),
+    gauge("ringstone_blocked_clients", Unit::Count, "Connections whose commands wait for data."),
+    counter("ringstone_connections_accepted_total", Unit::Count, "Connections accepted."),
+    counter("ringstone_connections_rejected_total", Unit::Count, "Connections refused, by reason: maxclients, or protected_mode.").by(&["reason"]),
+    counter("ringstone_tls_handshakes_total", Unit::Count, "TLS handshakes that succeeded, by kind: full, or resumed from an earlier session.").by(&["kind"]),
+    counter("ringstone_tls_handshake_failures_total", Unit::Count, "TLS handshakes that failed."),
+    counter("ringstone_received_bytes_total", Unit::Bytes, "Bytes of requests."),
+    counter("ringstone_sent_bytes_total", Unit::Bytes, "Bytes of replies."),
+    gauge("ringstone_registered_buffers", Unit::Count, "Buffers registered with the rings."),
+    gauge("ringstone_registered_buffers_in_use", Unit::Count, "Registered buffers that a connection receives into or sends from."),
+    counter("ringstone_buffer_fallbacks_total", Unit::Count, "Times a connection took ordinary memory because no registered buffer was free."),
+    counter("ringstone_ring_submissions_total", Unit::Count, "Operations submitted to the rings for connections."),
+    counter("ringstone_ring_completions_total", Unit::Count, "Operations of connections that the rings completed."),
+    histogram("ringstone_event_loop_turn_seconds", Unit::Seconds, "Time from the first work of a turn of an event loop until it looks at its ring again."),
+    gauge("ringstone_event_loop_longest_turn_seconds", Unit::Seconds, "The longest turn of an event loop in the last 15 to 30 seconds."),
+    counter("ringstone_keyspace_hits_total", Unit::Count, "Keys that reading commands found."),
+    counter("ringstone_keyspace_misses_total", Unit::Count, "Keys that reading commands did not find."),
+    counter("ringstone_expired_keys_total", Unit::Count, "Keys removed because their time had come."),
+    gauge("ringstone_store_up", Unit::Count, "1 while the store takes writes, 0 while it refuses them."),
+    counter("process_cpu_seconds_total", Unit::Seconds, "Processor time of the process, user and system."),
+    gauge("process_resident_memory_bytes", Unit::Bytes, "Memory of the process that is in RAM."),
+    gauge("process_virtual_memory_bytes", Unit::Bytes, "Address space of the process."),
+    gauge("process_open_fds", Unit::Count, "File descriptors that the process has open."),
+    gauge("process_max_fds", Unit::Count, "File descriptors that the process may have open."),
+    gauge("process_threads", Unit::Count, "Threads of the process."),
+    gauge("process_start_time_seconds", Unit::Seconds, "When the process started, in seconds from the Unix epoch."),
+    gauge("ringstone_build_info", Unit::Count, "1; the version and the store in use.").by(&["version", "store"]),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_named_as_prometheus_wants_them() {
+        for (at, metric) in ALL.iter().enumerate() {
+            let Definition { kind, name, unit, help, .. } = metric;
+            assert!(name.starts_with("ringstone_") || name.starts_with("process_"), "{name}");
+            assert_eq!(*kind == Kind::Counter, name.ends_with("_total"), "{name}");
+            let base = name.trim_end_matches("_total");
+            assert_eq!(*unit == Unit::Seconds, base.ends_with("_seconds"), "{name}");
+            assert_eq!(*unit == Unit::Bytes, base.ends_with("_bytes"), "{name}");
+            assert!(help.ends_with('.'), "{name}");
+            assert!(ALL[..at].iter().all(|other| other.name != *name), "{name}");
+        }
+    }
+}

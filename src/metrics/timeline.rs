@@ -1,0 +1,224 @@
+//! What the time between a command's arrival and its replies is spent on.
+
+use std::time::{Duration, Instant};
+
+use crate::clock;
+
+/// What a batch of commands is doing or waiting for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Found in the input, looked up, and asked about: arity, tokens.
+    Authorization,
+    /// Waiting: for its turn of the event loop, for its tenant's share, for its group.
+    Queue,
+    /// Being executed, all attempts together; where the store is in this process, reads too.
+    Execution,
+    /// Waiting for the version at which a networked store is read.
+    ReadVersion,
+    /// Waiting for records from a networked store.
+    Reads,
+    /// Waiting until what it wrote is durable.
+    Commit,
+    /// Waiting to try again, and finding out what became of a commit.
+    Retry,
+    /// Its replies wait for the connection's worker and the socket.
+    Flush,
+}
+
+/// How many stages there are.
+pub const STAGES: usize = 8;
+
+impl Stage {
+    /// All of them, in order.
+    pub const ALL: [Stage; STAGES] = [
+        Stage::Authorization,
+        Stage::Queue,
+        Stage::Execution,
+        Stage::ReadVersion,
+        Stage::Reads,
+        Stage::Commit,
+        Stage::Retry,
+        Stage::Flush,
+    ];
+
+    /// Its name in metrics and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Authorization => "authorization",
+            Stage::Queue => "queue",
+            Stage::Execution => "execution",
+            Stage::ReadVersion => "read_version",
+            Stage::Reads => "reads",
+            Stage::Commit => "commit",
+            Stage::Retry => "retry",
+            Stage::Flush => "flush",
+        }
+    }
+}
+
+/// Nanoseconds spent in each stage.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Times([u64; STAGES]);
+
+impl Times {
+    /// Adds to a stage.
+    #[inline]
+    pub fn spend(&mut self, stage: Stage, time: Duration) {
+        self.0[stage as usize] += time.as_nanos() as u64;
+    }
+
+    /// Nanoseconds spent in a stage.
+    pub fn ns(&self, stage: Stage) -> u64 {
+        self.0[stage as usize]
+    }
+
+    /// The stages in which any time was spent, with its nanoseconds.
+    #[inline]
+    pub fn iter(&self) -> impl Iterator<Item = (Stage, u64)> {
+        Stage::ALL.into_iter().zip(self.0).filter(|(_, ns)| *ns > 0)
+    }
+
+    /// Nanoseconds spent in all stages.
+    pub fn total_ns(&self) -> u64 {
+        self.0.iter().sum()
+    }
+}
+
+/// The stages as people read them: `queue=120 execution=45`, in microseconds.
+impl std::fmt::Display for Times {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (number, (stage, ns)) in self.iter().enumerate() {
+            let space = if number > 0 { " " } else { "" };
+            write!(f, "{space}{}={}", stage.name(), ns / 1000)?;
+        }
+        Ok(())
+    }
+}
+
+/// A batch's way through the stages: every moment from its arrival on belongs to one of them, but for the time
+/// in which it waits for data that others are to bring, which is nobody's latency.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Timeline {
+    /// Its arrival; moved forward by what does not count.
+    begun: Option<Instant>,
+    /// What `times` accounts for ends here.
+    at: Option<Instant>,
+    /// It has been waiting for data since then.
+    left: Option<Instant>,
+    times: Times,
+    /// Nobody wants to know the stages: only the whole is measured.
+    whole_only: bool,
+}
+
+impl Timeline {
+    /// Begins a batch that arrived then; `stages` if they are to be told apart.
+    pub fn begin(&mut self, arrived: Instant, stages: bool) {
+        let (begun, at) = (Some(arrived), Some(arrived));
+        *self = Timeline { begun, at, whole_only: !stages, ..Timeline::default() };
+    }
+
+    /// A stage ends now, as this returns; `None` if nobody measures.
+    #[inline]
+    pub fn lap(&mut self, stage: Stage) -> Option<Instant> {
+        if self.whole_only {
+            return None;
+        }
+        let now = clock::monotonic();
+        self.until(stage, now);
+        Some(now)
+    }
+
+    /// A stage ended then; nothing if that is past.
+    #[inline]
+    pub fn until(&mut self, stage: Stage, then: Instant) {
+        if let Some(at) = self.at.filter(|at| *at < then && !self.whole_only) {
+            self.times.spend(stage, then - at);
+            self.at = Some(then);
+        }
+    }
+
+    /// A group that the batch took part in began and ended then, and in between spent its time so.
+    pub fn took_part(&mut self, began: Instant, times: &Times, ended: Instant) {
+        self.come_back(began);
+        self.until(Stage::Queue, began);
+        if !self.whole_only {
+            self.times.0.iter_mut().zip(times.0).for_each(|(sum, ns)| *sum += ns);
+            self.at = Some(ended);
+        }
+    }
+
+    /// It waits for data from now on.
+    pub fn leave(&mut self) {
+        self.left = self.left.or_else(|| Some(clock::monotonic()));
+    }
+
+    /// It goes on, with the data or without.
+    pub fn come_back(&mut self, now: Instant) {
+        if let Some(left) = self.left.take() {
+            let waited = now.saturating_duration_since(left);
+            self.begun = self.begun.map(|begun| begun + waited);
+            self.at = Some(now);
+        }
+    }
+
+    /// What it spent where, up to the last lap.
+    pub fn times(&self) -> &Times {
+        &self.times
+    }
+
+    /// Time from its arrival until `now`.
+    pub fn total(&self, now: Instant) -> Duration {
+        self.begun.map_or(Duration::ZERO, |begun| now.saturating_duration_since(begun))
+    }
+
+    /// Where its last lap ended, or now.
+    pub fn last(&self) -> Instant {
+        self.at.filter(|_| !self.whole_only).unwrap_or_else(clock::monotonic)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn every_moment_belongs_to_a_stage() {
+        let start = clock::monotonic();
+        let mut line = Timeline::default();
+        line.begin(start, true);
+        line.until(Stage::Authorization, start + MS);
+        let mut group = Times::default();
+        group.spend(Stage::Execution, 3 * MS);
+        group.spend(Stage::Commit, 4 * MS);
+        line.took_part(start + 3 * MS, &group, start + 10 * MS);
+        line.until(Stage::Flush, start + 11 * MS);
+        assert_eq!(line.total(start + 11 * MS), 11 * MS);
+        assert_eq!(line.times().total_ns(), 11_000_000);
+        let told = "authorization=1000 queue=2000 execution=3000 commit=4000 flush=1000";
+        assert_eq!(line.times().to_string(), told);
+    }
+
+    #[test]
+    fn waiting_for_data_does_not_count() {
+        let start = clock::monotonic();
+        let mut line = Timeline::default();
+        line.begin(start, true);
+        line.left = Some(start + MS);
+        line.took_part(start + 101 * MS, &Times::default(), start + 102 * MS);
+        assert_eq!(line.total(start + 102 * MS), 2 * MS);
+        assert_eq!(line.times().ns(Stage::Queue), 0);
+    }
+
+    #[test]
+    fn without_stages_only_the_whole_is_measured() {
+        let start = clock::monotonic();
+        let mut line = Timeline::default();
+        line.begin(start, false);
+        assert_eq!(line.lap(Stage::Execution), None);
+        line.took_part(start + MS, &Times::default(), start + 2 * MS);
+        assert_eq!(line.times().total_ns(), 0);
+        assert_eq!(line.total(start + 5 * MS), 5 * MS);
+    }
+}
