@@ -44,6 +44,7 @@ use crate::limits;
 
 mod analysis;
 mod cost;
+mod counts;
 mod decisions;
 mod engine;
 mod grant;
@@ -54,6 +55,7 @@ mod revoked;
 #[cfg(test)]
 mod tests;
 
+pub use counts::{Counted, Counts};
 use grant::Verified;
 pub use grant::{Grant, is_tenant_name};
 pub use key::{RootKey, keys_of_file};
@@ -148,6 +150,7 @@ pub struct Authenticator {
     keys: Vec<RootKey>,
     revoked: Arc<Revoked>,
     commands: usize,
+    counts: Arc<Counts>,
     /// What became of tokens that a root key signed; with an origin, if that makes a difference.
     known: Cache<Shown, Known, Weight>,
 }
@@ -187,6 +190,7 @@ impl Authenticator {
             keys,
             revoked: Arc::new(Revoked::open(revoked)?),
             commands,
+            counts: Arc::default(),
             known: Cache::with_weighter(entries as usize, bytes_max, Weight),
         })
     }
@@ -196,6 +200,12 @@ impl Authenticator {
     /// A token that is still known costs a look-up. One that no root key signed costs the same as
     /// any other such: reading it, and one signature check for each key it may be signed with.
     pub fn verify(&self, token: &[u8], origin: &Origin, now: u64) -> Result<Arc<Grant>, Refused> {
+        let verified = self.look_at(token, origin, now);
+        self.counts.verified(verified.is_ok());
+        verified
+    }
+
+    fn look_at(&self, token: &[u8], origin: &Origin, now: u64) -> Result<Arc<Grant>, Refused> {
         if token.len() > limits::TOKEN_BYTES_MAX {
             return Err(Refused::Unreadable);
         }
@@ -209,7 +219,10 @@ impl Authenticator {
     fn grant(&self, token: &[u8], origin: &Origin) -> Result<Arc<Grant>, Refused> {
         let mut key = (Box::from(token), None);
         let known = match self.known.get(&key) {
-            Some(known) => known,
+            Some(known) => {
+                self.counts.was_known();
+                known
+            }
             None => {
                 let known = match Verified::new(self.signed(token)?) {
                     Err(refused) => Known::Refused(refused),
@@ -237,7 +250,12 @@ impl Authenticator {
     }
 
     fn new_grant(&self, verified: Arc<Verified>, origin: &Origin) -> Arc<Grant> {
-        Arc::new(Grant::new(verified, origin, &self.revoked, self.commands))
+        Arc::new(Grant::new(verified, origin, (&self.revoked, &self.counts), self.commands))
+    }
+
+    /// How often tokens were verified and asked.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// Reads the revocation list again; whether it is another one. After an error the old one stays.

@@ -66,6 +66,8 @@ pub struct Config {
     /// Address of the Prometheus endpoint; `None` serves no metrics. [`METRICS_LISTEN`] is given up where another
     /// process has it.
     pub metrics_listen: Option<SocketAddr>,
+    /// Whether metrics have figures by tenant.
+    pub metrics_tenants: bool,
     /// How long a stopping process waits for what is in flight.
     pub shutdown_timeout: Duration,
     /// Which store keeps the data.
@@ -132,6 +134,7 @@ impl Default for Config {
             tcp_keepalive: Some(Duration::from_secs(300)),
             timeout: None,
             metrics_listen: Some(METRICS_LISTEN),
+            metrics_tenants: false,
             shutdown_timeout: Duration::from_secs(10),
             store: StoreKind::Embedded,
             data_dir: PathBuf::from("./ringstone-data"),

@@ -8,6 +8,7 @@ use biscuit_auth::{AuthorizerBuilder, Biscuit};
 use quick_cache::sync::Cache;
 
 use super::analysis::{Analysis, Role};
+use super::counts::Counts;
 use super::decisions::{Decision, Decisions};
 use super::engine::{self, Finding};
 use super::key_checks::Standing;
@@ -70,6 +71,7 @@ pub struct Grant {
     verified: Arc<Verified>,
     origin: Origin,
     revoked: Arc<Revoked>,
+    counts: Arc<Counts>,
     /// The generation of `revoked` that was looked at last, times two, and one if it revokes this.
     looked: AtomicU64,
     decisions: Decisions,
@@ -83,7 +85,7 @@ impl Grant {
     pub(super) fn new(
         verified: Arc<Verified>,
         origin: &Origin,
-        revoked: &Arc<Revoked>,
+        (revoked, counts): (&Arc<Revoked>, &Arc<Counts>),
         commands: usize,
     ) -> Grant {
         let analysis = &verified.analysis;
@@ -94,6 +96,7 @@ impl Grant {
         Grant {
             origin: origin.clone(),
             revoked: revoked.clone(),
+            counts: counts.clone(),
             looked: AtomicU64::new(0),
             decisions: Decisions::new(commands, analysis.mentions_database),
             texts: texts.collect(),
@@ -202,6 +205,7 @@ impl Grant {
             return Decision::Engine;
         }
         let none = std::iter::empty();
+        self.counts.evaluated();
         let failed = match engine::run(&self.verified.token, &self.origin, request, none) {
             Finding::Right(failed) => failed,
             Finding::NoRight => return Decision::Denied(no_right(request)),
@@ -293,6 +297,7 @@ impl Grant {
         if self.verified.analysis.cost.with_keys(count).is_err() {
             return Err(too_many_keys());
         }
+        self.counts.evaluated();
         match engine::run(&self.verified.token, &self.origin, request, keys) {
             Finding::Right(failed) => match failed.first() {
                 None => Ok(()),

@@ -15,6 +15,8 @@ pub struct Written {
     /// Numbers of commands, and how many there were of each in a row.
     runs: SmallVec<[(usize, u64); 4]>,
     timeline: Timeline,
+    /// Error replies among theirs.
+    pub errors: u64,
 }
 
 impl Written {
@@ -71,10 +73,10 @@ impl Batch {
     /// the replies are written.
     pub fn record(&mut self, shard: &Shard, latency: Duration) -> Written {
         let busy_ns = latency.as_nanos() as u64 / self.ops.len().max(1) as u64;
-        let refused = |reply: &[u8]| {
-            if let Some(text) = reply.strip_prefix(b"-") {
-                shard.error(text);
-            }
+        let mut errors = 0;
+        let mut refused = |text: &[u8]| {
+            shard.error(text);
+            errors += 1;
         };
         let mut counter = Counter { shard, busy_ns, run: None, runs: SmallVec::new() };
         for op in &self.ops {
@@ -83,19 +85,20 @@ impl Batch {
                 Op::Exec(transaction) => {
                     transaction.iter().for_each(|(spec, _)| counter.command(spec));
                 }
-                Op::Error(text) => shard.error(text),
-                Op::Literal(bytes) => refused(bytes),
-                Op::Discard(bytes) => refused(bytes),
+                Op::Error(text) => refused(text),
+                Op::Literal(reply) => reply.strip_prefix(b"-").into_iter().for_each(&mut refused),
+                Op::Discard(reply) => reply.strip_prefix(b"-").into_iter().for_each(&mut refused),
             }
         }
         counter.flush();
         let tally = &mut self.client.tally;
         shard.hits.add(std::mem::take(&mut tally.hits));
         shard.misses.add(std::mem::take(&mut tally.misses));
+        errors += tally.failures.len() as u64;
         for (spec, kind) in tally.failures.drain(..) {
             shard.failed(registry().number(spec), kind);
         }
         shard.batch(self.ops.len());
-        Written { runs: counter.runs, timeline: self.timeline }
+        Written { runs: counter.runs, timeline: self.timeline, errors }
     }
 }

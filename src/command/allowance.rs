@@ -22,11 +22,11 @@ pub struct Allowances {
 }
 
 impl Allowances {
-    /// A place for one more connection of the tenant, whose quota is this now; `None` if it has as many as
-    /// it may.
-    pub fn enter(&self, tenant: Tenant, quota: &Quota) -> Option<Seat> {
+    /// A place for one more connection of the tenant of this name, whose quota is this now; `None` if it has as
+    /// many as it may.
+    pub fn enter(&self, tenant: Tenant, name: &str, quota: &Quota) -> Option<Seat> {
         let mut tenants = self.tenants.lock();
-        let allowance = tenants.entry(tenant).or_default();
+        let allowance = tenants.entry(tenant).or_insert_with(|| Arc::new(Allowance::new(name)));
         allowance.update(quota);
         let taken = allowance.taken.fetch_add(1, Ordering::Relaxed) as u64;
         let seat = Seat { tenant, allowance: Arc::clone(allowance) };
@@ -42,6 +42,20 @@ impl Allowances {
                 || allowance.paid_us.load(Ordering::Relaxed) > now_us
         });
         tenants.keys().copied().collect()
+    }
+
+    /// What is known of the tenants that have connections. What they did counts from the first of these on.
+    pub fn activities(&self) -> Vec<Activity> {
+        let tenants = self.tenants.lock();
+        tenants.values().map(|allowance| allowance.activity()).collect()
+    }
+
+    /// Notes what a tenant stores and may store, for those who watch.
+    pub fn note_storage(&self, tenant: Tenant, bytes: u64, quota: Option<u64>) {
+        if let Some(allowance) = self.tenants.lock().get(&tenant) {
+            allowance.stored.store(bytes, Ordering::Relaxed);
+            allowance.storage.store(quota.unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
     }
 
     /// Applies a quota to the connections that are there.
@@ -63,20 +77,65 @@ struct Allowance {
     commands: AtomicU64,
     /// When all commands so far are paid for, microseconds from the start of the process.
     paid_us: AtomicU64,
+    name: Box<str>,
+    /// Commands admitted.
+    executed: AtomicU64,
+    /// Bytes of requests.
+    received: AtomicU64,
+    /// Error replies.
+    errors: AtomicU64,
+    /// Bytes stored, where they are counted.
+    stored: AtomicU64,
+    /// Bytes that may be stored, `u64::MAX` for any number.
+    storage: AtomicU64,
 }
 
-impl Default for Allowance {
-    fn default() -> Allowance {
+/// What a tenant's connections did, and what it stores.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Activity {
+    /// The tenant's name.
+    pub name: Box<str>,
+    /// Connections that are there.
+    pub connections: u64,
+    /// Commands admitted.
+    pub commands: u64,
+    /// Bytes of requests.
+    pub received: u64,
+    /// Error replies.
+    pub errors: u64,
+    /// Bytes stored and bytes that may be, if that has a bound.
+    pub storage: Option<(u64, u64)>,
+}
+
+impl Allowance {
+    fn new(name: &str) -> Allowance {
         Allowance {
+            name: name.into(),
+            executed: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
+            stored: AtomicU64::new(0),
+            storage: AtomicU64::new(u64::MAX),
             taken: AtomicUsize::new(0),
             request_bytes: AtomicUsize::new(usize::MAX),
             commands: AtomicU64::new(0),
             paid_us: AtomicU64::new(0),
         }
     }
-}
 
-impl Allowance {
+    fn activity(&self) -> Activity {
+        let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let quota = get(&self.storage);
+        Activity {
+            name: self.name.clone(),
+            connections: self.taken.load(Ordering::Relaxed) as u64,
+            commands: get(&self.executed),
+            received: get(&self.received),
+            errors: get(&self.errors),
+            storage: (quota < u64::MAX).then(|| (get(&self.stored), quota)),
+        }
+    }
+
     fn update(&self, quota: &Quota) {
         let bytes = quota.request.and_then(|bytes| bytes.try_into().ok());
         self.request_bytes.store(bytes.unwrap_or(usize::MAX), Ordering::Relaxed);
@@ -116,6 +175,19 @@ impl Seat {
         Duration::from_micros(paid.saturating_sub(now_us))
     }
 
+    /// Counts commands that were admitted, and the bytes of their requests.
+    pub fn count(&self, commands: usize, bytes: usize) {
+        self.allowance.executed.fetch_add(commands as u64, Ordering::Relaxed);
+        self.allowance.received.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Counts error replies.
+    pub fn failed(&self, errors: u64) {
+        if errors > 0 {
+            self.allowance.errors.fetch_add(errors, Ordering::Relaxed);
+        }
+    }
+
     /// So many commands that have been counted are not executed.
     pub fn give_back(&self, commands: usize) {
         let rate = self.allowance.commands.load(Ordering::Relaxed);
@@ -149,14 +221,14 @@ mod tests {
     #[test]
     fn a_tenant_has_as_many_places_as_it_may() {
         let allowances = Allowances::default();
-        let first = allowances.enter(1, &quota(2, 1)).unwrap();
-        let second = allowances.enter(1, &quota(2, 1)).unwrap();
-        assert!(allowances.enter(1, &quota(2, 1)).is_none());
-        assert!(allowances.enter(2, &quota(1, 1)).is_some(), "others have their own");
+        let first = allowances.enter(1, "t1", &quota(2, 1)).unwrap();
+        let second = allowances.enter(1, "t1", &quota(2, 1)).unwrap();
+        assert!(allowances.enter(1, "t1", &quota(2, 1)).is_none());
+        assert!(allowances.enter(2, "t2", &quota(1, 1)).is_some(), "others have their own");
         assert_eq!(allowances.tenants(0), [1]);
         drop(first);
-        assert!(allowances.enter(1, &quota(2, 1)).is_some());
-        assert!(allowances.enter(1, &Quota::default()).is_some());
+        assert!(allowances.enter(1, "t1", &quota(2, 1)).is_some());
+        assert!(allowances.enter(1, "t1", &Quota::default()).is_some());
         drop(second);
         assert!(allowances.tenants(0).is_empty());
     }
@@ -164,7 +236,7 @@ mod tests {
     #[test]
     fn commands_wait_when_a_second_s_worth_has_come() {
         let allowances = Allowances::default();
-        let seat = allowances.enter(1, &quota(9, 1000)).unwrap();
+        let seat = allowances.enter(1, "t1", &quota(9, 1000)).unwrap();
         let wait = |commands, at_ms: u64| seat.wait_for(commands, || at_ms * 1000).as_millis();
         assert_eq!(wait(1000, 5_000), 0, "at once");
         assert_eq!((wait(1, 5_000), wait(99, 5_000)), (1, 100));
@@ -176,7 +248,7 @@ mod tests {
             "not more than a second's worth"
         );
         let debt = |at_ms: u64| allowances.tenants(at_ms * 1000).len();
-        let other = allowances.enter(2, &quota(1, 10)).unwrap();
+        let other = allowances.enter(2, "t2", &quota(1, 10)).unwrap();
         assert_eq!(other.wait_for(20, || 0).as_secs(), 1);
         drop(other);
         assert_eq!((debt(1_500), debt(2_500)), (2, 1), "who leaves still has to pay");
@@ -189,7 +261,7 @@ mod tests {
     #[test]
     fn a_quota_is_everybody_s_at_once() {
         let allowances = Allowances::default();
-        let seat = allowances.enter(1, &Quota::default()).unwrap();
+        let seat = allowances.enter(1, "t1", &Quota::default()).unwrap();
         assert_eq!(seat.request_bytes_max(), usize::MAX);
         allowances.update(1, &Quota { request: Some(5), ..Quota::default() });
         assert_eq!(seat.request_bytes_max(), 5);

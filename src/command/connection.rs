@@ -215,7 +215,10 @@ fn authenticate(ctx: &mut Ctx<'_, '_>, user: &[u8], _password: &[u8]) -> Outcome
     let settings = ctx.view.settings(tenant)?.ok_or(error::TENANT_GONE)?;
     let seat = match &ctx.client.seat {
         Some(seat) if seat.tenant == tenant => Arc::clone(seat),
-        _ => ctx.server.allowances.enter(tenant, &settings.quota).map(Arc::new).ok_or(TOO_MANY)?,
+        _ => {
+            let seat = ctx.server.allowances.enter(tenant, grant.tenant(), &settings.quota);
+            seat.map(Arc::new).ok_or(TOO_MANY)?
+        }
     };
     ctx.client.log_in(grant, seat);
     Ok(())

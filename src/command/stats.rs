@@ -165,6 +165,8 @@ pub enum Rejection {
 pub struct Stats {
     /// Groups on a store across a network.
     pub groups: GroupCounts,
+    /// What is done without a client asking.
+    pub background: BackgroundCounts,
     shards: Mutex<Vec<Arc<Shard>>>,
     group_shards: Mutex<Vec<Arc<GroupShard>>>,
     origin: Mutex<Totals>,
@@ -175,6 +177,16 @@ pub struct Stats {
     tls_full: AtomicU64,
     tls_resumed: AtomicU64,
     tls_failed: AtomicU64,
+}
+
+/// What is done without a client asking.
+#[derive(Debug, Default)]
+pub struct BackgroundCounts {
+    /// When the key expired that had been overdue longest when expired keys were last searched for, in Unix
+    /// milliseconds; 0 if there was none.
+    pub oldest_due_ms: AtomicU64,
+    /// Records removed that nothing referred to any more.
+    pub orphans: AtomicU64,
 }
 
 impl Stats {

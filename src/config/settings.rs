@@ -249,6 +249,14 @@ pub static SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        name: "metrics-tenants",
+        group: Group::Serving,
+        value: "yes|no",
+        help: "Whether metrics tell tenants apart; each that has connections adds half a dozen series",
+        read: |config, text| put(&mut config.metrics_tenants, word(text)),
+        show: |config| named(config.metrics_tenants),
+    },
+    Setting {
         name: "shutdown-timeout",
         group: Group::Serving,
         value: "TIME",

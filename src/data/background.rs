@@ -85,6 +85,14 @@ pub enum Chore {
 }
 
 impl Chore {
+    /// When the key expired that it is to remove, in Unix milliseconds.
+    pub fn due_ms(&self) -> Option<u64> {
+        match self {
+            Chore::Expire { at_ms, .. } => Some(*at_ms),
+            _ => None,
+        }
+    }
+
     /// The user's key that it is about, if there is one, and whose it is.
     pub fn key(&self) -> Option<(Tenant, &[u8])> {
         match self {

@@ -150,8 +150,8 @@ impl Durations<u64> {
     /// The histogram in seconds.
     pub fn spread(&self) -> Spread {
         let is_shown = |at: usize, bound: u64| match bound {
+            SHOWN_FROM_NS..=SHOWN_FINELY_TO_NS => true,
             ..SHOWN_FROM_NS => SHOWN_SHORTER_NS.contains(&bound),
-            ..=SHOWN_FINELY_TO_NS => true,
             _ => at.is_multiple_of(2),
         };
         let each = BOUNDS_NS.into_iter().zip(self.cumulative()).enumerate();

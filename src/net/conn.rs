@@ -144,7 +144,7 @@ impl Conn<'_> {
         let taken = self.session.take(self.link.input.bytes_mut(), &mut batch);
         worker.tick.account(batch.timeline.lap(Stage::Authorization));
         let mut consumed = taken.consumed;
-        worker.stats.bytes_in.add(consumed as u64);
+        worker.taken(&batch, consumed);
         loop {
             if !self.held_back(&mut batch).await {
                 return Next::Close;

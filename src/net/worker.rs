@@ -24,6 +24,7 @@ use super::tick::Tick;
 use super::turns::{Turns, look_at_ring};
 use crate::batch::{Batch, Groups, Home, InVain, Reader, Stay, Writer, Written};
 use crate::clock;
+use crate::command::allowance::Seat;
 use crate::command::state::{ClientShared, Done, Killer};
 use crate::command::stats::Shard;
 use crate::command::{Client, Server};
@@ -504,7 +505,23 @@ impl Worker {
         let (at_ms, command) = (self.server.uptime_ms(now), written.last_command());
         let protocol = batch.reply.protocol();
         batch.client.publish(Done { at_ms, command, protocol, queued });
+        if let Some(seat) = self.watched_seat(batch) {
+            seat.failed(written.errors);
+        }
         self.tracks().then_some(written)
+    }
+
+    /// Counts requests that were admitted, of so many bytes.
+    pub fn taken(&self, batch: &Batch, bytes: usize) {
+        self.stats.bytes_in.add(bytes as u64);
+        if let Some(seat) = self.watched_seat(batch) {
+            seat.count(batch.ops.len(), bytes);
+        }
+    }
+
+    /// The place of a batch's connection in its tenant, if somebody wants to know what tenants do.
+    fn watched_seat<'b>(&self, batch: &'b Batch) -> Option<&'b Seat> {
+        batch.client.seat.as_deref().filter(|_| self.server.config.metrics_tenants)
     }
 
     /// Whether latencies are measured.

@@ -7,6 +7,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use crate::clock;
 use crate::command::Server;
 use crate::data::background::{Audit, Chore, Collector, Due, Space, Sweep, Tour};
 use crate::data::members::{Members, Share};
-use crate::data::{tenants, usage};
+use crate::data::{Tenant, tenants, usage};
 use crate::limits::{
     AUDIT_STEP, BACKGROUND_INTERVAL, BACKGROUND_INTERVAL_REMOTE, CENSUS_STEP, CHORES_INLINE_MAX,
     CHORES_MAX, CHORES_PAUSE_MAX, CHORES_REST, COMMAND_DEADLINE, REFUSED_PAUSE_MAX,
@@ -146,6 +147,8 @@ impl Work {
         let counted = self.count(share)?;
         let is_idle = due.chores.is_empty() && garbage.chores.is_empty() && !counted;
         self.submit(&garbage.chores)?;
+        let orphans = garbage.chores.len() as u64;
+        self.server.stats.background.orphans.fetch_add(orphans, Ordering::Relaxed);
         self.collector.done(garbage);
         self.audit(share)?;
         let behind = matches!(due.chores.first(), Some(Chore::Expire { at_ms, .. })
@@ -166,6 +169,9 @@ impl Work {
         spaces.extend(next);
         let (now_ms, limit) = (clock::unix_ms(), self.limit);
         let due = self.search(&mut |found| self.sweep.due(found, &spaces, now_ms, limit, share))?;
+        let oldest = due.chores.iter().filter_map(Chore::due_ms).min();
+        let background = &self.server.stats.background;
+        background.oldest_due_ms.store(oldest.unwrap_or(0), Ordering::Relaxed);
         self.submit(&due.chores)?;
         self.sweep.done(&due, &spaces, now_ms);
         (self.tour, self.unseen) = (tour, due.unseen.clone());
@@ -221,6 +227,11 @@ impl Work {
         }
         self.usage_seen = Some(now);
         let tenants = self.server.allowances.tenants(self.server.uptime_us());
+        if self.server.config.metrics_tenants {
+            for some in tenants.chunks(USAGE_TENANTS) {
+                self.note_storage(some)?;
+            }
+        }
         if self.store.local().is_some() {
             return Some(());
         }
@@ -233,6 +244,18 @@ impl Work {
             for (tenant, usage) in self.search(&mut |found| usage::sums(found, tenants))? {
                 self.server.usages.learn(tenant, usage);
             }
+        }
+        Some(())
+    }
+
+    /// Has metrics show what these tenants store, where that is counted.
+    fn note_storage(&self, tenants: &[Tenant]) -> Option<()> {
+        let usages = self.search(&mut |found| usage::sums(found, tenants))?;
+        let quotas = self.search(&mut |found| tenants::quotas(found, tenants))?;
+        for (tenant, quota) in quotas {
+            let usage = usages.iter().find(|(other, _)| *other == tenant);
+            let bytes = usage.map_or(0, |(_, usage)| usage.bytes);
+            self.server.allowances.note_storage(tenant, bytes, quota.storage);
         }
         Some(())
     }

@@ -8,7 +8,9 @@ use crate::command::Server;
 use crate::command::stats::{ERROR_KINDS, LoopTotals, Totals, registry};
 use crate::data::keys;
 use crate::limits::{BATCH_COMMANDS_MAX, LIVE_TURN_MS_MAX, READY_DEADLINE, TRANSACTION_BYTES_MAX};
-use crate::metrics::{Durations, Readiness, STAGES, Sample, Source, Stage, process};
+use crate::metrics::{
+    ALL, Definition, Durations, Readiness, STAGES, Sample, Source, Spread, Stage, process,
+};
 use crate::store::{Mode, ReadError};
 
 impl Source for Server {
@@ -20,6 +22,10 @@ impl Source for Server {
         samples.extend(groups(self));
         samples.extend(connections(self, &totals));
         samples.extend(event_loops(&loops));
+        samples.extend(background(self));
+        samples.extend(tokens(self));
+        samples.extend(tenants(self));
+        samples.extend(self.store.figures().into_iter().filter_map(of_store));
         let up = self.store.write_failure().is_none();
         samples.push(Sample::new("ringstone_store_up", u64::from(up)));
         let started_s = (clock::unix_ms() - now_ms) as f64 / 1000.0;
@@ -107,9 +113,7 @@ fn batches(totals: &Totals, loops: &LoopTotals) -> Vec<Sample> {
 }
 
 /// The stages in which any time was spent.
-fn stages(
-    durations: &[Durations<u64>; STAGES],
-) -> impl Iterator<Item = (&'static str, crate::metrics::Spread)> {
+fn stages(durations: &[Durations<u64>; STAGES]) -> impl Iterator<Item = (&'static str, Spread)> {
     let each = Stage::ALL.into_iter().zip(durations);
     each.filter(|(_, durations)| durations.count() > 0)
         .map(|(stage, durations)| (stage.name(), durations.spread()))
@@ -182,6 +186,75 @@ fn connections(server: &Server, totals: &Totals) -> Vec<Sample> {
     ]
 }
 
+fn background(server: &Server) -> Vec<Sample> {
+    let counts = &server.stats.background;
+    let lag_ms = match counts.oldest_due_ms.load(Ordering::Relaxed) {
+        0 => 0,
+        due_ms => clock::unix_ms().saturating_sub(due_ms),
+    };
+    let orphans = counts.orphans.load(Ordering::Relaxed);
+    vec![
+        Sample::number("ringstone_expiry_sweep_lag_seconds", lag_ms as f64 / 1000.0),
+        Sample::new("ringstone_orphan_records_collected_total", orphans),
+    ]
+}
+
+fn tokens(server: &Server) -> Vec<Sample> {
+    let Some(auth) = &server.auth else { return Vec::new() };
+    let counted = auth.counts().get();
+    let verifications = "ringstone_auth_verifications_total";
+    let decisions = "ringstone_auth_decisions_total";
+    let decided = counted.allowed + counted.denied;
+    vec![
+        Sample::new(verifications, counted.accepted).with("outcome", "accepted"),
+        Sample::new(verifications, counted.refused).with("outcome", "refused"),
+        Sample::new("ringstone_auth_verifications_cached_total", counted.known),
+        Sample::new(decisions, counted.allowed).with("outcome", "allowed"),
+        Sample::new(decisions, counted.denied).with("outcome", "denied"),
+        Sample::new(
+            "ringstone_auth_decisions_cached_total",
+            decided.saturating_sub(counted.evaluated),
+        ),
+    ]
+}
+
+fn tenants(server: &Server) -> Vec<Sample> {
+    if !server.config.metrics_tenants {
+        return Vec::new();
+    }
+    let mut samples = Vec::new();
+    for activity in server.allowances.activities() {
+        let mut add = |name, value| {
+            samples.push(Sample::new(name, value).with("tenant", activity.name.to_string()));
+        };
+        add("ringstone_tenant_connections", activity.connections);
+        add("ringstone_tenant_commands_total", activity.commands);
+        add("ringstone_tenant_errors_total", activity.errors);
+        add("ringstone_tenant_received_bytes_total", activity.received);
+        if let Some((stored, quota)) = activity.storage {
+            add("ringstone_tenant_storage_bytes", stored);
+            add("ringstone_tenant_storage_quota_bytes", quota);
+        }
+    }
+    samples
+}
+
+/// A store's figure as a metric: `log_syncs` is shown as `ringstone_store_log_syncs_total`, and what is counted
+/// in microseconds in seconds.
+fn of_store((name, value): (&'static str, u64)) -> Option<Sample> {
+    let (base, value) = match name.strip_suffix("_us") {
+        Some(base) => (format!("{base}_seconds"), value as f64 / 1e6),
+        None => (name.to_owned(), value as f64),
+    };
+    let is_it = |metric: &&Definition| {
+        let own = metric.name.strip_prefix("ringstone_store_").unwrap_or_default();
+        own.strip_suffix("_total").unwrap_or(own) == base
+    };
+    let metric = ALL.iter().find(is_it);
+    debug_assert!(metric.is_some(), "the store's {name} is not among the metrics");
+    metric.map(|metric| Sample::number(metric.name, value))
+}
+
 fn event_loops(loops: &LoopTotals) -> Vec<Sample> {
     let longest_s = loops.longest_turn_ns as f64 / 1e9;
     vec![
@@ -193,4 +266,40 @@ fn event_loops(loops: &LoopTotals) -> Vec<Sample> {
         Sample::spread("ringstone_event_loop_turn_seconds", loops.turns.spread()),
         Sample::number("ringstone_event_loop_longest_turn_seconds", longest_s),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::metrics::Value;
+    use crate::store::memory::MemoryStore;
+
+    #[test]
+    fn everything_the_process_tells_is_among_the_metrics() {
+        let config = Config { metrics_tenants: true, ..Config::default() };
+        let server = Server::new(config, Arc::new(MemoryStore::new()));
+        server.stats.shard().batch(3);
+        server.stats.shard().latency(0, 3, 1_000);
+        let samples = server.samples();
+        for sample in &samples {
+            let metric = ALL.iter().find(|metric| metric.name == sample.name).expect(sample.name);
+            let labels: Vec<&str> = sample.labels.iter().map(|(name, _)| *name).collect();
+            assert_eq!(labels, metric.labels, "{}", sample.name);
+            let is_spread = matches!(sample.value, Value::Spread(_));
+            assert_eq!(
+                is_spread,
+                metric.kind == crate::metrics::Kind::Histogram,
+                "{}",
+                sample.name
+            );
+        }
+        assert!(samples.contains(&Sample::new("ringstone_store_records", 0)));
+    }
+
+    #[test]
+    fn microseconds_are_shown_as_seconds() {
+        let expected = Sample::number("ringstone_store_log_sync_seconds_total", 0.25);
+        assert_eq!(of_store(("log_sync_us", 250_000)), Some(expected));
+    }
 }

@@ -29,6 +29,8 @@ pub(super) struct Gate {
     /// A command that was permitted among those being admitted, and would be with any other arguments:
     /// pipelines repeat themselves.
     passed: Option<&'static Spec>,
+    /// Commands that the token was asked about, and those that it denied, since they were last counted.
+    asked: (u64, u64),
     /// A `SELECT` is queued: whether it takes effect is known when the transaction is over.
     selects: bool,
 }
@@ -44,7 +46,16 @@ impl Gate {
             database: 0,
             outside: 0,
             passed: None,
+            asked: (0, 0),
             selects: false,
+        }
+    }
+
+    /// Counts what the token was asked about while commands were admitted.
+    pub(super) fn end(&mut self) {
+        let (asked, denied) = std::mem::take(&mut self.asked);
+        if asked > 0 {
+            self.auth.counts().decided(asked - denied, denied);
         }
     }
 
@@ -90,6 +101,7 @@ impl Gate {
         in_transaction: bool,
     ) -> Result<(), Vec<u8>> {
         if self.passed.is_some_and(|passed| std::ptr::eq(passed, spec)) {
+            self.asked.0 += 1;
             return Ok(());
         }
         if let Some((user, password)) = connection::credentials(spec, args) {
@@ -102,7 +114,7 @@ impl Gate {
             return Ok(());
         }
         let Some(grant) = &client.grant else { return Err(NO_AUTH.to_vec()) };
-        self.permit(grant, spec, args)?;
+        self.permit_and_count(grant, spec, args)?;
         self.passed = None;
         match spec.name {
             "select" => {
@@ -127,7 +139,7 @@ impl Gate {
         let Some(grant) = &client.grant else { return Err(NO_AUTH.to_vec()) };
         (self.database, self.passed) = (self.outside, None);
         for (spec, args) in queued.iter() {
-            self.permit(grant, spec, args)?;
+            self.permit_and_count(grant, spec, args)?;
             if spec.name == "select" {
                 self.database = databases::selected(args).unwrap_or(self.database);
             }
@@ -149,6 +161,18 @@ impl Gate {
             tracing::debug!(%refused, client = self.origin.address, "a token was not accepted");
             connection::WRONG_PASS.into()
         })
+    }
+
+    fn permit_and_count(
+        &mut self,
+        grant: &Grant,
+        spec: &'static Spec,
+        args: Args<'_>,
+    ) -> Result<(), Vec<u8>> {
+        let permitted = self.permit(grant, spec, args);
+        self.asked.0 += 1;
+        self.asked.1 += u64::from(permitted.is_err());
+        permitted
     }
 
     fn permit(&self, grant: &Grant, spec: &'static Spec, args: Args<'_>) -> Result<(), Vec<u8>> {

@@ -159,6 +159,13 @@ impl Session {
         if let Some(gate) = &mut self.gate {
             gate.begin(&mut batch.client, self.transaction.is_some());
         }
+        self.admit_each(input, batch);
+        if let Some(gate) = &mut self.gate {
+            gate.end();
+        }
+    }
+
+    fn admit_each(&mut self, input: &[u8], batch: &mut Batch) {
         let mut previous: Option<(&[u8], &'static Spec)> = None;
         while self.next < batch.requests.len() {
             let request = self.next;

@@ -99,7 +99,7 @@ impl Connection {
             }
         }
         if let Some(grant) = client.login.clone() {
-            let seat = self.server.allowances.enter(5, &Quota::default()).unwrap();
+            let seat = self.server.allowances.enter(5, "five", &Quota::default()).unwrap();
             client.log_in(grant, Arc::new(seat));
         }
     }

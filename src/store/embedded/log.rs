@@ -3,6 +3,7 @@
 //! One writer appends. In `sync` mode every append is synced before it returns; in `interval` mode
 //! a thread syncs what has accumulated; in `none` mode only closing does.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use super::files::{Files, cause};
 use super::record::{self, Numbers};
 use super::segments::{Pool, Segment};
 use super::{Durability, Health};
+use crate::clock;
 use crate::limits::LOG_RECORD_BYTES_MAX;
 use crate::store::{CommitError, Mutations};
 
@@ -127,8 +129,7 @@ impl Log {
             self.syncer.add(&self.active, ordinal);
             return Ok(());
         }
-        self.syncer.count.fetch_add(1, Ordering::Relaxed);
-        match self.files.sync(&self.active.file) {
+        match self.syncer.sync_file(&self.files, &self.active) {
             Ok(()) => {
                 self.syncer.durable.store(ordinal, Ordering::Release);
                 Ok(())
@@ -182,6 +183,8 @@ pub struct Syncer {
     pub durable: AtomicU64,
     /// Syncs of the log so far.
     pub count: AtomicU64,
+    /// Microseconds they took.
+    pub took_us: AtomicU64,
     pending: Mutex<Pending>,
     changed: Condvar,
 }
@@ -206,6 +209,14 @@ impl Syncer {
         }
     }
 
+    fn sync_file(&self, files: &Files, segment: &Segment) -> io::Result<()> {
+        let began = clock::monotonic();
+        let synced = files.sync(&segment.file);
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.took_us.fetch_add(began.elapsed().as_micros() as u64, Ordering::Relaxed);
+        synced
+    }
+
     /// Forgets segments that a checkpoint made obsolete.
     pub fn forget_before(&self, number: u64) {
         self.pending.lock().segments.retain(|segment| segment.number >= number);
@@ -218,8 +229,7 @@ impl Syncer {
             (std::mem::take(&mut pending.segments), pending.ordinal)
         };
         for segment in &segments {
-            self.count.fetch_add(1, Ordering::Relaxed);
-            if let Err(error) = files.sync(&segment.file) {
+            if let Err(error) = self.sync_file(files, segment) {
                 let cause = cause(&error);
                 health.fail(&cause);
                 return Err(cause);

@@ -400,6 +400,7 @@ impl Store for EmbeddedStore {
             ("buffer_bytes", (active + frozen) as u64),
             ("log_bytes", core.log_bytes.load(Ordering::Relaxed)),
             ("log_syncs", core.syncer.count.load(Ordering::Relaxed)),
+            ("log_sync_us", core.syncer.took_us.load(Ordering::Relaxed)),
             ("log_spare_files", spares),
             ("log_spare_bytes", spare_bytes),
             ("checkpoints_begun", core.checkpoints.begun.load(Ordering::Relaxed)),
@@ -410,6 +411,9 @@ impl Store for EmbeddedStore {
         figures.extend(core.cache.figures());
         figures.push(("scan_cache_bytes", core.stretches.bytes() as u64));
         figures.extend(core.tree.figures());
+        if let Ok(disk) = rustix::fs::statvfs(&core.dir) {
+            figures.push(("disk_free_bytes", disk.f_bavail * disk.f_frsize));
+        }
         figures
     }
 
