@@ -151,6 +151,7 @@ impl Connection {
     /// All of a pipeline's way but the sockets, as `net::conn` goes it.
     fn pipeline(&mut self, input: &mut [u8]) {
         let mut batch = self.batch.take().unwrap();
+        batch.timeline.begin(self.server.started, true);
         let taken = self.session.take(input, &mut batch);
         assert_eq!((taken.consumed, batch.ops.len()), (input.len(), DEPTH));
         if batch.writes {
@@ -168,7 +169,9 @@ impl Connection {
             }
             self.send(&mut batch);
         }
-        let command = batch.record(&self.server, &self.shard, Duration::from_micros(1));
+        let written = batch.record(&self.shard, Duration::from_micros(1));
+        let command = written.last_command();
+        written.record(&self.shard, self.server.started + Duration::from_micros(1));
         let protocol = batch.reply.protocol();
         batch.client.publish(Done { at_ms: 1, command, protocol, queued: self.session.queued() });
         batch.shrink();

@@ -12,8 +12,10 @@ use crate::metrics::{Stage, Timeline};
 /// Commands that have been executed and whose replies are on their way.
 #[derive(Debug, Clone)]
 pub struct Written {
-    /// Numbers of commands, and how many there were of each in a row.
-    runs: SmallVec<[(usize, u64); 4]>,
+    /// Numbers of commands, and how many there were of each.
+    calls: SmallVec<[(usize, u64); 4]>,
+    /// The last one's number.
+    last: Option<usize>,
     timeline: Timeline,
     /// Error replies among theirs.
     pub errors: u64,
@@ -24,7 +26,7 @@ impl Written {
     pub fn record(mut self, shard: &Shard, now: Instant) {
         let total_ns = self.timeline.total(now).as_nanos() as u64;
         let mut commands = 0;
-        for (number, count) in self.runs {
+        for (number, count) in self.calls {
             shard.latency(number, count, total_ns);
             commands += count;
         }
@@ -34,7 +36,7 @@ impl Written {
 
     /// The last command's number.
     pub fn last_command(&self) -> Option<usize> {
-        self.runs.last().map(|&(number, _)| number)
+        self.last
     }
 }
 
@@ -44,7 +46,8 @@ struct Counter<'s> {
     /// Each command's share of the batch's time.
     busy_ns: u64,
     run: Option<(&'static Spec, u64)>,
-    runs: SmallVec<[(usize, u64); 4]>,
+    calls: SmallVec<[(usize, u64); 4]>,
+    last: Option<usize>,
 }
 
 impl Counter<'_> {
@@ -63,7 +66,11 @@ impl Counter<'_> {
         if let Some((spec, count)) = self.run.take() {
             let number = registry().number(spec);
             self.shard.calls(number, count, self.busy_ns * count);
-            self.runs.push((number, count));
+            self.last = Some(number);
+            match self.calls.iter_mut().find(|(known, _)| *known == number) {
+                Some((_, calls)) => *calls += count,
+                None => self.calls.push((number, count)),
+            }
         }
     }
 }
@@ -78,7 +85,7 @@ impl Batch {
             shard.error(text);
             errors += 1;
         };
-        let mut counter = Counter { shard, busy_ns, run: None, runs: SmallVec::new() };
+        let mut counter = Counter { shard, busy_ns, run: None, calls: SmallVec::new(), last: None };
         for op in &self.ops {
             match op {
                 Op::Run { spec, .. } => counter.command(spec),
@@ -99,6 +106,6 @@ impl Batch {
             shard.failed(registry().number(spec), kind);
         }
         shard.batch(self.ops.len());
-        Written { runs: counter.runs, timeline: self.timeline, errors }
+        Written { calls: counter.calls, last: counter.last, timeline: self.timeline, errors }
     }
 }
