@@ -75,6 +75,9 @@ impl Batch {
         for (spec, kind) in tally.failures.drain(..) {
             shard.failed(registry().number(spec), kind);
         }
+        for spec in tally.rejections.drain(..) {
+            shard.rejected(registry().number(spec));
+        }
         shard.processed.add(self.ops.len() as u64);
         shard.batches.add(1);
         if let Some(metrics) = metrics {

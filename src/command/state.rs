@@ -101,6 +101,8 @@ pub struct Tally {
     pub misses: u64,
     /// Which commands failed, and with what kind of error: a place in [`stats::ERROR_KINDS`].
     pub failures: Vec<(&'static Spec, u8)>,
+    /// Which commands were refused before they could run.
+    pub rejections: Vec<&'static Spec>,
 }
 
 /// State of one connection that commands read and change. It travels with the connection's batches,

@@ -98,6 +98,7 @@ struct CommandCounts {
     calls: Count,
     nanoseconds: Count,
     failed: Count,
+    rejected: Count,
     latency: OnceLock<Box<Latency<Count>>>,
 }
 
@@ -150,6 +151,11 @@ impl Shard {
         self.errors[usize::from(kind)].add(1);
     }
 
+    /// Counts a command that was refused before it could run; its error is counted apart.
+    pub fn rejected(&self, number: usize) {
+        self.commands[number].rejected.add(1);
+    }
+
     /// Counts an error reply that no command gave.
     pub fn error(&self, text: &[u8]) {
         self.errors[usize::from(error_kind(text))].add(1);
@@ -170,8 +176,10 @@ pub struct CommandTotals {
     pub calls: u64,
     /// Its share of the time between arrival and reply, in nanoseconds.
     pub nanoseconds: u64,
-    /// Times it answered with an error.
+    /// Times it ran and answered with an error.
     pub failed: u64,
+    /// Times it was refused before it could run: these are no calls.
+    pub rejected: u64,
     /// How long its replies took.
     pub latency: Latency<u64>,
 }
@@ -216,6 +224,7 @@ impl Totals {
             total.calls += counts.calls.get();
             total.nanoseconds += counts.nanoseconds.get();
             total.failed += counts.failed.get();
+            total.rejected += counts.rejected.get();
             if let Some(latency) = counts.latency.get() {
                 total.latency.combine(latency, |sum, count| *sum += count.get());
             }
@@ -237,6 +246,7 @@ impl Totals {
             total.calls -= before.calls;
             total.nanoseconds -= before.nanoseconds;
             total.failed -= before.failed;
+            total.rejected -= before.rejected;
             total.latency.combine(&before.latency, |sum, count| *sum -= count);
         }
         for (total, before) in self.errors.iter_mut().zip(&origin.errors) {
