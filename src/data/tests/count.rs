@@ -45,6 +45,40 @@ fn ask(store: &Arc<FaultStore>, f: impl Fn(&View<'_>) -> Result<u64, Stop>) -> (
     panic!("it takes too many fetches");
 }
 
+/// A store with keys of which every third expires, after ten seconds on average.
+fn expiring(number: usize) -> Arc<MemoryStore> {
+    let inner = MemoryStore::new();
+    let mut mutations = Mutations::default();
+    for key in 0..number {
+        let expires_ms = if key % 3 == 0 { 5_000 + (key as u64 / 3 % 2) * 10_000 } else { 0 };
+        let header = Header { kind: Kind::String, expires_ms, stamp: [0; 12] };
+        let record = keys::meta(keys::initial_keyspace(0, 0), format!("key:{key}").as_bytes());
+        mutations.set(&record, &[&header.encode()]);
+    }
+    inner.commit(1, &mutations).unwrap();
+    Arc::new(inner)
+}
+
+#[test]
+fn keys_that_expire_are_counted_among_some() {
+    for number in [0, 600, 50_000] {
+        let plan = FaultPlan { seed: 1, pending_1_in: 1, ..FaultPlan::default() };
+        let store = Arc::new(FaultStore::new(expiring(number), plan));
+        let (keys, _) = ask(&store, |view| Ok(view.population(0, 0)?.keys));
+        let (expires, _) = ask(&store, |view| Ok(view.population(0, 0)?.expires));
+        let (ttl_ms, fetches) = ask(&store, |view| Ok(view.population(0, 0)?.ttl_ms));
+        match number {
+            0 => assert_eq!([keys, expires, ttl_ms], [0, 0, 0]),
+            600 => assert_eq!([keys, expires, ttl_ms], [600, 200, 9_999]),
+            _ => {
+                assert!(error(expires, number / 3) < 0.2, "{expires} of {number}");
+                assert!(error(ttl_ms, 10_000) < 0.1, "{ttl_ms} ms");
+            }
+        }
+        assert!(fetches <= 2, "{fetches}");
+    }
+}
+
 fn error(count: u64, number: usize) -> f64 {
     (count as f64 / number as f64 - 1.0).abs()
 }
