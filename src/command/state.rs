@@ -187,6 +187,10 @@ const NO_TOUCH: u8 = 2;
 /// A connection as `CLIENT LIST` shows it.
 #[derive(Debug, Clone)]
 pub struct ClientRow {
+    /// See [`ClientShared::user`].
+    pub user: String,
+    /// Bytes of the arguments of a command that it is in.
+    pub argument_bytes: usize,
     /// What it calls itself.
     pub labels: Arc<Labels>,
     /// When it last sent a command, in milliseconds from the start of the process.
@@ -246,6 +250,8 @@ impl ClientShared {
         let command = usize::from(command.load(Ordering::Relaxed));
         let flags = flags.load(Ordering::Relaxed);
         ClientRow {
+            user: self.user(),
+            argument_bytes: 0,
             labels: Arc::clone(&self.labels.lock()),
             active_ms: active_ms.load(Ordering::Relaxed),
             database: database.load(Ordering::Relaxed),
@@ -257,6 +263,13 @@ impl ClientShared {
             no_evict: flags & NO_EVICT != 0,
             no_touch: flags & NO_TOUCH != 0,
         }
+    }
+
+    /// Who it is for `CLIENT LIST`: the tenant that its token names, or `default` without one.
+    pub fn user(&self) -> String {
+        let grant = self.grant.lock();
+        // One that has logged out has what it had in vain.
+        user_of(grant.as_deref().filter(|_| self.tenant() != NOBODY))
     }
 
     /// The peer's IP address without its port, or `unix`.
@@ -409,6 +422,11 @@ pub struct Done {
     pub protocol: Protocol,
     /// Commands queued by `MULTI`.
     pub queued: Option<usize>,
+}
+
+/// See [`ClientShared::user`].
+pub fn user_of(grant: Option<&Grant>) -> String {
+    grant.map_or("default", Grant::tenant).to_owned()
 }
 
 /// The number `HELLO` knows a protocol by.
