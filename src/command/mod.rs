@@ -6,7 +6,7 @@
 
 pub mod allowance;
 mod bitmap;
-mod blocking;
+pub mod blocking;
 mod client;
 mod client_list;
 mod cluster;

@@ -6,9 +6,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{
-    AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering,
-};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
@@ -16,6 +14,8 @@ use parking_lot::Mutex;
 
 use super::Spec;
 use super::allowance::{Allowances, Seat};
+use super::blocking::Blocked;
+use super::info::usage;
 use super::pause::Pause;
 use super::stats::{self, Stats};
 use crate::auth::{Authenticator, Grant};
@@ -451,10 +451,12 @@ pub struct Server {
     pub pause: Pause,
     /// What tenants store, where only the store knows.
     pub usages: Usages,
-    /// Connections whose commands wait for data.
-    pub blocked_clients: AtomicUsize,
+    /// Who waits for data.
+    pub blocked: Blocked,
     /// When it started.
     pub started: Instant,
+    /// Memory of its own that it had before it served anybody, in bytes.
+    pub startup_bytes: u64,
     /// Told apart from every other run by this, 40 hexadecimal digits.
     pub run_id: String,
     /// What tenants may use.
@@ -486,8 +488,9 @@ impl Server {
             stats: Stats::default(),
             pause: Pause::default(),
             usages: Usages::default(),
-            blocked_clients: AtomicUsize::new(0),
+            blocked: Blocked::default(),
             started: clock::monotonic(),
+            startup_bytes: usage::own_bytes(),
             run_id: run_id(),
             allowances: Allowances::default(),
             auth: None,
