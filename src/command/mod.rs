@@ -25,6 +25,7 @@ mod json;
 mod latency;
 mod list;
 mod lolwut;
+mod memory;
 mod object;
 mod observe;
 pub mod options;
