@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::clock;
-use crate::limits::{COMMAND_DEADLINE, COUNT_RANGES_MAX, SCAN_STEP};
+use crate::data::Population;
+use crate::limits::{COMMAND_DEADLINE, COUNT_RANGES_MAX, EXPIRES_SEEN_MAX, SCAN_STEP};
 use crate::store::fault::{FaultPlan, FaultStore};
 use crate::store::wait::wait;
 use crate::store::{Mode, Mutations, Store as _};
@@ -57,6 +58,19 @@ fn expiring(number: usize) -> Arc<MemoryStore> {
     }
     inner.commit(1, &mutations).unwrap();
     Arc::new(inner)
+}
+
+#[test]
+fn fewer_are_looked_at_where_the_number_is_known() {
+    let mut world = World::new();
+    let number = 4 * EXPIRES_SEEN_MAX;
+    for key in 0..number {
+        let expires_ms = if key % 2 == 0 { world.now_ms + 7_000 } else { 0 };
+        world.set(0, &format!("key:{key}"), b"x", expires_ms);
+    }
+    let Population { keys, expires, ttl_ms } = world.group(|view| view.population(0, 0));
+    assert_eq!((keys, ttl_ms), (number as u64, 7_000));
+    assert!(error(expires, number / 2) < 0.2, "{expires} of {number}");
 }
 
 #[test]
