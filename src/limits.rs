@@ -319,6 +319,9 @@ pub const MERGED_ELEMENTS_MAX: usize = 16 * 1024;
 pub const MERGED_STEP_MIN: usize = 16;
 /// A set that has so many times the elements of the smallest is asked for each of its elements instead.
 pub const PROBED_FACTOR: u64 = 8;
+/// `INFO` looks at so many keys of each database for how many of them expire: it is asked for again and
+/// again, and holds up others on its worker meanwhile.
+pub const EXPIRES_SEEN_MAX: usize = 256;
 /// Where nobody keeps the number of keys, `DBSIZE` looks at [`SCAN_STEP`] keys in each of so many
 /// ranges of hashes, and estimates the rest of a range that has more...
 pub const COUNT_RANGES_MAX: u64 = 128;

@@ -296,6 +296,11 @@ impl Batch {
         self.blocked
     }
 
+    /// Whether the next op waits for a limited time only.
+    fn has_time_limit(&self) -> bool {
+        self.waiting.is_some_and(|waiting| waiting.wait.timeout.is_some())
+    }
+
     /// Whether the next op has been parked before.
     fn has_waited(&self) -> bool {
         self.ticket() != u64::MAX

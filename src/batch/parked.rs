@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 use super::Batch;
 use super::writer::{Home, Stay};
 use crate::clock;
+use crate::command::blocking::Blocked;
 use crate::command::{Client, Server};
 use crate::data::Ready;
 use crate::data::background::Chore;
@@ -41,6 +42,8 @@ struct State {
     last_ticket: u64,
     /// In the order in which they began to wait.
     batches: BTreeMap<u64, Resident>,
+    /// How many of them do so for a limited time.
+    limited: usize,
     by_key: HashMap<u64, BTreeSet<u64>>,
     /// Where others may write too: the records that those who came or went since the last time wait
     /// for.
@@ -86,6 +89,7 @@ impl State {
             }
         }
         self.by_place.remove(&(batch.home, batch.slot));
+        self.limited -= usize::from(batch.has_time_limit());
         Some(batch)
     }
 }
@@ -113,7 +117,10 @@ impl Parked {
         if state.news.as_ref().is_some_and(|news| !news.is_empty()) {
             self.wake();
         }
-        self.server.blocked_clients.store(state.batches.len(), Ordering::Relaxed);
+        let Blocked { clients, limited, keys } = &self.server.blocked;
+        clients.store(state.batches.len(), Ordering::Relaxed);
+        limited.store(state.limited, Ordering::Relaxed);
+        keys.store(state.by_key.len(), Ordering::Relaxed);
     }
 
     /// Keeps a batch whose next op is blocked, and tells its connection.
@@ -147,6 +154,7 @@ impl Parked {
                 state.tell(record.clone());
             }
         }
+        state.limited += usize::from(batch.has_time_limit());
         state.batches.insert(ticket, Resident { batch, keys, records });
         self.count(&state);
     }

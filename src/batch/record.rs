@@ -105,6 +105,9 @@ impl Batch {
         for (spec, kind) in tally.failures.drain(..) {
             shard.failed(registry().number(spec), kind);
         }
+        for spec in tally.rejections.drain(..) {
+            shard.rejected(registry().number(spec));
+        }
         shard.batch(self.ops.len());
         Written { calls: counter.calls, last: counter.last, timeline: self.timeline, errors }
     }

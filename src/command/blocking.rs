@@ -1,10 +1,22 @@
 //! What commands that wait for data have in common.
 
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use super::{Ctx, Outcome, Turn};
 use crate::error::{Stop, Wait};
 use crate::num::LongDouble;
+
+/// How many wait for data.
+#[derive(Debug, Default)]
+pub struct Blocked {
+    /// Connections whose commands do.
+    pub clients: AtomicUsize,
+    /// Those of them that do so for a limited time.
+    pub limited: AtomicUsize,
+    /// The keys they wait for.
+    pub keys: AtomicUsize,
+}
 
 /// How long a command waits: seconds, a fraction of them too; 0 means for ever.
 pub fn parse_timeout(text: &[u8]) -> Result<Wait, Stop> {

@@ -5,11 +5,14 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::help::misused;
-use super::state::{Client, ClientRow, ClientShared, Effect, version};
+use super::state::{Client, ClientRow, ClientShared, Effect, user_of, version};
 use super::{Ctx, Outcome};
 use crate::clock;
 use crate::error::{self, Stop};
 use crate::num;
+
+/// The user that everybody authenticates as, whatever the token.
+const DEFAULT_USER: &[u8] = b"default";
 
 /// Kinds of connections Redis tells apart; all of ours are normal ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,8 +76,10 @@ fn chosen_ids(ctx: &Ctx<'_, '_>) -> Result<Vec<u64>, Stop> {
 
 /// The line of the connection that asks: it is not yet published what it has just done.
 fn own_line(ctx: &Ctx<'_, '_>, text: &mut String, command: &'static str) {
-    let Client { shared, labels, database, no_evict, no_touch, .. } = &*ctx.client;
+    let Client { shared, labels, grant, database, no_evict, no_touch, .. } = &*ctx.client;
     let row = ClientRow {
+        user: user_of(grant.as_deref()),
+        argument_bytes: ctx.args.iter().map(<[u8]>::len).sum(),
         labels: Arc::clone(labels),
         active_ms: ctx.server.uptime_ms(clock::monotonic()),
         database: *database,
@@ -107,19 +112,21 @@ fn line(ctx: &Ctx<'_, '_>, text: &mut String, client: &ClientShared, row: &Clien
     let flags = if flags.is_empty() { "N" } else { &flags };
     let queued = row.queued.map_or(-1, i64::from);
     let labels = &row.labels;
-    // What describes buffers is 0: they belong to the worker, not to a connection.
+    // Redis 7.0's fields, then two of 7.2. What describes buffers is 0: they belong to the worker, not to
+    // a connection.
     let _ = writeln!(
         text,
         "id={} addr={} laddr={} fd=-1 name={} age={age_s} idle={idle_s} flags={flags} db={} sub=0 \
-         psub=0 ssub=0 multi={queued} qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 \
-         oll=0 omem=0 tot-mem=0 events=r cmd={} user=default redir=-1 resp={} lib-name={} \
-         lib-ver={}",
+         psub=0 ssub=0 multi={queued} qbuf=0 qbuf-free=0 argv-mem={} multi-mem=0 rbs=0 rbp=0 obl=0 \
+         oll=0 omem=0 tot-mem=0 events=r cmd={} user={} redir=-1 resp={} lib-name={} lib-ver={}",
         client.id,
         client.addr,
         client.laddr,
         labels.name,
         row.database,
+        row.argument_bytes,
         row.command,
+        row.user,
         row.resp,
         labels.lib_name,
         labels.lib_ver,
@@ -151,6 +158,7 @@ pub fn unblock(ctx: &mut Ctx<'_, '_>) -> Outcome {
 struct Filter<'a> {
     id: Option<u64>,
     kind: Option<Kind>,
+    user: Option<&'a [u8]>,
     addr: Option<&'a [u8]>,
     laddr: Option<&'a [u8]>,
     skip_me: bool,
@@ -182,11 +190,7 @@ impl<'a> Filter<'a> {
             b"type" => self.kind = Some(kind(value)?),
             b"addr" => self.addr = Some(value),
             b"laddr" => self.laddr = Some(value),
-            b"user" if value == b"default" => {}
-            b"user" => {
-                let user = String::from_utf8_lossy(value);
-                return Err(format!("ERR No such user '{user}'").into());
-            }
+            b"user" => self.user = Some(value),
             b"skipme" if value.eq_ignore_ascii_case(b"yes") => self.skip_me = true,
             b"skipme" if value.eq_ignore_ascii_case(b"no") => self.skip_me = false,
             _ => return Err(error::SYNTAX.into()),
@@ -197,6 +201,7 @@ impl<'a> Filter<'a> {
     fn fits(&self, client: &ClientShared) -> bool {
         self.id.is_none_or(|id| id == client.id)
             && self.kind.is_none_or(|kind| kind == Kind::Normal)
+            && self.user.is_none_or(|user| user == DEFAULT_USER || user == client.user().as_bytes())
             && self.addr.is_none_or(|addr| addr == client.addr.as_bytes())
             && self.laddr.is_none_or(|laddr| laddr == client.laddr.as_bytes())
     }
@@ -204,8 +209,16 @@ impl<'a> Filter<'a> {
 
 pub(super) fn kill(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let filter = Filter::parse(ctx)?;
+    let clients = ctx.server.clients_seen_by(ctx.client);
+    if let Some(user) = filter.user
+        && user != DEFAULT_USER
+        && clients.iter().all(|client| client.user().as_bytes() != user)
+    {
+        let user = String::from_utf8_lossy(user);
+        return Err(format!("ERR No such user '{user}'").into());
+    }
     let mut killed = 0;
-    for client in ctx.server.clients_seen_by(ctx.client) {
+    for client in clients {
         let is_me = client.id == ctx.client.shared.id;
         if is_me && filter.skip_me || !filter.fits(&client) {
             continue;

@@ -6,7 +6,7 @@
 
 pub mod allowance;
 mod bitmap;
-mod blocking;
+pub mod blocking;
 mod client;
 mod client_list;
 mod cluster;
@@ -24,6 +24,7 @@ mod info;
 mod json;
 mod list;
 mod lolwut;
+mod memory;
 mod object;
 mod observe;
 pub mod options;

@@ -6,9 +6,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{
-    AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering,
-};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
@@ -16,6 +14,7 @@ use parking_lot::Mutex;
 
 use super::Spec;
 use super::allowance::{Allowances, Seat};
+use super::blocking::Blocked;
 use super::pause::Pause;
 use super::stats::{self, Stats};
 use crate::auth::{Authenticator, Grant};
@@ -25,6 +24,7 @@ use crate::data::tenants::{NOBODY, Quota};
 use crate::data::usage::Usages;
 use crate::data::{ProcessId, Tenant};
 use crate::limits::SEQUENCE_BLOCK;
+use crate::metrics::process;
 use crate::resp::Protocol;
 use crate::store::Store;
 
@@ -101,6 +101,8 @@ pub struct Tally {
     pub misses: u64,
     /// Which commands failed, and with what kind of error: a place in [`stats::ERROR_KINDS`].
     pub failures: Vec<(&'static Spec, u8)>,
+    /// Which commands were refused before they could run.
+    pub rejections: Vec<&'static Spec>,
 }
 
 /// State of one connection that commands read and change. It travels with the connection's batches,
@@ -185,6 +187,10 @@ const NO_TOUCH: u8 = 2;
 /// A connection as `CLIENT LIST` shows it.
 #[derive(Debug, Clone)]
 pub struct ClientRow {
+    /// See [`ClientShared::user`].
+    pub user: String,
+    /// Bytes of the arguments of a command that it is in.
+    pub argument_bytes: usize,
     /// What it calls itself.
     pub labels: Arc<Labels>,
     /// When it last sent a command, in milliseconds from the start of the process.
@@ -244,6 +250,8 @@ impl ClientShared {
         let command = usize::from(command.load(Ordering::Relaxed));
         let flags = flags.load(Ordering::Relaxed);
         ClientRow {
+            user: self.user(),
+            argument_bytes: 0,
             labels: Arc::clone(&self.labels.lock()),
             active_ms: active_ms.load(Ordering::Relaxed),
             database: database.load(Ordering::Relaxed),
@@ -255,6 +263,13 @@ impl ClientShared {
             no_evict: flags & NO_EVICT != 0,
             no_touch: flags & NO_TOUCH != 0,
         }
+    }
+
+    /// Who it is for `CLIENT LIST`: the tenant that its token names, or `default` without one.
+    pub fn user(&self) -> String {
+        let grant = self.grant.lock();
+        // One that has logged out has what it had in vain.
+        user_of(grant.as_deref().filter(|_| self.tenant() != NOBODY))
     }
 
     /// The peer's IP address without its port, or `unix`.
@@ -409,6 +424,11 @@ pub struct Done {
     pub queued: Option<usize>,
 }
 
+/// See [`ClientShared::user`].
+pub fn user_of(grant: Option<&Grant>) -> String {
+    grant.map_or("default", Grant::tenant).to_owned()
+}
+
 /// The number `HELLO` knows a protocol by.
 pub fn version(protocol: Protocol) -> u8 {
     match protocol {
@@ -431,12 +451,14 @@ pub struct Server {
     pub pause: Pause,
     /// What tenants store, where only the store knows.
     pub usages: Usages,
-    /// Connections whose commands wait for data.
-    pub blocked_clients: AtomicUsize,
     /// Whether latencies are measured: `latency-tracking`.
     pub latency_tracking: AtomicBool,
+    /// Who waits for data.
+    pub blocked: Blocked,
     /// When it started.
     pub started: Instant,
+    /// Memory of its own that it had before it served anybody, in bytes.
+    pub startup_bytes: u64,
     /// Told apart from every other run by this, 40 hexadecimal digits.
     pub run_id: String,
     /// What tenants may use.
@@ -468,9 +490,10 @@ impl Server {
             stats: Stats::default(),
             pause: Pause::default(),
             usages: Usages::default(),
-            blocked_clients: AtomicUsize::new(0),
             latency_tracking: AtomicBool::new(true),
+            blocked: Blocked::default(),
             started: clock::monotonic(),
+            startup_bytes: process::Memory::read().own_resident,
             run_id: run_id(),
             allowances: Allowances::default(),
             auth: None,

@@ -50,8 +50,10 @@ pub struct CommandTotals {
     pub calls: u64,
     /// Its share of the time between arrival and reply, in nanoseconds.
     pub nanoseconds: u64,
-    /// Times it answered with an error.
+    /// Times it ran and answered with an error.
     pub failed: u64,
+    /// Times it was refused before it could run: these are no calls.
+    pub rejected: u64,
     /// How long its replies took.
     pub latency: Durations<u64>,
 }
@@ -96,6 +98,7 @@ impl Totals {
             total.calls += counts.calls.get();
             total.nanoseconds += counts.nanoseconds.get();
             total.failed += counts.failed.get();
+            total.rejected += counts.rejected.get();
             if let Some(latency) = counts.latency.get() {
                 total.latency.include(latency);
             }
@@ -117,6 +120,7 @@ impl Totals {
             total.calls -= before.calls;
             total.nanoseconds -= before.nanoseconds;
             total.failed -= before.failed;
+            total.rejected -= before.rejected;
             total.latency.subtract(&before.latency);
         }
         for (total, before) in self.errors.iter_mut().zip(&origin.errors) {

@@ -7,7 +7,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     Args, Spec, bitmap, client, cluster, command_info, connection, dump, expiry, generic, hash,
-    json, list, object, observe, scan, server, set, sort, sorted_set, string, tenant, transaction,
+    json, list, memory, object, observe, scan, server, set, sort, sorted_set, string, tenant,
+    transaction,
 };
 
 /// The tables of all data types, each a list of rows.
@@ -20,6 +21,7 @@ static TABLES: &[&[Spec]] = &[
     sorted_set::TABLE,
     json::TABLE,
     generic::TABLE,
+    memory::TABLE,
     object::TABLE,
     sort::TABLE,
     dump::TABLE,

@@ -9,10 +9,24 @@
 use std::ops::ControlFlow;
 
 use super::keys::{self, FIRST_FREE_KEYSPACE, KeyspaceId, TENANT_KEYSPACES};
+use super::meta::Header;
 use super::view::{Tenant, View};
 use crate::error::{Stop, Together};
-use crate::limits::{COUNT_BYTES_MAX, COUNT_RANGES_MAX, COUNT_RANGES_MIN, DATABASES, SCAN_STEP};
+use crate::limits::{
+    COUNT_BYTES_MAX, COUNT_RANGES_MAX, COUNT_RANGES_MIN, DATABASES, EXPIRES_SEEN_MAX, SCAN_STEP,
+};
 use crate::store::Scan;
+
+/// What `INFO` tells of a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Population {
+    /// Keys in it.
+    pub keys: u64,
+    /// How many of them expire.
+    pub expires: u64,
+    /// How long these have left on average, in milliseconds.
+    pub ttl_ms: u64,
+}
 
 impl View<'_> {
     /// Removes all keys of a database.
@@ -122,32 +136,77 @@ impl View<'_> {
         }
     }
 
+    /// What there is in a database, from one look.
+    ///
+    /// Nobody counts the keys that expire, so that giving a key an expiry touches no record but its own
+    /// and an index entry, which outlives an overwritten key. They are counted among the first keys:
+    /// [`EXPIRES_SEEN_MAX`] where the number of all is known, [`SCAN_STEP`] where keys have to be seen to
+    /// estimate that. If there are more, those behind them are taken to be alike, which hash order makes
+    /// as good as any sample: of 256 keys, half of which expire, the share is rarely off by more than 6 %.
+    pub fn population(&self, tenant: Tenant, database: u8) -> Result<Population, Stop> {
+        let Some(keyspace) = self.used(tenant, database)? else { return Ok(Population::default()) };
+        let exact = self.exact_size(keyspace)?;
+        if exact == Some(0) {
+            return Ok(Population::default());
+        }
+        let limit = exact.map_or(SCAN_STEP, |_| EXPIRES_SEEN_MAX);
+        let seen = self.count_some(keyspace, 0, u64::MAX, limit)?;
+        let keys = exact.unwrap_or_else(|| seen.estimate(0, u64::MAX).round() as u64);
+        let expires = match seen.whole {
+            true => seen.expires,
+            false => (keys as f64 * (seen.expires as f64 / seen.seen as f64)).round() as u64,
+        };
+        Ok(Population { keys, expires, ttl_ms: seen.ttl_ms / seen.expires.max(1) })
+    }
+
     /// Counts keys from hash `begin` on, up to hash `last` or until it has seen enough.
     fn count_range(&self, keyspace: KeyspaceId, begin: u64, last: u64) -> Result<Counted, Stop> {
-        let mut counted = Counted { seen: 0, bytes: 0, at: begin, whole: true };
+        self.count_some(keyspace, begin, last, SCAN_STEP)
+    }
+
+    /// As [`View::count_range`], of so many keys.
+    fn count_some(
+        &self,
+        keyspace: KeyspaceId,
+        begin: u64,
+        last: u64,
+        limit: usize,
+    ) -> Result<Counted, Stop> {
+        let mut counted = Counted { at: begin, whole: true, ..Counted::default() };
+        let now_ms = self.now_ms();
         let metas = keys::metas(keyspace);
         let first = keys::at_hash(&metas, begin);
         let end = match last.checked_add(1) {
             Some(behind) => keys::at_hash(&metas, behind),
             None => keys::prefix_end(&metas),
         };
-        let scan = Scan { begin: &first, end: &end, limit: SCAN_STEP, reverse: false };
+        let scan = Scan { begin: &first, end: &end, limit, reverse: false };
         self.scan(scan, &mut |key, value| {
             counted.seen += 1;
             counted.bytes += key.len() + value.len();
             counted.at = keys::split_meta(key).0;
+            if let Some(header) = Header::decode(value).filter(|header| header.expires_ms != 0) {
+                counted.expires += 1;
+                let left_ms = header.expires_ms.saturating_sub(now_ms);
+                counted.ttl_ms = counted.ttl_ms.saturating_add(left_ms);
+            }
             ControlFlow::Continue(())
         })?;
-        counted.whole = counted.seen < SCAN_STEP as u64;
+        counted.whole = counted.seen < limit as u64;
         Ok(counted)
     }
 }
 
 /// Part of the keys of a hash range.
+#[derive(Default)]
 struct Counted {
     seen: u64,
     /// Bytes of their records.
     bytes: usize,
+    /// Those that expire.
+    expires: u64,
+    /// How long these have left, together, in milliseconds.
+    ttl_ms: u64,
     /// The hash of the last one.
     at: u64,
     /// There are no more.

@@ -27,6 +27,7 @@ mod view;
 mod walk;
 mod watch;
 
+pub use database::Population;
 pub use entry::{Entry, Prior};
 pub use keys::KeyspaceId;
 pub use members::ProcessId;

@@ -169,7 +169,7 @@ fn groups(server: &Server) -> Vec<Sample> {
 }
 
 fn connections(server: &Server, totals: &Totals) -> Vec<Sample> {
-    let blocked = server.blocked_clients.load(Ordering::Relaxed) as u64;
+    let blocked = server.blocked.clients.load(Ordering::Relaxed) as u64;
     let rejected = "ringstone_connections_rejected_total";
     let handshakes = "ringstone_tls_handshakes_total";
     let [too_many, protected] = totals.rejected;

@@ -218,9 +218,11 @@ impl Session {
             Found::Command(spec) if spec.accepts(args.len()) => spec,
             Found::Command(spec) if spec.name == "exec" => {
                 self.transaction = None;
+                client.tally.rejections.push(spec);
                 return Op::Discard(EXEC_ARITY.into());
             }
             Found::Command(spec) | Found::SubcommandMissing(spec) => {
+                client.tally.rejections.push(spec);
                 return self.reject(replies::wrong_arity(spec.name));
             }
             Found::UnknownSubcommand(spec) => {
@@ -231,6 +233,7 @@ impl Session {
         if let Some(gate) = &mut self.gate
             && let Err(refusal) = gate.ask(spec, args, client, self.transaction.is_some())
         {
+            client.tally.rejections.push(spec);
             if spec.name == "exec" {
                 self.transaction = None;
                 return Op::Discard(replies::no_longer_allowed(&refusal).into());
@@ -243,6 +246,7 @@ impl Session {
         match &mut self.transaction {
             None => Op::Run { spec, request },
             Some(_) if spec.flags.has(Flags::NO_MULTI) => {
+                client.tally.rejections.push(spec);
                 self.reject(b"ERR Command not allowed inside a transaction".to_vec())
             }
             Some(transaction) => {
@@ -250,6 +254,7 @@ impl Session {
                     > TRANSACTION_BYTES_MAX
                     || transaction.len() >= TRANSACTION_COMMANDS_MAX
                 {
+                    client.tally.rejections.push(spec);
                     return self.reject(error::TRANSACTION_TOO_LARGE.into());
                 }
                 transaction.push(spec, args);

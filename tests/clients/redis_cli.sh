@@ -54,8 +54,47 @@ for mode in --bigkeys --memkeys; do
     [[ $output == *"Biggest"*"$type found"*"\"$type:big\""* ]] || fail "$mode found no $type: $output"
   done
 done
-# --stat does not end by itself; its second line is a line of figures.
-output=$(timeout 3 stdbuf -oL "${cli[@]}" --stat -i 0.1 | head -n 3 || true)
-[[ $output == *keys* && $output =~ [0-9]+ ]] || fail "--stat printed: $output"
+# matches PATTERN COMMAND...: the command's output matches the whole regular expression.
+matches() {
+  local pattern=$1 output
+  shift
+  output=$(timeout 20 "$@" 2>&1) || fail "$* ended with status $?: $output"
+  [[ $output =~ ^$pattern$ ]] || fail "$*: not like '$pattern': $output"
+}
+
+# first LINES COMMAND...: that many lines of a command that does not end by itself.
+first() {
+  local lines=$1
+  shift
+  timeout 10 stdbuf -oL "$@" 2>&1 | head -n "$lines" || true
+}
+
+# Not on a terminal --latency measures for a second, and prints the least, most and average, and how often.
+number='[0-9]+(\.[0-9]+)?'
+matches "[0-9]+ [0-9]+ $number [0-9]+" "${cli[@]}" --latency
+matches "[0-9]+ [0-9]+ $number [0-9]+" "${cli[@]}" --latency --raw
+matches "[0-9]+,[0-9]+,$number,[0-9]+" "${cli[@]}" --latency --csv
+output=$(first 1 "${cli[@]}" --latency-history -i 1)
+[[ $output =~ ^[0-9]+\ [0-9]+\ $number\ [0-9]+$ ]] || fail "--latency-history printed: $output"
+output=$(first 9 "${cli[@]}" --latency-dist -i 0.1)
+[[ $output == *"From 0 to 100%"* ]] || fail "--latency-dist printed: $output"
+
+# --stat prints a heading, and then a line of figures each time.
+size=$("${cli[@]}" DBSIZE)
+output=$(first 4 "${cli[@]}" --stat -i 0.1)
+stat="^$size +$number[BKMG] +[1-9][0-9]* +0 +[0-9]+ \\(\\+[0-9]+\\) +[1-9][0-9]* *$"
+[[ $(head -n 2 <<<"$output" | tail -n 1) =~ ^keys\ +mem\ +clients\ +blocked\ +requests\ +connections ]] ||
+  fail "--stat's heading is not there: $output"
+[[ $(tail -n 1 <<<"$output") =~ $stat ]] || fail "--stat printed: $output"
+
+# Without counts of use there are no hot keys; Redis says why, and redis-cli ends.
+output=$("${cli[@]}" --hotkeys 2>&1) && fail "--hotkeys found some: $output"
+[[ $output == *"Error: ERR An LFU maxmemory policy is not selected"* ]] || fail "--hotkeys: $output"
+
+expect "used_memory_human:" "${cli[@]}" INFO
+expect "# Commandstats" "${cli[@]}" INFO everything
+expect "db0:keys=$size,expires=0" "${cli[@]}" INFO keyspace
+expect "keys.count" "${cli[@]}" MEMORY STATS
+expect "cmd=client|list" "${cli[@]}" CLIENT LIST
 expect "1) \"list:big\"" "${cli[@]}" --no-raw KEYS list:big
 echo "redis-cli $(redis-cli --version | cut -d' ' -f2): ok"

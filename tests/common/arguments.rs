@@ -238,12 +238,14 @@ FLUSHALL
 FLUSHDB
 INFO
 INFO everything
-INFO clients memory stats commandstats errorstats latencystats keyspace ringstone
+INFO clients memory stats commandstats errorstats latencystats keyspace ringstone store
 LATENCY HELP
 LATENCY LATEST
 LOLWUT
 MEMORY DOCTOR
 MEMORY HELP
+MEMORY MALLOC-STATS
+MEMORY PURGE
 MEMORY STATS
 MEMORY USAGE string
 MEMORY USAGE hash SAMPLES 0

@@ -186,6 +186,8 @@ fn commands_about_the_process_are_for_its_operators() {
         specs().filter(|spec| spec.class() == Class::Admin).map(|spec| spec.name).collect();
     let expected = [
         "memory|doctor",
+        "memory|malloc-stats",
+        "memory|purge",
         "memory|stats",
         "client|pause",
         "client|unpause",

@@ -1,6 +1,6 @@
 //! How groups are doing.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::metrics::{Count, Durations, STAGES, Sizes, Times};
 use crate::store::Mode;
@@ -87,4 +87,14 @@ pub struct GroupCounts {
     pub unknown_unresolved: AtomicU64,
     /// Groups answered with `-TIMEOUT`.
     pub timeouts: AtomicU64,
+}
+
+impl GroupCounts {
+    /// Commits whose outcome had to be looked up.
+    pub fn unknown(&self) -> u64 {
+        [&self.unknown_committed, &self.unknown_not_committed, &self.unknown_unresolved]
+            .map(|count| count.load(Ordering::Relaxed))
+            .into_iter()
+            .sum()
+    }
 }

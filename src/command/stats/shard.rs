@@ -12,6 +12,7 @@ pub(super) struct CommandCounts {
     pub calls: Count,
     pub nanoseconds: Count,
     pub failed: Count,
+    pub rejected: Count,
     /// Made when first used: most commands never are.
     pub latency: OnceLock<Box<Durations<Count>>>,
 }
@@ -93,6 +94,11 @@ impl Shard {
     pub fn failed(&self, number: usize, kind: u8) {
         self.commands[number].failed.add(1);
         self.errors[usize::from(kind)].add(1);
+    }
+
+    /// Counts a command that was refused before it could run; its error is counted apart.
+    pub fn rejected(&self, number: usize) {
+        self.commands[number].rejected.add(1);
     }
 
     /// Counts an error reply that no command gave.

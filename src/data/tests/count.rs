@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::clock;
-use crate::limits::{COMMAND_DEADLINE, COUNT_RANGES_MAX, SCAN_STEP};
+use crate::data::Population;
+use crate::limits::{COMMAND_DEADLINE, COUNT_RANGES_MAX, EXPIRES_SEEN_MAX, SCAN_STEP};
 use crate::store::fault::{FaultPlan, FaultStore};
 use crate::store::wait::wait;
 use crate::store::{Mode, Mutations, Store as _};
@@ -43,6 +44,53 @@ fn ask(store: &Arc<FaultStore>, f: impl Fn(&View<'_>) -> Result<u64, Stop>) -> (
         wait(|cx| transaction.poll_fetch(cx)).unwrap();
     }
     panic!("it takes too many fetches");
+}
+
+/// A store with keys of which every third expires, after ten seconds on average.
+fn expiring(number: usize) -> Arc<MemoryStore> {
+    let inner = MemoryStore::new();
+    let mut mutations = Mutations::default();
+    for key in 0..number {
+        let expires_ms = if key % 3 == 0 { 5_000 + (key as u64 / 3 % 2) * 10_000 } else { 0 };
+        let header = Header { kind: Kind::String, expires_ms, stamp: [0; 12] };
+        let record = keys::meta(keys::initial_keyspace(0, 0), format!("key:{key}").as_bytes());
+        mutations.set(&record, &[&header.encode()]);
+    }
+    inner.commit(1, &mutations).unwrap();
+    Arc::new(inner)
+}
+
+#[test]
+fn fewer_are_looked_at_where_the_number_is_known() {
+    let mut world = World::new();
+    let number = 4 * EXPIRES_SEEN_MAX;
+    for key in 0..number {
+        let expires_ms = if key % 2 == 0 { world.now_ms + 7_000 } else { 0 };
+        world.set(0, &format!("key:{key}"), b"x", expires_ms);
+    }
+    let Population { keys, expires, ttl_ms } = world.group(|view| view.population(0, 0));
+    assert_eq!((keys, ttl_ms), (number as u64, 7_000));
+    assert!(error(expires, number / 2) < 0.2, "{expires} of {number}");
+}
+
+#[test]
+fn keys_that_expire_are_counted_among_some() {
+    for number in [0, 600, 50_000] {
+        let plan = FaultPlan { seed: 1, pending_1_in: 1, ..FaultPlan::default() };
+        let store = Arc::new(FaultStore::new(expiring(number), plan));
+        let (keys, _) = ask(&store, |view| Ok(view.population(0, 0)?.keys));
+        let (expires, _) = ask(&store, |view| Ok(view.population(0, 0)?.expires));
+        let (ttl_ms, fetches) = ask(&store, |view| Ok(view.population(0, 0)?.ttl_ms));
+        match number {
+            0 => assert_eq!([keys, expires, ttl_ms], [0, 0, 0]),
+            600 => assert_eq!([keys, expires, ttl_ms], [600, 200, 9_999]),
+            _ => {
+                assert!(error(expires, number / 3) < 0.2, "{expires} of {number}");
+                assert!(error(ttl_ms, 10_000) < 0.1, "{ttl_ms} ms");
+            }
+        }
+        assert!(fetches <= 2, "{fetches}");
+    }
 }
 
 fn error(count: u64, number: usize) -> f64 {
