@@ -5,6 +5,7 @@ table holds medians and their ratio, so that a machine that slows down slows bot
 """
 
 import argparse
+import atexit
 import datetime
 import os
 import pathlib
@@ -75,6 +76,8 @@ class Server:
         self.port = port
         log = open(directory / "log", "wb")
         self.process = subprocess.Popen(command, cwd=directory, stdout=log, stderr=log)
+        # Also when a measurement fails; nothing happens to one that was stopped.
+        atexit.register(self.process.kill)
         deadline = time.monotonic() + 20
         while True:
             try:

@@ -48,6 +48,7 @@ def offer(args, server, gets, seed, rate=0, seconds=None):
             pipeline=args.pipeline, milliseconds=round((seconds or args.seconds) * 1000))
         if figures["others"] <= OTHERS_MAX or args.patience <= 0:
             return figures
+        args.patience -= paced.wait_for_quiet(server, OTHERS_MAX, args.patience)
         args.patience -= seconds or args.seconds
 
 
@@ -109,17 +110,15 @@ def measure(args, directory):
                 args.binary, [*ringstone_flags, "--workers", "1"], directory / "ringstone"),
             "redis": bench.start_redis(redis_flags, directory / "redis"),
         }
-    try:
-        # Once, before anything counts: GET is to find its keys.
-        for server in servers.values():
-            paced.run(args.paced, server, fill=True)
-        print("| mix | server | offered/s | answered/s | p50 us | p99 us | p99.9 us | slowest us "
-              "| client busy | others' cores |")
-        print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
-        mixes = [measure_mix(args, servers, gets) for gets in args.mixes]
-    finally:
-        for server in servers.values():
-            server.stop()
+    # Once, before anything counts: GET is to find its keys.
+    for server in servers.values():
+        paced.run(args.paced, server, fill=True)
+    print("| mix | server | offered/s | answered/s | p50 us | p99 us | p99.9 us | slowest us "
+          "| client busy | others' cores |")
+    print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
+    mixes = [measure_mix(args, servers, gets) for gets in args.mixes]
+    for server in servers.values():
+        server.stop()
     version = re.compile(r"(?:v=|ringstone )([\d.]+)")
     versions = {name: version.search(subprocess.run(
         [program, "--version"], capture_output=True, text=True).stdout).group(1)
@@ -252,7 +251,7 @@ def main():
     parser.add_argument("--rounds", default=3, type=int, help="runs per server and point")
     parser.add_argument("--seconds", default=1.0, type=float, help="of a run")
     parser.add_argument("--patience", default=60.0, type=float, metavar="SECONDS",
-                        help="to repeat measurements that other programs disturb")
+                        help="to wait for quiet and repeat what other programs disturbed")
     parser.add_argument("--out", default="benches/latency.svg", help="the picture")
     parser.add_argument("--redraw", action="store_true", help="only draw the figures in it anew")
     args = parser.parse_args()

@@ -34,6 +34,17 @@ def run(program, server, **options):
     return figures
 
 
+def wait_for_quiet(server, others_max, patience_s):
+    """Waits until other programs use less than that many cores; how long it took."""
+    start = time.monotonic()
+    while time.monotonic() < start + patience_s:
+        watch = Watch(server)
+        time.sleep(0.5)
+        if watch.others() < others_max:
+            break
+    return time.monotonic() - start
+
+
 class Watch:
     """Who uses the processors from now on."""
 
