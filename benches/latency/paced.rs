@@ -1,14 +1,14 @@
 //! Clients that send pipelines of GET and SET at a given rate, for `scripts/bench.sh --plot`.
 //!
-//! A load that does not wait for the server: when each pipeline is due is decided beforehand, by random
-//! (exponential) gaps, and its latency counts from then on, also while all connections wait for
-//! replies. So a server that stops for a moment is charged for everything that would have come
-//! meanwhile. A pipeline goes out on the connection that has been idle longest, one pipeline each at a
-//! time. With a rate of 0 the next pipeline is due as soon as a connection is idle: that finds what a
-//! server can do at most. One thread, which never sleeps: give it a core of its own.
+//! A load that does not wait for the server: when each pipeline is due is decided beforehand, by
+//! random (exponential) gaps, and its latency counts from then on, also while all connections wait
+//! for replies. So a server that stops for a moment is charged for everything that would have come
+//! meanwhile. A pipeline goes out on the connection that has been idle longest, one pipeline each at
+//! a time. With a rate of 0 the next pipeline is due as soon as a connection is idle: that finds
+//! what a server can do at most. One thread, which never sleeps: give it a core of its own.
 //!
-//! Uses nothing of ringstone. `cargo run --release --example paced -- --help`. The measurement is one
-//! line of JSON on standard output, and once more for people on standard error.
+//! Uses nothing of ringstone. `cargo run --release --example paced -- --help`. The measurement is
+//! one line of JSON on standard output, and once more for people on standard error.
 
 #[allow(dead_code, reason = "its latencies are counted, not kept")]
 #[path = "../foundationdb/common.rs"]
@@ -40,8 +40,8 @@ const INPUT_BYTES: usize = 256 * 1024;
 const FILL: u64 = 1000;
 /// How long replies may still come when all has been sent.
 const DRAIN: Duration = Duration::from_secs(20);
-/// Points of the curve: from the slower half of all commands, ten for each power of ten, to the slowest
-/// 10,000th part.
+/// Points of the curve: from the slower half of all commands, ten for each power of ten, to the
+/// slowest 10,000th part.
 const CURVE_POINTS: i32 = 38;
 
 fn arguments() -> ArgMatches {
@@ -215,8 +215,8 @@ struct Connection {
 }
 
 impl Connection {
-    /// Sends all of it. The server reads what it is sent, as nothing else is under way, so that a full
-    /// buffer empties soon.
+    /// Sends all of it. The server reads what it is sent, as nothing else is under way, so that a
+    /// full buffer empties soon.
     fn send(&mut self, mut rest: &[u8]) -> Result<(), Error> {
         while !rest.is_empty() {
             match self.stream.write(rest) {
