@@ -5,6 +5,7 @@ table holds medians and their ratio, so that a machine that slows down slows bot
 """
 
 import argparse
+import atexit
 import datetime
 import os
 import pathlib
@@ -19,6 +20,7 @@ import tempfile
 import time
 
 import bench_collections as collections
+import bench_metrics
 import bench_tenants
 
 TESTS = ["ping_mbulk", "set", "get", "incr", "mset"]
@@ -74,6 +76,8 @@ class Server:
         self.port = port
         log = open(directory / "log", "wb")
         self.process = subprocess.Popen(command, cwd=directory, stdout=log, stderr=log)
+        # Also when a measurement fails; nothing happens to one that was stopped.
+        atexit.register(self.process.kill)
         deadline = time.monotonic() + 20
         while True:
             try:
@@ -109,6 +113,8 @@ def start_ringstone(binary, flags, directory):
     directory.mkdir(parents=True)
     port = free_port()
     command = [binary, "--listen", f"127.0.0.1:{port}", "--data-dir", str(directory / "data")]
+    if "--metrics-listen" not in flags:
+        command += ["--metrics-listen", f"127.0.0.1:{free_port()}"]
     return Server(command + flags, port, directory)
 
 
@@ -267,10 +273,13 @@ def bench_idle(args, directory):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--binary", default="target/release/ringstone")
+    parser.add_argument("--paced", default="target/release/examples/paced",
+                        help="the client of part metrics")
     parser.add_argument("--pairings", default="abc", help="which of a, b, c (default: all)")
     parser.add_argument("--tests", default=",".join([*TESTS, *collections.TESTS]),
                         type=lambda text: text.split(","), help="of redis-benchmark (-t)")
-    parser.add_argument("--parts", default="pairings,sets,documents,tls,tenants,authorization,idle",
+    parser.add_argument("--parts",
+                        default="pairings,sets,documents,tls,tenants,authorization,metrics,idle",
                         type=lambda text: text.split(","), help="what to measure")
     parser.add_argument("--pipelines", default=PIPELINES,
                         type=lambda text: [int(part) for part in text.split(",")])
@@ -296,6 +305,9 @@ def main():
             bench_tenants.bench_tenants(args, directory, start_ringstone)
         if "authorization" in args.parts:
             bench_tenants.bench_authorization(args, directory, start_ringstone, compare, benchmark)
+        if "metrics" in args.parts:
+            bench_metrics.bench_recording(args, directory, start_ringstone)
+            bench_metrics.bench_scraping(args, directory, start_ringstone, free_port)
         if "idle" in args.parts:
             bench_idle(args, directory)
     finally:

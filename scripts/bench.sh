@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Measures ringstone beside Debian's redis-server on this machine, at equal durability, and prints
 # ratios; with `--store foundationdb` it measures ringstone on a FoundationDB cluster instead, beside
-# one transaction per command and a bare client. All options go to bench.py, or bench_fdb.py;
-# `scripts/bench.sh --help` and `scripts/bench.sh --store foundationdb --help` list them.
+# one transaction per command and a bare client; with `--plot` first it draws benches/latency.svg.
+# All options go to bench.py, bench_fdb.py or bench_plot.py; `scripts/bench.sh --help`,
+# `scripts/bench.sh --store foundationdb --help` and `scripts/bench.sh --plot --help` list them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 for tool in redis-server redis-benchmark; do
@@ -20,5 +21,8 @@ case " $* " in
         exec python3 scripts/bench_fdb.py "$@"
         ;;
 esac
-cargo build --release --quiet
+cargo build --release --quiet --bins --example paced
+if [ "${1:-}" = --plot ]; then
+    exec python3 scripts/bench_plot.py "${@:2}"
+fi
 exec python3 scripts/bench.py --binary target/release/ringstone "$@"

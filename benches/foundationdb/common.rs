@@ -42,6 +42,14 @@ impl Report {
         self
     }
 
+    /// Adds pairs of numbers.
+    #[allow(dead_code, reason = "not every program has a curve")]
+    pub fn pairs(mut self, name: &'static str, pairs: Vec<(f64, f64)>) -> Report {
+        let pairs: Vec<_> = pairs.iter().map(|(x, y)| format!("[{x:.6}, {y:.3}]")).collect();
+        self.0.push((name, format!("[{}]", pairs.join(", "))));
+        self
+    }
+
     /// Adds how latencies are distributed, in milliseconds.
     pub fn latencies(self, mut taken: Vec<Duration>) -> Report {
         taken.sort_unstable();
@@ -57,8 +65,8 @@ impl Report {
         let pairs: Vec<_> =
             self.0.iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
         println!("{{{}}}", pairs.join(", "));
-        let words: Vec<_> =
-            self.0[1..].iter().map(|(name, value)| format!("{name} {value}")).collect();
+        let figures = self.0[1..].iter().filter(|(_, value)| !value.starts_with('['));
+        let words: Vec<_> = figures.map(|(name, value)| format!("{name} {value}")).collect();
         eprintln!("{}: {}", self.0[0].1.trim_matches('"'), words.join(", "));
     }
 }
