@@ -25,6 +25,7 @@ mod json;
 mod latency;
 mod list;
 mod lolwut;
+pub mod monitor;
 mod object;
 mod observe;
 pub mod options;
@@ -184,6 +185,8 @@ impl Flags {
     pub const CONTROL: Flags = Flags(1 << 31);
     /// Concerns the whole process, or all tenants: for those who operate it. Ours, too.
     pub const OPERATOR: Flags = Flags(1 << 30);
+    /// Tells about data of all the tenant's databases without reading any. Ours, too.
+    pub const TELLS: Flags = Flags(1 << 29);
 }
 
 macro_rules! flags {
@@ -440,7 +443,8 @@ impl Spec {
         match () {
             () if self.flags.has(Flags::OPERATOR) => Class::Admin,
             () if self.is_write() => Class::Write,
-            () if self.flags.has(Flags::READONLY) || self.keys.are_there() => Class::Read,
+            () if self.flags.has(Flags::READONLY) || self.flags.has(Flags::TELLS) => Class::Read,
+            () if self.keys.are_there() => Class::Read,
             () => Class::Connection,
         }
     }

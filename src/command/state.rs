@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 
 use super::Spec;
 use super::allowance::{Allowances, Seat};
+use super::monitor::{Monitor, Monitors, Ran};
 use super::pause::Pause;
 use super::stats::{self, Stats};
 use crate::auth::{Authenticator, Grant};
@@ -88,6 +89,8 @@ pub enum Effect {
         /// `ERROR` instead of `TIMEOUT`.
         with_error: bool,
     },
+    /// `MONITOR`.
+    Monitor,
     /// `SHUTDOWN`.
     ShutDown,
 }
@@ -133,6 +136,10 @@ pub struct Client {
     pub no_evict: bool,
     /// `CLIENT NO-TOUCH`.
     pub no_touch: bool,
+    /// Set while it is shown what others do.
+    pub monitor: Option<Arc<Monitor>>,
+    /// What has been executed and monitors have not been shown; empty while there are none.
+    pub ran: Vec<Ran>,
     /// What the batch's commands met with.
     pub tally: Tally,
     /// What the commands executed so far do beside the data.
@@ -181,6 +188,7 @@ struct Recent {
 
 const NO_EVICT: u8 = 1;
 const NO_TOUCH: u8 = 2;
+const MONITORS: u8 = 4;
 
 /// A connection as `CLIENT LIST` shows it.
 #[derive(Debug, Clone)]
@@ -201,6 +209,8 @@ pub struct ClientRow {
     pub no_evict: bool,
     /// `CLIENT NO-TOUCH`.
     pub no_touch: bool,
+    /// It is shown what others do.
+    pub monitors: bool,
 }
 
 /// What may be done to connections, from any thread.
@@ -254,6 +264,7 @@ impl ClientShared {
             queued: queued.load(Ordering::Relaxed).checked_sub(1),
             no_evict: flags & NO_EVICT != 0,
             no_touch: flags & NO_TOUCH != 0,
+            monitors: flags & MONITORS != 0,
         }
     }
 
@@ -314,6 +325,8 @@ impl Client {
             closing: false,
             no_evict: false,
             no_touch: false,
+            monitor: None,
+            ran: Vec::new(),
             tally: Tally::default(),
             effects: Vec::new(),
         }
@@ -321,7 +334,7 @@ impl Client {
 
     /// Does what the commands executed so far noted, in their order.
     pub fn apply_effects(&mut self, server: &Server) {
-        for effect in self.effects.drain(..) {
+        for effect in std::mem::take(&mut self.effects) {
             match effect {
                 Effect::Kill(client) => {
                     client.kill();
@@ -335,6 +348,11 @@ impl Client {
                 Effect::Quota { tenant, quota } => server.allowances.update(tenant, &quota),
                 Effect::Unblock { client, wait, with_error } => {
                     client.killer.unblock(client.id, wait, with_error);
+                }
+                Effect::Monitor => {
+                    let Client { shared, tenant, operator, .. } = &*self;
+                    let monitor = server.monitors.enter(shared, *tenant, *operator);
+                    self.monitor = Some(Arc::new(monitor));
                 }
                 Effect::ShutDown => server.shut_down(),
             }
@@ -350,6 +368,8 @@ impl Client {
             self.watches.fail();
         }
         self.grant = Some(grant);
+        // It was another token that permitted that.
+        self.monitor = None;
     }
 
     /// Takes back what the connection's token permitted.
@@ -376,7 +396,9 @@ impl Client {
     /// Lets others see what the connection last did.
     pub fn publish(&mut self, now: Done) {
         let recent = &self.shared.recent;
-        let flags = u8::from(self.no_evict) * NO_EVICT + u8::from(self.no_touch) * NO_TOUCH;
+        let flags = u8::from(self.no_evict) * NO_EVICT
+            + u8::from(self.no_touch) * NO_TOUCH
+            + u8::from(self.monitor.is_some()) * MONITORS;
         self.shared.tenant.store(self.tenant, Ordering::Relaxed);
         recent.active_ms.store(now.at_ms, Ordering::Relaxed);
         recent.database.store(self.database, Ordering::Relaxed);
@@ -429,6 +451,8 @@ pub struct Server {
     pub stats: Stats,
     /// `CLIENT PAUSE`.
     pub pause: Pause,
+    /// Who is shown what others do.
+    pub monitors: Arc<Monitors>,
     /// What tenants store, where only the store knows.
     pub usages: Usages,
     /// Connections whose commands wait for data.
@@ -465,6 +489,7 @@ impl Server {
             store,
             stats: Stats::default(),
             pause: Pause::default(),
+            monitors: Arc::default(),
             usages: Usages::default(),
             blocked_clients: AtomicUsize::new(0),
             started: clock::monotonic(),

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rustls::ServerConfig;
 
 use super::link::Link;
+use super::monitor;
 use super::stream::Stream;
 use super::tls;
 use super::worker::{Returned, Worker};
@@ -90,7 +91,7 @@ enum Next {
 }
 
 /// Waits until then, or for ever.
-async fn passed(deadline: Option<Instant>) {
+pub(super) async fn passed(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
         None => std::future::pending().await,
@@ -104,7 +105,9 @@ impl Conn<'_> {
         loop {
             let Some(batch) = self.batch.as_mut() else { return false };
             let goes_on = match next {
-                Next::Receive => self.link.exchange(&mut batch.reply).await,
+                Next::Receive => {
+                    monitor::exchange(self.worker, &mut self.link, batch, &self.session).await
+                }
                 Next::Parse => self.link.flush(&mut batch.reply).await.map(|()| true),
                 Next::Close => self.link.flush(&mut batch.reply).await.map(|()| false),
             };
@@ -277,6 +280,7 @@ impl Conn<'_> {
             } else {
                 batch = self.worker.read(batch, self.link.input.bytes()).await;
             }
+            batch.show(self.link.input.bytes(), &self.worker.server);
             batch.client.apply_effects(&self.worker.server);
             if batch.reply.len() > limit {
                 tracing::warn!(client = batch.client.shared.id, "output-buffer-limit exceeded");
@@ -292,6 +296,7 @@ impl Conn<'_> {
             }
         }
         batch.forget_saved();
+        self.worker.stats.bytes_out.add(batch.take_shown() as u64);
         Some(batch)
     }
 }

@@ -179,7 +179,7 @@ pub struct Worker {
     messages: RefCell<Messages>,
     /// Connections end as soon as what they sent is answered.
     stopping: Cell<bool>,
-    slots: RefCell<Slab<Slot>>,
+    pub(super) slots: RefCell<Slab<Slot>>,
     /// Batches for the writer that arrived in this turn of the event loop.
     pending: RefCell<Vec<Box<Batch>>>,
     /// The same for batches without writes, where they have groups of their own.
@@ -199,7 +199,7 @@ pub struct Worker {
 }
 
 /// A connection, as its worker sees it.
-struct Slot {
+pub(super) struct Slot {
     client: u64,
     stream: Rc<Stream>,
     /// The batch has come back from the writer.
@@ -212,8 +212,8 @@ struct Slot {
     parked: Option<Option<Instant>>,
     /// It is to wait no longer.
     in_vain: Option<InVain>,
-    /// A pause holds the batch back.
-    held: bool,
+    /// A pause holds the batch back, or the client monitors.
+    pub(super) held: bool,
     /// Its turn has come.
     admitted: bool,
     activity: Activity,
