@@ -75,6 +75,8 @@ impl Batch {
     pub fn take_shown(&mut self) -> usize {
         match &self.client.monitor {
             None => 0,
+            // Behind the answer to its end there is nothing.
+            Some(_) if self.client.closing => 0,
             Some(monitor) if self.client.reply_mode == ReplyMode::Off => {
                 monitor.skip();
                 0

@@ -6,7 +6,6 @@ use super::conn::passed;
 use super::link::Link;
 use super::worker::Worker;
 use crate::batch::Batch;
-use crate::command::monitor::Monitor;
 use crate::error;
 use crate::session::Session;
 
@@ -18,30 +17,29 @@ pub async fn exchange(
     batch: &mut Batch,
     session: &Session,
 ) -> io::Result<bool> {
-    let Some(monitor) = batch.client.monitor.clone() else {
-        return link.exchange(&mut batch.reply).await;
-    };
-    let slot = batch.slot;
-    worker.slots.borrow_mut()[slot].held = true;
-    let came = send_lines(worker, link, batch, &monitor, session).await;
-    worker.slots.borrow_mut()[slot].held = false;
-    if let Some(came) = came.transpose() {
-        return came;
+    if batch.client.monitor.is_some() {
+        let slot = batch.slot;
+        worker.slots.borrow_mut()[slot].held = true;
+        let came = send_lines(worker, link, batch, session).await;
+        worker.slots.borrow_mut()[slot].held = false;
+        if let Some(came) = came? {
+            return Ok(came);
+        }
+        batch.client.monitor = None;
+        batch.reply.error(error::TOKEN_EXPIRED);
     }
-    batch.client.monitor = None;
-    batch.reply.error(error::TOKEN_EXPIRED);
     link.exchange(&mut batch.reply).await
 }
 
-/// As [`exchange`]; `None` when the token expires.
+/// As [`exchange`] for one that monitors; `None` when its token expires.
 async fn send_lines(
     worker: &Worker,
     link: &mut Link<'_>,
     batch: &mut Batch,
-    monitor: &Monitor,
     session: &Session,
 ) -> io::Result<Option<bool>> {
     let expiry = session.expiry();
+    let Some(monitor) = batch.client.monitor.clone() else { return Ok(None) };
     loop {
         worker.stats.bytes_out.add(batch.take_shown() as u64);
         link.flush(&mut batch.reply).await?;

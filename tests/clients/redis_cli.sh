@@ -58,4 +58,19 @@ done
 output=$(timeout 3 stdbuf -oL "${cli[@]}" --stat -i 0.1 | head -n 3 || true)
 [[ $output == *keys* && $output =~ [0-9]+ ]] || fail "--stat printed: $output"
 expect "1) \"list:big\"" "${cli[@]}" --no-raw KEYS list:big
+# monitor does not end by itself either.
+"${cli[@]}" monitor >"$TMPDIR/monitored" &
+monitor=$!
+trap 'kill $monitor 2>/dev/null || true' EXIT
+shows() {
+  for _ in $(seq 1 200); do
+    if grep -q "$1" "$TMPDIR/monitored"; then return; fi
+    sleep 0.05
+  done
+  fail "monitor does not show $1: $(cat "$TMPDIR/monitored")"
+}
+shows OK
+expect OK "${cli[@]}" SET monitored 'a "b"'
+shows '"SET" "monitored" "a \\"b\\""'
+kill $monitor
 echo "redis-cli $(redis-cli --version | cut -d' ' -f2): ok"
