@@ -29,7 +29,9 @@ fn a_monitor_is_listed_and_killed_as_one() {
         assert_eq!(other.0.read_reply(), Reply::Simple(b"RESET".to_vec()));
         end(&mut client);
         assert_eq!(other.0.command("PING"), Reply::Simple(b"PONG".to_vec()));
-        assert_eq!(flags_of_all(&mut client), ["U", "U"]);
+        // Who was killed is gone soon after its connection has ended.
+        let left = (0..100_000).map(|_| flags_of_all(&mut client));
+        assert!(left.into_iter().any(|flags| flags == ["U", "U"]));
     });
 }
 
