@@ -189,6 +189,13 @@
 //! process. `tests/tenants.rs` sends every command of the table as one tenant, with and without another
 //! one there: the replies have to be the same.
 //!
+//! # Monitors
+//!
+//! While somebody monitors ([`command::monitor`]), executions note which commands ran; like all that an
+//! execution changes, the notes are undone with it. What counts is turned into lines when the batch is back
+//! with its connection, before its replies leave, and put into a bounded queue of each monitor that may see
+//! them, whose connection sends it while it waits for input.
+//!
 //! # TLS
 //!
 //! Below the session a connection is bytes, encrypted or not. A TLS connection has one buffer more: records

@@ -266,6 +266,13 @@ pub const TURN_BYTES: usize = 4 * 1024;
 pub const TENANTS_NOTED_MAX: usize = 64;
 /// ... and commands of one tenant in a group. One batch may have more of both.
 pub const SHARE_COMMANDS: usize = 128;
+/// What a monitor has been shown and its connection has not sent, in bytes. It is written with up to four
+/// characters for each byte of a request.
+pub const MONITOR_QUEUE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Connections that monitor, of one tenant or of all operators together...
+pub const MONITORS_OF_ONE_MAX: usize = 8;
+/// ... and of all tenants.
+pub const MONITORS_MAX: usize = 64;
 /// Submission entries of a worker's ring.
 pub const RING_ENTRIES: u32 = 1024;
 /// How often idle connections are looked for.
@@ -277,6 +284,7 @@ pub const ACCEPT_COMPLAINT_INTERVAL: Duration = Duration::from_secs(1);
 
 const _: () = {
     assert!(REGISTERED_BUFFERS_MAX <= 1024);
+    assert!(4 * (REQUEST_BYTES_DEFAULT + INLINE_BYTES_MAX) < MONITOR_QUEUE_BYTES_MAX);
     assert!(IDLE_BUFFER_BYTES_MAX * 2 <= 64 * 1024, "idle connections cost at most 64 KiB");
     // What is left of a record that is not complete leaves room to receive the rest.
     assert!(TLS_RECORD_BYTES_MAX < IDLE_BUFFER_BYTES_MAX);

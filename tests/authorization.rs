@@ -258,7 +258,7 @@ fn a_token_that_has_expired_is_not_accepted() {
 fn a_token_expires_on_open_connections_too() {
     let server = start();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    let code = format!("{READ_WRITE} check if time($time), $time < {};", date(now + 2));
+    let code = format!("{READ_WRITE} check if time($time), $time < {};", tokens::date(now + 2));
     let token = text(&mint("acme", &code));
     let (mut waiting, mut asking) =
         (tokens::connect(&server, &token), tokens::connect(&server, &token));
@@ -276,7 +276,7 @@ fn what_a_pause_held_back_is_refused_when_the_token_has_expired() {
     let server = start();
     let mut operator = tokens::connect(&server, &tokens::operator("acme"));
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    let code = format!("{READ_WRITE} check if time($time), $time < {};", date(now + 3));
+    let code = format!("{READ_WRITE} check if time($time), $time < {};", tokens::date(now + 3));
     let token = text(&mint("acme", &code));
     let (mut held, mut asking) =
         (tokens::connect(&server, &token), tokens::connect(&server, &token));
@@ -342,15 +342,6 @@ fn who_leaves_a_tenant_leaves_a_place_for_another() {
     assert!(!first.call(&["AUTH", &other]).is_error());
     assert!(!first.call(&["AUTH", &tokens::plain("default")]).is_error());
     let _third = tokens::connect(&server, &other);
-}
-
-/// Unix seconds as Datalog writes them.
-fn date(seconds: u64) -> String {
-    let output = std::process::Command::new("date")
-        .args(["-u", "-d", &format!("@{seconds}"), "+%Y-%m-%dT%H:%M:%SZ"])
-        .output()
-        .unwrap();
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 /// A revocation list, empty as yet, in a directory of its own, and the flags of a server that heeds it.

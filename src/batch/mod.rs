@@ -15,6 +15,7 @@ mod local;
 mod parked;
 mod record;
 mod run;
+mod show;
 mod split;
 mod waitlist;
 mod watching;
@@ -40,6 +41,9 @@ pub use parked::Parked;
 pub use record::Written;
 pub use run::Reader;
 pub use writer::{Home, Stay, Writer};
+
+/// The reply to a command that a transaction has taken.
+pub const QUEUED: &[u8] = b"+QUEUED\r\n";
 
 /// One step of a batch.
 #[derive(Debug)]
@@ -161,6 +165,9 @@ pub struct Batch {
     pub ops: Vec<Op>,
     /// The first op not done yet.
     pub next: usize,
+    /// Index in [`Batch::requests`] of the request that the first op stands for; the next op stands for
+    /// the next one, and so on.
+    pub first: usize,
     /// Whether any op may change data.
     pub writes: bool,
     /// Replies so far.
@@ -222,6 +229,7 @@ impl Batch {
             requests: Requests::default(),
             ops: Vec::new(),
             next: 0,
+            first: 0,
             writes: false,
             reply: Reply::new(),
             client,

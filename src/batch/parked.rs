@@ -126,6 +126,9 @@ impl Parked {
     /// Keeps a batch whose next op is blocked, and tells its connection.
     pub(super) fn park(&self, mut batch: Box<Batch>) {
         let keys = batch.wanted();
+        if !batch.has_waited() {
+            batch.show_waiting(&self.server);
+        }
         let mut state = self.state.lock();
         let Some(waiting) = &mut batch.waiting else {
             debug_assert!(false, "only what is blocked is parked");

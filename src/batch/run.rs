@@ -1,9 +1,11 @@
 //! Runs the ops of a batch against a view: the one loop through which every command goes.
 
 use crate::clock;
+use crate::command::monitor::Ran;
 use crate::command::state::{ReplyMode, Watch};
 use crate::command::stats::error_kind;
 use crate::command::{Args, Client, Ctx, Flags, Outcome, Server, Spec, Turn};
+use crate::data::tenants::NOBODY;
 use crate::data::{Mark, Moment, Overlay, Tenant, View, keys};
 use crate::error::{self, Stop, Together};
 use crate::limits::{BATCH_REPLY_BYTES, TRANSACTION_BYTES_MAX};
@@ -52,6 +54,8 @@ struct Before {
     failures: usize,
     /// Number of effects noted.
     effects: usize,
+    /// Number of commands noted for monitors.
+    ran: usize,
 }
 
 impl Before {
@@ -65,6 +69,7 @@ impl Before {
             reply_mode: batch.client.reply_mode,
             failures: batch.client.tally.failures.len(),
             effects: batch.client.effects.len(),
+            ran: batch.client.ran.len(),
         }
     }
 }
@@ -84,12 +89,18 @@ pub(super) struct Run<'r, 'v> {
     pub ahead: Vec<u64>,
     /// It is the turn of those who have nothing to take otherwise.
     pub serving: bool,
+    /// There is somebody to be shown what is executed.
+    monitored: bool,
+    /// The present op, if it is to be shown.
+    noted: Option<u32>,
 }
 
 impl<'r, 'v> Run<'r, 'v> {
     pub(super) fn new(view: &'r mut View<'v>, server: &'r Server, budget: Budget) -> Run<'r, 'v> {
         let (refusal, quiet, parked, serving) = (None, false, None, false);
-        Run { view, server, budget, refusal, quiet, parked, ahead: Vec::new(), serving }
+        let (monitored, noted) = (!server.monitors.is_empty(), None);
+        let ahead = Vec::new();
+        Run { view, server, budget, refusal, quiet, parked, ahead, serving, monitored, noted }
     }
 }
 
@@ -158,16 +169,24 @@ impl Run<'_, '_> {
             batch.client.reply_mode = ReplyMode::On;
         }
         self.view.next_command();
+        // What has waited was shown when it began to.
+        self.noted = (self.monitored && !batch.has_waited()).then_some(batch.next as u32);
         let outcome = self.execute(batch, input);
         if outcome == Err(Stop::Unread) {
             // The connection ends because of these replies. Nothing else has happened.
             self.view.rollback(before.mark);
             batch.client.effects.truncate(before.effects);
+            batch.client.ran.truncate(before.ran);
             batch.client.closing = true;
             return Ended::Done;
         }
         if let Some(ended) = self.settle(batch, &before, outcome) {
+            batch.client.ran.truncate(before.ran);
             return ended;
+        }
+        if !matches!(batch.ops[batch.next], Op::Run { .. }) {
+            let tenant = batch.client.tenant;
+            self.note(&mut batch.client, tenant);
         }
         let Batch { ops, reply, client, .. } = batch;
         let is_exec = matches!(ops[batch.next], Op::Exec(_));
@@ -296,8 +315,11 @@ impl Run<'_, '_> {
         self.view.count_lookups(spec.flags.has(Flags::READONLY));
         let (mark, reply_mark) = (self.view.mark(), reply.mark());
         let Run { server, refusal, .. } = *self;
+        let tenant = client.tenant;
         let mut ctx = Ctx { args, view: self.view, reply, client, server, turn, refusal };
-        match (spec.run)(&mut ctx) {
+        let outcome = (spec.run)(&mut ctx);
+        self.note(client, tenant);
+        match outcome {
             Ok(()) => Ok(()),
             Err(Stop::Unread) if self.quiet => {
                 // What it did so far it did for the sake of the reply.
@@ -321,6 +343,15 @@ impl Run<'_, '_> {
                 self.fail(spec, client, (mark, reply_mark), reply, text.as_bytes());
                 Ok(())
             }
+        }
+    }
+
+    /// Notes for monitors that a command of a connection which was the `tenant`'s has been executed.
+    fn note(&self, client: &mut Client, tenant: Tenant) {
+        if let Some(op) = self.noted {
+            // `RESET` takes it away, and `AUTH` brings it.
+            let tenant = if client.tenant == NOBODY { tenant } else { client.tenant };
+            client.ran.push(Ran { op, database: client.database, tenant });
         }
     }
 

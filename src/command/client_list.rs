@@ -76,7 +76,7 @@ fn chosen_ids(ctx: &Ctx<'_, '_>) -> Result<Vec<u64>, Stop> {
 
 /// The line of the connection that asks: it is not yet published what it has just done.
 fn own_line(ctx: &Ctx<'_, '_>, text: &mut String, command: &'static str) {
-    let Client { shared, labels, grant, database, no_evict, no_touch, .. } = &*ctx.client;
+    let Client { shared, labels, grant, database, no_evict, no_touch, monitor, .. } = &*ctx.client;
     let row = ClientRow {
         user: user_of(grant.as_deref()),
         argument_bytes: ctx.args.iter().map(<[u8]>::len).sum(),
@@ -88,6 +88,7 @@ fn own_line(ctx: &Ctx<'_, '_>, text: &mut String, command: &'static str) {
         queued: None,
         no_evict: *no_evict,
         no_touch: *no_touch,
+        monitors: monitor.is_some(),
     };
     line(ctx, text, shared, &row);
 }
@@ -98,6 +99,7 @@ fn line(ctx: &Ctx<'_, '_>, text: &mut String, client: &ClientShared, row: &Clien
     let idle_s = uptime_ms.saturating_sub(row.active_ms) / 1000;
     let mut flags = String::new();
     for (is_set, flag) in [
+        (row.monitors, 'O'),
         (row.queued.is_some(), 'x'),
         (client.wait().is_some(), 'b'),
         (client.is_killed(), 'c'),

@@ -246,6 +246,7 @@ fn reset(ctx: &mut Ctx<'_, '_>) -> Outcome {
     client.reply_mode = ReplyMode::On;
     client.watches.clear();
     (client.no_evict, client.no_touch) = (false, false);
+    client.monitor = None;
     client.relabel(|labels| labels.name.clear());
     if ctx.server.auth.is_some() {
         client.log_out();

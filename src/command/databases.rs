@@ -1,6 +1,6 @@
 //! Which databases a command touches, as far as its arguments tell: what a token is asked about.
 
-use super::{Args, Spec};
+use super::{Args, Flags, Spec};
 use crate::limits::DATABASES;
 use crate::num;
 
@@ -22,6 +22,7 @@ pub fn touched(spec: &Spec, args: Args<'_>, current: u8) -> u16 {
         "copy" => (3..args.len())
             .filter(|&at| args.get(at).eq_ignore_ascii_case(b"db"))
             .fold(here, |touched, at| touched | one(index(args, at + 1))),
+        _ if spec.flags.has(Flags::TELLS) => u16::MAX,
         _ => here,
     }
 }
@@ -29,6 +30,7 @@ pub fn touched(spec: &Spec, args: Args<'_>, current: u8) -> u16 {
 /// Whether it may touch other databases than the one selected.
 pub fn are_named(spec: &Spec) -> bool {
     matches!(spec.name, "flushall" | "select" | "move" | "swapdb" | "copy")
+        || spec.flags.has(Flags::TELLS)
 }
 
 fn index(args: Args<'_>, at: usize) -> Option<u8> {

@@ -25,10 +25,12 @@ mod json;
 mod list;
 mod lolwut;
 mod memory;
+pub mod monitor;
 mod object;
 mod observe;
 pub mod options;
 mod pause;
+pub mod redaction;
 mod scan;
 mod server;
 mod set;
@@ -94,7 +96,7 @@ impl<'a> Args<'a> {
     }
 
     /// All arguments in order.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &'a [u8]> + ExactSizeIterator {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &'a [u8]> + ExactSizeIterator + use<'a> {
         let input = self.input;
         self.spans.iter().map(move |span| span.of(input))
     }
@@ -183,6 +185,8 @@ impl Flags {
     pub const CONTROL: Flags = Flags(1 << 31);
     /// Concerns the whole process, or all tenants: for those who operate it. Ours, too.
     pub const OPERATOR: Flags = Flags(1 << 30);
+    /// Tells about data of all the tenant's databases without reading any. Ours, too.
+    pub const TELLS: Flags = Flags(1 << 29);
 }
 
 macro_rules! flags {
@@ -439,7 +443,8 @@ impl Spec {
         match () {
             () if self.flags.has(Flags::OPERATOR) => Class::Admin,
             () if self.is_write() => Class::Write,
-            () if self.flags.has(Flags::READONLY) || self.keys.are_there() => Class::Read,
+            () if self.flags.has(Flags::READONLY) || self.flags.has(Flags::TELLS) => Class::Read,
+            () if self.keys.are_there() => Class::Read,
             () => Class::Connection,
         }
     }

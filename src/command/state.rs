@@ -1,33 +1,24 @@
 //! The state commands act on beside the data: one connection's, and the process's.
 
+mod server;
 mod watches;
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
-use std::sync::mpsc::Sender;
-use std::time::Instant;
 
 use parking_lot::Mutex;
 
 use super::Spec;
-use super::allowance::{Allowances, Seat};
-use super::blocking::Blocked;
-use super::pause::Pause;
-use super::stats::{self, Stats};
-use crate::auth::{Authenticator, Grant};
-use crate::clock;
-use crate::config::Config;
+use super::allowance::Seat;
+use super::monitor::{Monitor, Ran};
+use super::stats;
+use crate::auth::Grant;
+use crate::data::Tenant;
 use crate::data::tenants::{NOBODY, Quota};
-use crate::data::usage::Usages;
-use crate::data::{ProcessId, Tenant};
-use crate::limits::SEQUENCE_BLOCK;
-use crate::metrics::process;
 use crate::resp::Protocol;
-use crate::store::Store;
 
+pub use server::Server;
 pub use watches::{Watch, Watches};
 
 /// Which replies the client wants: `CLIENT REPLY`.
@@ -88,6 +79,8 @@ pub enum Effect {
         /// `ERROR` instead of `TIMEOUT`.
         with_error: bool,
     },
+    /// `MONITOR`.
+    Monitor,
     /// `SHUTDOWN`.
     ShutDown,
 }
@@ -135,6 +128,10 @@ pub struct Client {
     pub no_evict: bool,
     /// `CLIENT NO-TOUCH`.
     pub no_touch: bool,
+    /// Set while it is shown what others do.
+    pub monitor: Option<Arc<Monitor>>,
+    /// What has been executed and monitors have not been shown; empty while there are none.
+    pub ran: Vec<Ran>,
     /// What the batch's commands met with.
     pub tally: Tally,
     /// What the commands executed so far do beside the data.
@@ -183,6 +180,7 @@ struct Recent {
 
 const NO_EVICT: u8 = 1;
 const NO_TOUCH: u8 = 2;
+const MONITORS: u8 = 4;
 
 /// A connection as `CLIENT LIST` shows it.
 #[derive(Debug, Clone)]
@@ -207,6 +205,8 @@ pub struct ClientRow {
     pub no_evict: bool,
     /// `CLIENT NO-TOUCH`.
     pub no_touch: bool,
+    /// It is shown what others do.
+    pub monitors: bool,
 }
 
 /// What may be done to connections, from any thread.
@@ -262,6 +262,7 @@ impl ClientShared {
             queued: queued.load(Ordering::Relaxed).checked_sub(1),
             no_evict: flags & NO_EVICT != 0,
             no_touch: flags & NO_TOUCH != 0,
+            monitors: flags & MONITORS != 0,
         }
     }
 
@@ -329,6 +330,8 @@ impl Client {
             closing: false,
             no_evict: false,
             no_touch: false,
+            monitor: None,
+            ran: Vec::new(),
             tally: Tally::default(),
             effects: Vec::new(),
         }
@@ -336,7 +339,7 @@ impl Client {
 
     /// Does what the commands executed so far noted, in their order.
     pub fn apply_effects(&mut self, server: &Server) {
-        for effect in self.effects.drain(..) {
+        for effect in std::mem::take(&mut self.effects) {
             match effect {
                 Effect::Kill(client) => {
                     client.kill();
@@ -350,6 +353,11 @@ impl Client {
                 Effect::Quota { tenant, quota } => server.allowances.update(tenant, &quota),
                 Effect::Unblock { client, wait, with_error } => {
                     client.killer.unblock(client.id, wait, with_error);
+                }
+                Effect::Monitor => {
+                    let Client { shared, tenant, operator, .. } = &*self;
+                    let monitor = server.monitors.enter(shared, *tenant, *operator);
+                    self.monitor = Some(Arc::new(monitor));
                 }
                 Effect::ShutDown => server.shut_down(),
             }
@@ -365,6 +373,8 @@ impl Client {
             self.watches.fail();
         }
         self.grant = Some(grant);
+        // It was another token that permitted that.
+        self.monitor = None;
     }
 
     /// Takes back what the connection's token permitted.
@@ -391,7 +401,9 @@ impl Client {
     /// Lets others see what the connection last did.
     pub fn publish(&mut self, now: Done) {
         let recent = &self.shared.recent;
-        let flags = u8::from(self.no_evict) * NO_EVICT + u8::from(self.no_touch) * NO_TOUCH;
+        let flags = u8::from(self.no_evict) * NO_EVICT
+            + u8::from(self.no_touch) * NO_TOUCH
+            + u8::from(self.monitor.is_some()) * MONITORS;
         self.shared.tenant.store(self.tenant, Ordering::Relaxed);
         recent.active_ms.store(now.at_ms, Ordering::Relaxed);
         recent.database.store(self.database, Ordering::Relaxed);
@@ -435,160 +447,4 @@ pub fn version(protocol: Protocol) -> u8 {
         Protocol::Resp2 => 2,
         Protocol::Resp3 => 3,
     }
-}
-
-/// The process, as commands see it.
-pub struct Server {
-    /// How it was configured.
-    pub config: Config,
-    /// Where the data is.
-    pub store: Arc<dyn Store>,
-    /// Tells this process from all others that ever used the store.
-    pub process: ProcessId,
-    /// What it has done.
-    pub stats: Stats,
-    /// `CLIENT PAUSE`.
-    pub pause: Pause,
-    /// What tenants store, where only the store knows.
-    pub usages: Usages,
-    /// Whether latencies are measured: `latency-tracking`.
-    pub latency_tracking: AtomicBool,
-    /// Who waits for data.
-    pub blocked: Blocked,
-    /// When it started.
-    pub started: Instant,
-    /// Memory of its own that it had before it served anybody, in bytes.
-    pub startup_bytes: u64,
-    /// Told apart from every other run by this, 40 hexadecimal digits.
-    pub run_id: String,
-    /// What tenants may use.
-    pub allowances: Allowances,
-    /// Verifies tokens; `None` where none are needed.
-    pub auth: Option<Arc<Authenticator>>,
-    /// The TCP port served without TLS, once bound; 0 without one.
-    pub port: AtomicU16,
-    /// The TCP port served with TLS, once bound; 0 without one.
-    pub tls_port: AtomicU16,
-    stop: OnceLock<Sender<()>>,
-    clients: Mutex<HashMap<u64, Arc<ClientShared>>>,
-    next_client: AtomicU64,
-}
-
-impl Server {
-    /// A process over `store`.
-    pub fn new(config: Config, store: Arc<dyn Store>) -> Server {
-        let process = store.next_sequence();
-        let first_client = match store.local() {
-            Some(_) => 1,
-            // Processes on one store must not give the same id to two connections.
-            None => ((process / SEQUENCE_BLOCK) << 32) + 1,
-        };
-        Server {
-            process,
-            config,
-            store,
-            stats: Stats::default(),
-            pause: Pause::default(),
-            usages: Usages::default(),
-            latency_tracking: AtomicBool::new(true),
-            blocked: Blocked::default(),
-            started: clock::monotonic(),
-            startup_bytes: process::Memory::read().own_resident,
-            run_id: run_id(),
-            allowances: Allowances::default(),
-            auth: None,
-            port: AtomicU16::new(0),
-            tls_port: AtomicU16::new(0),
-            stop: OnceLock::new(),
-            clients: Mutex::default(),
-            next_client: AtomicU64::new(first_client),
-        }
-    }
-
-    /// Says how `SHUTDOWN` ends the process.
-    pub fn on_shutdown(&self, stop: Sender<()>) {
-        let first = self.stop.set(stop).is_ok();
-        debug_assert!(first, "there is one way to stop");
-    }
-
-    /// Whether there is anybody to ask for a stop.
-    pub fn can_shut_down(&self) -> bool {
-        self.stop.get().is_some()
-    }
-
-    /// Asks the process to stop as `SIGTERM` does.
-    fn shut_down(&self) {
-        if let Some(stop) = self.stop.get() {
-            // Nobody listens any more when it is stopping already.
-            let _ = stop.send(());
-        }
-    }
-
-    /// Milliseconds since the process started.
-    pub fn uptime_ms(&self, now: Instant) -> u64 {
-        now.saturating_duration_since(self.started).as_millis() as u64
-    }
-
-    /// Microseconds since the process started.
-    pub fn uptime_us(&self) -> u64 {
-        clock::monotonic().saturating_duration_since(self.started).as_micros() as u64
-    }
-
-    /// An id for a new connection.
-    pub fn next_client_id(&self) -> u64 {
-        self.next_client.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// Makes a connection visible.
-    pub fn add_client(&self, client: &Arc<ClientShared>) {
-        self.clients.lock().insert(client.id, Arc::clone(client));
-    }
-
-    /// Forgets a connection.
-    pub fn remove_client(&self, id: u64) {
-        self.clients.lock().remove(&id);
-    }
-
-    /// The connections that a client may know of, oldest first.
-    pub fn clients_seen_by(&self, client: &Client) -> Vec<Arc<ClientShared>> {
-        let mut clients = self.clients();
-        clients.retain(|other| client.may_see(other));
-        clients
-    }
-
-    /// All connections, oldest first.
-    pub fn clients(&self) -> Vec<Arc<ClientShared>> {
-        let mut clients: Vec<_> = self.clients.lock().values().cloned().collect();
-        clients.sort_unstable_by_key(|client| client.id);
-        clients
-    }
-
-    /// Reads the revocation list again, and ends the connections whose tokens it names if it is another.
-    pub fn end_revoked(&self) {
-        let Some(auth) = &self.auth else { return };
-        match auth.reload() {
-            Ok(false) => {}
-            Ok(true) => {
-                tracing::info!("the revocation list has been read again");
-                let revoked = |client: &Arc<ClientShared>| {
-                    client.grant.lock().as_ref().is_some_and(|grant| grant.is_revoked())
-                };
-                self.clients().into_iter().filter(revoked).for_each(|client| client.kill());
-            }
-            Err(problem) => {
-                tracing::warn!(%problem, "the revocation list is not right; the old one stays in use");
-            }
-        }
-    }
-
-    /// Number of connections.
-    pub fn clients_len(&self) -> usize {
-        self.clients.lock().len()
-    }
-}
-
-fn run_id() -> String {
-    use std::hash::{BuildHasher, RandomState};
-    let word = |salt: u64| RandomState::new().hash_one((salt, clock::unix_us()));
-    format!("{:016x}{:016x}{:08x}", word(0), word(1), word(2) as u32)
 }

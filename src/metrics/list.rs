@@ -68,6 +68,7 @@ pub const ALL: &[Definition] = &[
     gauge("ringstone_connections", Unit::Count, "Connections open."),
     gauge("ringstone_connections_max", Unit::Count, "Connections that may be open: maxclients."),
     gauge("ringstone_blocked_clients", Unit::Count, "Connections whose commands wait for data."),
+    gauge("ringstone_monitors", Unit::Count, "Connections that are shown what others do: MONITOR."),
     counter("ringstone_connections_accepted_total", Unit::Count, "Connections accepted."),
     counter("ringstone_connections_rejected_total", Unit::Count, "Connections refused, by reason: maxclients, or protected_mode.").by(&["reason"]),
     counter("ringstone_tls_handshakes_total", Unit::Count, "TLS handshakes that succeeded, by kind: full, or resumed from an earlier session.").by(&["kind"]),

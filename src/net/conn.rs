@@ -11,6 +11,7 @@ use std::time::Instant;
 use rustls::ServerConfig;
 
 use super::link::Link;
+use super::monitor;
 use super::slot::Returned;
 use super::stream::Stream;
 use super::tls;
@@ -93,7 +94,7 @@ enum Next {
 }
 
 /// Waits until then, or for ever.
-async fn passed(deadline: Option<Instant>) {
+pub(super) async fn passed(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
         None => std::future::pending().await,
@@ -108,7 +109,10 @@ impl Conn<'_> {
             let Some(batch) = self.batch.as_mut() else { return false };
             let sent = || self.worker.written(&self.written);
             let goes_on = match next {
-                Next::Receive => self.link.exchange(&mut batch.reply, sent).await,
+                Next::Receive => {
+                    let (worker, session) = (self.worker, &self.session);
+                    monitor::exchange(worker, &mut self.link, batch, session, sent).await
+                }
                 Next::Parse => self.link.flush(&mut batch.reply, sent).await.map(|()| true),
                 Next::Close => self.link.flush(&mut batch.reply, sent).await.map(|()| false),
             };
@@ -289,6 +293,7 @@ impl Conn<'_> {
                     self.worker.tick.account(batch.timeline.lap(Stage::Execution));
                 }
             }
+            batch.show(self.link.input.bytes(), &self.worker.server);
             batch.client.apply_effects(&self.worker.server);
             if batch.reply.len() > limit {
                 tracing::warn!(client = batch.client.shared.id, "output-buffer-limit exceeded");
@@ -305,6 +310,7 @@ impl Conn<'_> {
             }
         }
         batch.forget_saved();
+        self.worker.stats.bytes_out.add(batch.take_shown() as u64);
         Some(batch)
     }
 }

@@ -179,6 +179,23 @@ impl<'w> Link<'w> {
         ahead.receive_until(stream, &mut inlet, pin!(event), true, usize::MAX).await.ok()
     }
 
+    /// Waits for `event`, or for input and then whether there is any. What is received is kept.
+    pub async fn receive_or<T>(
+        &mut self,
+        event: impl Future<Output = T>,
+    ) -> io::Result<Result<bool, T>> {
+        let Link { stream, input, secure, ahead, .. } = self;
+        let (_, mut inlet) = split(input, secure);
+        let mut event = pin!(event);
+        while !ahead.unseen && !ahead.ended {
+            ahead.begin(stream);
+            if let Some(happened) = ahead.step(&mut inlet, event.as_mut()).await? {
+                return Ok(Err(happened));
+            }
+        }
+        Ok(Ok(std::mem::take(&mut ahead.unseen)))
+    }
+
     /// As [`Link::wait`], but receives only a little: the client is to wait as well.
     pub async fn rest<T>(&mut self, event: impl Future<Output = T>) -> Option<T> {
         let Link { stream, input, secure, ahead, .. } = self;
@@ -321,25 +338,42 @@ impl Ahead {
                 if inlet.input.bytes().len() > self.input_max {
                     return Err(io::Error::other("too many requests without reading replies"));
                 }
-                self.read = Some(Box::pin(read_ahead(Rc::clone(stream))));
+                self.begin(stream);
             }
-            let arrived = poll_fn(|context| {
-                if let Poll::Ready(happened) = event.as_mut().poll(context) {
-                    return Poll::Ready(Err(happened));
-                }
-                match self.read.as_mut() {
-                    Some(read) => read.as_mut().poll(context).map(Ok),
-                    None => Poll::Pending,
-                }
-            })
-            .await;
-            match arrived {
-                Err(happened) => return Ok(happened),
-                Ok((count, buf)) => {
-                    self.read = None;
-                    let arrived = inlet.take(count?, buf)?;
-                    self.note(arrived);
-                }
+            if let Some(happened) = self.step(inlet, event.as_mut()).await? {
+                return Ok(happened);
+            }
+        }
+    }
+
+    /// Has a receive under way.
+    fn begin(&mut self, stream: &Rc<Stream>) {
+        self.read.get_or_insert_with(|| Box::pin(read_ahead(Rc::clone(stream))));
+    }
+
+    /// Waits for `event`, or until what is under way has been received.
+    async fn step<T>(
+        &mut self,
+        inlet: &mut Inlet<'_, '_>,
+        mut event: Pin<&mut impl Future<Output = T>>,
+    ) -> io::Result<Option<T>> {
+        let arrived = poll_fn(|context| {
+            if let Poll::Ready(happened) = event.as_mut().poll(context) {
+                return Poll::Ready(Err(happened));
+            }
+            match self.read.as_mut() {
+                Some(read) => read.as_mut().poll(context).map(Ok),
+                None => Poll::Pending,
+            }
+        })
+        .await;
+        match arrived {
+            Err(happened) => Ok(Some(happened)),
+            Ok((count, buf)) => {
+                self.read = None;
+                let arrived = inlet.take(count?, buf)?;
+                self.note(arrived);
+                Ok(None)
             }
         }
     }

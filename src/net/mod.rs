@@ -18,6 +18,7 @@ mod certificates;
 mod conn;
 mod files;
 mod link;
+mod monitor;
 mod slot;
 mod stream;
 mod tick;

@@ -21,7 +21,7 @@ pub struct Slot {
     pub parked: Option<Option<Instant>>,
     /// It is to wait no longer.
     pub in_vain: Option<InVain>,
-    /// A pause holds the batch back.
+    /// A pause holds the batch back, or the client monitors.
     pub held: bool,
     /// Its turn has come.
     pub admitted: bool,

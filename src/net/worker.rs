@@ -184,7 +184,7 @@ pub struct Worker {
     messages: RefCell<Messages>,
     /// Connections end as soon as what they sent is answered.
     stopping: Cell<bool>,
-    slots: RefCell<Slab<Slot>>,
+    pub(super) slots: RefCell<Slab<Slot>>,
     /// Batches for the writer that arrived in this turn of the event loop.
     pending: RefCell<Vec<Box<Batch>>>,
     /// The same for batches without writes, where they have groups of their own.

@@ -177,6 +177,7 @@ fn connections(server: &Server, totals: &Totals) -> Vec<Sample> {
         Sample::new("ringstone_connections", server.clients_len() as u64),
         Sample::new("ringstone_connections_max", server.config.maxclients as u64),
         Sample::new("ringstone_blocked_clients", blocked),
+        Sample::new("ringstone_monitors", server.monitors.len() as u64),
         Sample::new("ringstone_connections_accepted_total", totals.received),
         Sample::new(rejected, too_many).with("reason", "maxclients"),
         Sample::new(rejected, protected).with("reason", "protected_mode"),

@@ -4,7 +4,7 @@
 //! queues. The result is a batch of ops for the layer below; nothing here reads or writes data.
 //!
 //! Commands are admitted in the order in which they came, and admission stops behind those that
-//! decide about the ones that follow: `AUTH`, or `CLIENT PAUSE`. These go on being admitted when the
+//! decide about the ones that follow: `AUTH`, `CLIENT PAUSE` or `MONITOR`. These go on being admitted when the
 //! batch so far has been executed.
 
 mod authorization;
@@ -13,7 +13,7 @@ mod replies;
 use std::time::Instant;
 
 use self::authorization::Gate;
-use crate::batch::{Batch, Op, Transaction};
+use crate::batch::{Batch, Op, QUEUED, Transaction};
 use crate::command::state::ClientShared;
 use crate::command::{Args, Client, Flags, Found, Server, Spec, lookup};
 use crate::error;
@@ -29,6 +29,9 @@ const EXEC_ARITY: &[u8] =
     for 'exec' command\r\n";
 
 const PREVIOUS_ERRORS: &[u8] = b"-EXECABORT Transaction discarded because of previous errors.\r\n";
+
+/// Redis's answer to a monitor that wants to use keys.
+const MONITORS_ONLY: &[u8] = b"ERR Replica can't interact with the keyspace";
 
 /// The gatekeeper of one connection.
 pub struct Session {
@@ -156,6 +159,7 @@ impl Session {
     /// `input`.
     pub fn admit(&mut self, input: &[u8], batch: &mut Batch) {
         batch.begin();
+        batch.first = self.next;
         if let Some(gate) = &mut self.gate {
             gate.begin(&mut batch.client, self.transaction.is_some());
         }
@@ -208,6 +212,8 @@ impl Session {
     /// Whether what follows the op can be admitted only when it has been executed.
     fn decides(&self, op: &Op, client: &Client) -> bool {
         op.runs("client|pause")
+            || op.runs("monitor")
+            || client.monitor.is_some()
             || client.login.is_some()
             || self.gate.as_ref().is_some_and(|gate| gate.is_decided_by(op))
     }
@@ -240,6 +246,9 @@ impl Session {
             }
             return self.reject(refusal);
         }
+        if client.monitor.is_some() && (spec.is_write() || spec.flags.has(Flags::READONLY)) {
+            return self.reject(MONITORS_ONLY.to_vec());
+        }
         if spec.flags.has(Flags::CONTROL) {
             return self.control(spec, request, client);
         }
@@ -258,7 +267,7 @@ impl Session {
                     return self.reject(error::TRANSACTION_TOO_LARGE.into());
                 }
                 transaction.push(spec, args);
-                Op::Literal(b"+QUEUED\r\n")
+                Op::Literal(QUEUED)
             }
         }
     }
@@ -278,7 +287,7 @@ impl Session {
     fn control(&mut self, spec: &'static Spec, request: u32, client: &Client) -> Op {
         match spec.name {
             "multi" if self.transaction.is_some() => {
-                Op::Error((*b"ERR MULTI calls can not be nested").into())
+                Op::Literal(b"-ERR MULTI calls can not be nested\r\n")
             }
             "multi" => {
                 self.transaction = Some(Box::default());
@@ -286,7 +295,7 @@ impl Session {
                 Op::Literal(b"+OK\r\n")
             }
             "exec" => match self.transaction.take() {
-                None => Op::Error((*b"ERR EXEC without MULTI").into()),
+                None => Op::Literal(b"-ERR EXEC without MULTI\r\n"),
                 Some(_) if self.aborted => Op::Discard(PREVIOUS_ERRORS.into()),
                 Some(transaction) => match self.ask_again(&transaction, client) {
                     Ok(()) => Op::Exec(transaction),
@@ -294,11 +303,11 @@ impl Session {
                 },
             },
             "discard" => match self.transaction.take() {
-                None => Op::Error((*b"ERR DISCARD without MULTI").into()),
+                None => Op::Literal(b"-ERR DISCARD without MULTI\r\n"),
                 Some(_) => Op::Discard((*b"+OK\r\n").into()),
             },
             "watch" if self.transaction.is_some() => {
-                Op::Error((*b"ERR WATCH inside MULTI is not allowed").into())
+                Op::Literal(b"-ERR WATCH inside MULTI is not allowed\r\n")
             }
             "reset" => {
                 self.transaction = None;

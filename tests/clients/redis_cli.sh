@@ -97,4 +97,19 @@ expect "db0:keys=$size,expires=0" "${cli[@]}" INFO keyspace
 expect "keys.count" "${cli[@]}" MEMORY STATS
 expect "cmd=client|list" "${cli[@]}" CLIENT LIST
 expect "1) \"list:big\"" "${cli[@]}" --no-raw KEYS list:big
+# monitor does not end by itself either.
+"${cli[@]}" monitor >"$TMPDIR/monitored" &
+monitor=$!
+trap 'kill $monitor 2>/dev/null || true' EXIT
+shows() {
+  for _ in $(seq 1 200); do
+    if grep -q "$1" "$TMPDIR/monitored"; then return; fi
+    sleep 0.05
+  done
+  fail "monitor does not show $1: $(cat "$TMPDIR/monitored")"
+}
+shows OK
+expect OK "${cli[@]}" SET monitored 'a "b"'
+shows '"SET" "monitored" "a \\"b\\""'
+kill $monitor
 echo "redis-cli $(redis-cli --version | cut -d' ' -f2): ok"

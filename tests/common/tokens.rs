@@ -41,6 +41,15 @@ pub fn text(token: &Biscuit) -> String {
     token.to_base64().unwrap()
 }
 
+/// A point in time, in Unix seconds, as tokens have it.
+pub fn date(seconds: u64) -> String {
+    let output = std::process::Command::new("date")
+        .args(["-u", "-d", &format!("@{seconds}"), "+%Y-%m-%dT%H:%M:%SZ"])
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
 /// A connection that has authenticated.
 pub fn connect(server: &Server, token: &str) -> Conn {
     let mut conn = server.connect();

@@ -31,6 +31,23 @@ fn the_largest_values_go_both_ways() {
 }
 
 #[test]
+fn a_monitor_is_shown_what_others_do() {
+    let stage = Stage::new(&[]);
+    let (mut monitor, mut conn) = (stage.connect(), stage.connect());
+    assert_eq!(monitor.command("MONITOR"), ok());
+    let value = "v".repeat(100_000);
+    for n in 0..20 {
+        assert_eq!(conn.call(&["SET", &n.to_string(), &value]), ok());
+        let Reply::Simple(line) = monitor.read_reply() else { panic!("no line") };
+        assert!(line.ends_with(format!("] \"SET\" \"{n}\" \"{value}\"").as_bytes()));
+    }
+    assert_eq!(monitor.command("PING"), Reply::Simple(b"PONG".to_vec()));
+    assert!(matches!(monitor.read_reply(), Reply::Simple(_)));
+    assert_eq!(monitor.command("RESET"), Reply::Simple(b"RESET".to_vec()));
+    assert_eq!(monitor.command("GET 1").bulk(), Some(value.as_bytes()));
+}
+
+#[test]
 fn long_pipelines_are_answered_in_order() {
     let stage = Stage::new(&[]);
     let mut conn = stage.connect();
