@@ -29,6 +29,7 @@ mod object;
 mod observe;
 pub mod options;
 mod pause;
+pub mod redaction;
 mod scan;
 mod server;
 mod set;
@@ -94,7 +95,7 @@ impl<'a> Args<'a> {
     }
 
     /// All arguments in order.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &'a [u8]> + ExactSizeIterator {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &'a [u8]> + ExactSizeIterator + use<'a> {
         let input = self.input;
         self.spans.iter().map(move |span| span.of(input))
     }
