@@ -22,17 +22,20 @@ mod hash;
 mod help;
 mod info;
 mod json;
+pub mod latency_monitor;
 mod list;
 mod lolwut;
 mod memory;
 mod object;
 mod observe;
+pub mod observing;
 pub mod options;
 mod pause;
 pub mod redaction;
 mod scan;
 mod server;
 mod set;
+pub mod slowlog;
 pub mod sort;
 mod sorted_set;
 pub mod state;
@@ -184,6 +187,8 @@ impl Flags {
     pub const CONTROL: Flags = Flags(1 << 31);
     /// Concerns the whole process, or all tenants: for those who operate it. Ours, too.
     pub const OPERATOR: Flags = Flags(1 << 30);
+    /// Not always done in constant time, as [`Spec::complexity`] says. Ours, too.
+    pub const LENGTHY: Flags = Flags(1 << 29);
 }
 
 macro_rules! flags {
@@ -421,7 +426,9 @@ impl Spec {
         complexity: &'static str,
         summary: &'static str,
     ) -> Spec {
-        Spec { group, since, complexity, summary, ..self }
+        let is_constant = matches!(complexity.as_bytes(), b"O(1)");
+        let flags = if is_constant { self.flags } else { self.flags.and(Flags::LENGTHY) };
+        Spec { flags, group, since, complexity, summary, ..self }
     }
 
     /// Makes the row a container of these subcommands.

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use super::Spec;
 use super::allowance::{Allowances, Seat};
 use super::blocking::Blocked;
+use super::observing::Observing;
 use super::pause::Pause;
 use super::stats::{self, Stats};
 use crate::auth::{Authenticator, Grant};
@@ -447,12 +448,12 @@ pub struct Server {
     pub process: ProcessId,
     /// What it has done.
     pub stats: Stats,
+    /// What is noted about slow commands.
+    pub observing: Observing,
     /// `CLIENT PAUSE`.
     pub pause: Pause,
     /// What tenants store, where only the store knows.
     pub usages: Usages,
-    /// Whether latencies are measured: `latency-tracking`.
-    pub latency_tracking: AtomicBool,
     /// Who waits for data.
     pub blocked: Blocked,
     /// When it started.
@@ -485,12 +486,12 @@ impl Server {
         };
         Server {
             process,
+            observing: Observing::new(config.observation.clone()),
             config,
             store,
             stats: Stats::default(),
             pause: Pause::default(),
             usages: Usages::default(),
-            latency_tracking: AtomicBool::new(true),
             blocked: Blocked::default(),
             started: clock::monotonic(),
             startup_bytes: process::Memory::read().own_resident,

@@ -498,9 +498,16 @@ impl Worker {
         }
     }
 
-    /// Counts a batch whose replies are ready, and shows others what the connection did.
-    pub fn record(&self, batch: &mut Batch, queued: Option<usize>) -> Option<Written> {
+    /// Counts a batch whose replies are ready, notes it if it was slow, and shows others what the connection
+    /// did. Its requests are in `input` if it has not taken them along.
+    pub fn record(
+        &self,
+        batch: &mut Batch,
+        queued: Option<usize>,
+        input: &[u8],
+    ) -> Option<Written> {
         let now = batch.timeline.last();
+        batch.observe(&self.server, batch.timeline.total(now), input);
         let written = batch.record(&self.stats, batch.timeline.total(now));
         let (at_ms, command) = (self.server.uptime_ms(now), written.last_command());
         let protocol = batch.reply.protocol();
@@ -526,7 +533,7 @@ impl Worker {
 
     /// Whether latencies are measured.
     pub fn tracks(&self) -> bool {
-        self.server.latency_tracking.load(Ordering::Relaxed)
+        self.server.observing.tracks()
     }
 
     /// Counts commands whose replies have been written, or never will be.
