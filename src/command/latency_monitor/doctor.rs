@@ -3,10 +3,14 @@
 use std::fmt::Write as _;
 
 use super::{Ctx, Event, Outcome, Series};
+use crate::clock;
+use crate::metrics::{Durations, STAGES, Stage};
 
 pub(super) fn doctor(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let latency = &ctx.server.observing.latency;
-    let text = report(&latency.all(), latency.is_on());
+    let mut text = report(&latency.all(), latency.is_on());
+    let now_ms = ctx.server.uptime_ms(clock::monotonic());
+    text.push_str(&shares(&ctx.server.stats.loop_totals(now_ms).stages));
     ctx.reply.verbatim(text.as_bytes(), *b"txt");
     Ok(())
 }
@@ -36,6 +40,25 @@ fn report(events: &[(Event, Series)], is_on: bool) -> String {
         let _ = write!(text, "; {max_ms} ms at most.\n  {}\n", advice(*event));
     }
     text
+}
+
+/// What commands have spent their time on since the process started; nothing if that was not measured.
+fn shares(stages: &[Durations<u64>; STAGES]) -> String {
+    let sums = stages.each_ref().map(Durations::sum);
+    let all = sums.iter().sum::<u64>() as f64;
+    let mut shares: Vec<(Stage, u64)> = Stage::ALL.into_iter().zip(sums).collect();
+    shares.retain(|(_, ns)| *ns > 0);
+    shares.sort_by_key(|(_, ns)| std::cmp::Reverse(*ns));
+    if shares.is_empty() {
+        return String::new();
+    }
+    let told = shares.into_iter().map(|(stage, ns)| {
+        let slow_us = stages[stage as usize].percentile(0.99);
+        let (name, share) = (stage.name(), ns as f64 * 100.0 / all);
+        format!("{name} {share:.0} % (p99 {slow_us:.0} us)")
+    });
+    let told = told.collect::<Vec<_>>().join(", ");
+    format!("Since the start, the time of all commands has gone into: {told}.\n")
 }
 
 /// What the samples of an event are like.
@@ -93,11 +116,30 @@ fn advice(event: Event) -> &'static str {
 mod tests {
     use super::super::Sample;
     use super::*;
+    use crate::metrics::Count;
 
     #[test]
     fn it_says_whether_anything_is_noted() {
         assert!(report(&[], false).starts_with("The latency monitor is off."));
         assert!(report(&[], true).starts_with("Nothing took as long as"));
+    }
+
+    #[test]
+    fn it_tells_what_time_goes_into() {
+        let spent = |ns: &[u64]| {
+            let counts = Durations::<Count>::default();
+            ns.iter().for_each(|&ns| counts.record(ns, 1));
+            let mut sums = Durations::<u64>::default();
+            sums.include(&counts);
+            sums
+        };
+        let mut stages: [Durations<u64>; STAGES] = Default::default();
+        assert_eq!(shares(&stages), "");
+        stages[Stage::Execution as usize] = spent(&[50_000, 50_000]);
+        stages[Stage::Commit as usize] = spent(&[300_000]);
+        let told = "Since the start, the time of all commands has gone into: commit 75 % (p99 320 us), \
+                    execution 25 % (p99 50 us).\n";
+        assert_eq!(shares(&stages), told);
     }
 
     #[test]
