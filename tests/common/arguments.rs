@@ -241,7 +241,7 @@ INFO
 INFO everything
 INFO clients memory stats commandstats errorstats latencystats keyspace ringstone store
 LATENCY DOCTOR
-LATENCY GRAPH command
+!LATENCY GRAPH command
 LATENCY HELP
 LATENCY HISTOGRAM
 LATENCY HISTORY command
