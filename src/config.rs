@@ -4,7 +4,7 @@
 //! `group-commands-max` in the TOML file, `RINGSTONE_GROUP_COMMANDS_MAX` in the environment) and is
 //! declared once, as a row of [`SETTINGS`]. Every source hands over text, so a value is read and
 //! checked the same way wherever it was written. `cli` calls [`Config::load`] at start; no
-//! setting changes afterwards.
+//! setting changes afterwards, but [`Observation`] says only how it begins.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -14,10 +14,12 @@ use crate::auth::{self, Authenticator, RootKey};
 use crate::limits;
 
 mod load;
+pub mod observation;
 mod settings;
 mod value;
 
 pub use load::{CommandLine, ConfigError, Origins, ReadFile};
+pub use observation::Observation;
 pub use settings::{Group, SETTINGS, Setting};
 pub use value::{size, whole};
 
@@ -105,6 +107,8 @@ pub struct Config {
     /// [`limits::IDLE_BUFFER_BYTES_MAX`] and for replies over [`limits::BATCH_REPLY_BYTES`] while
     /// they are being sent; at least `request_bytes_max`.
     pub client_memory_max: usize,
+    /// What is noted about slow commands at first; `CONFIG SET` may change it.
+    pub observation: Observation,
     /// Least severe events that are logged.
     pub loglevel: LogLevel,
     /// How events are written to standard error.
@@ -150,6 +154,7 @@ impl Default for Config {
             request_bytes_max: limits::REQUEST_BYTES_DEFAULT,
             output_buffer_limit: 256 << 20,
             client_memory_max: 1 << 30,
+            observation: Observation::default(),
             loglevel: LogLevel::Info,
             log_format: LogFormat::Human,
         }

@@ -503,6 +503,8 @@ pub const DENIED_CHARS_MAX: usize = 200;
 pub const REVOKED_FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Longest time for which `ringstone token` makes a token valid: a hundred years.
 pub const TOKEN_LIFETIME_S_MAX: u64 = 100 * 365 * 24 * 3600;
+/// Slow commands written to the process's log in a second; the others are counted.
+pub const SLOW_LOGGED_PER_SECOND: u32 = 10;
 /// Connections to the metrics endpoint at a time; others wait.
 pub const HTTP_CONNECTIONS_MAX: usize = 32;
 /// How long such a connection may take to send a request, or be idle.
@@ -515,3 +517,16 @@ pub const READY_DEADLINE: Duration = Duration::from_secs(2);
 pub const LIVE_TURN_MS_MAX: u64 = 60_000;
 /// Root keys of a server.
 pub const ROOT_KEYS_MAX: usize = 16;
+/// Entries of the slow log that are kept of one tenant, whatever `slowlog-max-len` says, and of all
+/// together; beyond that the oldest of the tenant with the most goes...
+pub const SLOWLOG_ENTRIES_MAX: usize = 16_384;
+/// ... and so many tenants have entries; the one goes that has had no new one for the longest time.
+pub const SLOWLOG_TENANTS_MAX: usize = 1024;
+/// Arguments of an entry, the last of which says how many more there were...
+pub const SLOWLOG_ARGUMENTS_MAX: usize = 32;
+/// ... and bytes of each of them.
+pub const SLOWLOG_ARGUMENT_BYTES_MAX: usize = 128;
+/// Samples that are kept of a latency event, one a second at most.
+pub const LATENCY_SAMPLES_MAX: usize = 160;
+/// Percentiles that `INFO latencystats` tells of each command.
+pub const PERCENTILES_MAX: usize = 64;

@@ -22,9 +22,11 @@ use parking_lot::Mutex;
 
 use crate::clock;
 use crate::command::Server;
+use crate::command::latency_monitor::Event;
 use crate::command::stats::GroupShard;
 use crate::data::keys;
 use crate::limits::{COMMAND_DEADLINE, WATCH_AGAIN};
+use crate::metrics::Stage;
 use crate::store::{CommitError, Mode, Mutations};
 
 use super::flight::{Flight, Landed};
@@ -410,6 +412,10 @@ impl Flights<'_> {
                 Item::Chores(..) => 0,
             })
             .sum();
+        let latency = &self.frame.server.observing.latency;
+        for (event, stage) in [(Event::Commit, Stage::Commit), (Event::Reads, Stage::Reads)] {
+            latency.note(event, flight.times.ns(stage) / 1_000_000);
+        }
         let commands = flight.commands.saturating_sub(left);
         self.stats.group(commands, flight.written_bytes(), &flight.times);
     }

@@ -5,6 +5,7 @@
 
 use crate::clock;
 use crate::command::Server;
+use crate::command::latency_monitor::Event;
 use crate::command::stats::GroupShard;
 use crate::data::Overlay;
 use crate::metrics::{Stage, Times};
@@ -61,6 +62,8 @@ impl Executor {
                 }
             }
         }
+        let commit_ms = times.ns(Stage::Commit) / 1_000_000;
+        self.frame.server.observing.latency.note(Event::Commit, commit_ms);
         let commands = waiting.saturating_sub(left);
         self.stats.group(commands, self.overlay.mutations().payload_bytes(), &times);
         self.stats.in_flight.set(0);

@@ -16,6 +16,7 @@ mod parked;
 mod record;
 mod run;
 mod show;
+mod slow;
 mod split;
 mod waitlist;
 mod watching;
@@ -27,8 +28,8 @@ use crate::clock;
 use crate::command::state::{Done, ReplyMode};
 use crate::command::stats::registry;
 use crate::command::{Args, Client, Flags, Keys, Server, Spec};
-use crate::data::KeyspaceId;
 use crate::data::keys::{self, RecordKey};
+use crate::data::{KeyspaceId, Tenant};
 use crate::error::{self, Wait};
 use crate::limits::{BATCH_COMMANDS_MAX, BATCH_REPLY_BYTES, IDLE_BUFFER_BYTES_MAX};
 use crate::metrics::Timeline;
@@ -75,6 +76,15 @@ impl Op {
         }
     }
 
+    /// Whether it may take time in proportion to something.
+    pub fn is_lengthy(&self) -> bool {
+        match self {
+            Op::Run { spec, .. } => spec.flags.has(Flags::LENGTHY),
+            Op::Exec(transaction) => transaction.lengthy,
+            _ => false,
+        }
+    }
+
     /// The number of the command that it runs outside a transaction.
     fn number(&self) -> Option<usize> {
         match self {
@@ -102,6 +112,7 @@ pub struct Transaction {
     commands: Vec<(&'static Spec, u32)>,
     writes: bool,
     grows: bool,
+    lengthy: bool,
 }
 
 impl Transaction {
@@ -115,6 +126,7 @@ impl Transaction {
         self.commands.push((spec, self.spans.len() as u32));
         self.writes |= spec.is_write();
         self.grows |= spec.flags.has(Flags::DENYOOM);
+        self.lengthy |= spec.flags.has(Flags::LENGTHY);
     }
 
     /// Bytes of all arguments.
@@ -180,6 +192,12 @@ pub struct Batch {
     pub slot: usize,
     /// What its time is spent on.
     pub timeline: Timeline,
+    /// Whose the connection was before the batch, which may end with a login.
+    tenant: Tenant,
+    /// Whether any op may take time in proportion to something.
+    pub lengthy: bool,
+    /// How long those ops took that may.
+    timed: slow::Timed,
     /// The next op is one that found nothing to take.
     waiting: Option<Waiting>,
     /// In the last execution too.
@@ -219,6 +237,7 @@ struct Saved {
     reply: crate::resp::Mark,
     next: usize,
     waiting: Option<Waiting>,
+    timed: slow::Timed,
 }
 
 impl Batch {
@@ -232,6 +251,9 @@ impl Batch {
             first: 0,
             writes: false,
             reply: Reply::new(),
+            tenant: client.tenant,
+            lengthy: false,
+            timed: slow::Timed::default(),
             client,
             home,
             slot,
@@ -255,6 +277,9 @@ impl Batch {
         self.ops.clear();
         self.next = 0;
         self.writes = false;
+        self.tenant = self.client.tenant;
+        self.lengthy = false;
+        self.timed = slow::Timed::default();
         // It would keep a place that the client has given up.
         self.saved = None;
     }
@@ -381,6 +406,7 @@ impl Batch {
             reply: self.reply.mark(),
             next: self.next,
             waiting: self.waiting,
+            timed: self.timed,
         });
     }
 
@@ -393,6 +419,7 @@ impl Batch {
             self.next = saved.next;
             self.blocked = false;
             self.waiting = saved.waiting;
+            self.timed = saved.timed;
         }
     }
 }

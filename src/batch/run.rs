@@ -12,6 +12,7 @@ use crate::limits::{BATCH_REPLY_BYTES, TRANSACTION_BYTES_MAX};
 use crate::resp::{Protocol, Reply};
 use crate::store::Local;
 
+use super::slow::{Place, Stopwatch};
 use super::{Batch, Op, Parked, Transaction, Waiting};
 
 /// Why a run of a batch ended.
@@ -93,21 +94,37 @@ pub(super) struct Run<'r, 'v> {
     monitored: bool,
     /// The present op, if it is to be shown.
     noted: Option<u32>,
+    /// Times what may take long.
+    stopwatch: Stopwatch,
 }
 
 impl<'r, 'v> Run<'r, 'v> {
     pub(super) fn new(view: &'r mut View<'v>, server: &'r Server, budget: Budget) -> Run<'r, 'v> {
         let (refusal, quiet, parked, serving) = (None, false, None, false);
         let (monitored, noted) = (!server.monitors.is_empty(), None);
-        let ahead = Vec::new();
-        Run { view, server, budget, refusal, quiet, parked, ahead, serving, monitored, noted }
+        let (ahead, stopwatch) = (Vec::new(), Stopwatch::default());
+        Run {
+            view,
+            server,
+            budget,
+            refusal,
+            quiet,
+            parked,
+            ahead,
+            serving,
+            monitored,
+            noted,
+            stopwatch,
+        }
     }
 }
 
 impl Run<'_, '_> {
     /// Runs ops until one of [`Ended`]'s reasons. `input` is what the batch's requests lie in.
     pub(super) fn batch(&mut self, batch: &mut Batch, input: &[u8]) -> Ended {
+        self.stopwatch = Stopwatch::start(batch.lengthy, batch.timed);
         let ended = self.ops(batch, input);
+        batch.timed = self.stopwatch.stop();
         let (hits, misses) = self.view.take_lookups();
         batch.client.tally.hits += hits;
         batch.client.tally.misses += misses;
@@ -205,6 +222,7 @@ impl Run<'_, '_> {
     }
 
     fn execute(&mut self, batch: &mut Batch, input: &[u8]) -> Outcome {
+        self.stopwatch.place = Place { op: batch.next, queued: 0 };
         let Batch { ops, requests, reply, client, waiting, .. } = batch;
         match &ops[batch.next] {
             Op::Run { spec, request } => {
@@ -311,6 +329,7 @@ impl Run<'_, '_> {
             reply.error(error::OUT_OF_STORAGE);
             return Ok(());
         }
+        self.stopwatch.command(spec);
         self.view.serve_tenant(client.tenant);
         self.view.count_lookups(spec.flags.has(Flags::READONLY));
         let (mark, reply_mark) = (self.view.mark(), reply.mark());
@@ -427,8 +446,9 @@ impl Run<'_, '_> {
         }
         let written = self.view.written_bytes();
         let mut pending = false;
-        for (spec, args) in transaction.iter() {
+        for (queued, (spec, args)) in transaction.iter().enumerate() {
             self.view.next_command();
+            self.stopwatch.place.queued = queued;
             let begin = reply.mark();
             match self.command(spec, args, reply, client, None) {
                 Err(Stop::Pending) => pending = true,

@@ -1,12 +1,14 @@
-//! `CONFIG`: tells the settings under the names Redis has for them, and under our own; changes none.
+//! `CONFIG`: tells the settings under the names Redis has for them, and under our own; changes what is
+//! noted about slow commands, and nothing else.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::state::Server;
 use super::{Ctx, Outcome};
+use crate::config::observation::{ADJUSTABLE, Adjustable};
 use crate::config::{Config, Durability, LogLevel, SETTINGS, StoreKind};
-use crate::error;
+use crate::error::{self, Stop};
 use crate::glob;
 use crate::limits::DATABASES;
 
@@ -56,11 +58,6 @@ const PARAMETERS: &[(&str, Value)] = &[
     ("supervised", |_| yes(false)),
     ("pidfile", |_| String::new()),
     ("notify-keyspace-events", |_| String::new()),
-    ("slowlog-log-slower-than", |_| "-1".to_owned()),
-    ("slowlog-max-len", |_| "0".to_owned()),
-    ("latency-monitor-threshold", |_| "0".to_owned()),
-    ("latency-tracking", |_| yes(true)),
-    ("latency-tracking-info-percentiles", |_| "50 99 99.9".to_owned()),
     ("lazyfree-lazy-eviction", |_| yes(true)),
     ("lazyfree-lazy-expire", |_| yes(true)),
     ("lazyfree-lazy-server-del", |_| yes(true)),
@@ -108,9 +105,13 @@ fn loglevel(level: LogLevel) -> &'static str {
 /// All names and values: Redis's, then our own settings that it has no name for.
 fn parameters(server: &Server) -> impl Iterator<Item = (&'static str, String)> {
     let own = SETTINGS.iter().filter(|own| PARAMETERS.iter().all(|(name, _)| *name != own.name));
+    let own = own.filter(|own| Adjustable::by_name(own.name).is_none());
+    let observed = server.observing.settings();
+    let adjustable = ADJUSTABLE.iter().map(move |one| (one.name, (one.show)(&observed)));
     PARAMETERS
         .iter()
         .map(|&(name, value)| (name, value(server)))
+        .chain(adjustable)
         .chain(own.map(|own| (own.name, own.text(&server.config).unwrap_or_default())))
 }
 
@@ -132,21 +133,45 @@ pub(super) fn get(ctx: &mut Ctx<'_, '_>) -> Outcome {
     Ok(())
 }
 
+/// Changes those parameters that can be, all or none. It has its effect at once, so that what follows in a
+/// pipeline sees it; again does no harm.
 pub(super) fn set(ctx: &mut Ctx<'_, '_>) -> Outcome {
     if !ctx.args.len().is_multiple_of(2) {
         return Err(error::SYNTAX.into());
     }
-    let name = String::from_utf8_lossy(ctx.arg(2));
-    let known = parameters(ctx.server).any(|(known, _)| known.eq_ignore_ascii_case(&name));
-    Err(if known {
-        format!(
-            "ERR CONFIG SET failed (possibly related to argument '{name}') - can't set immutable \
-             config: ringstone takes its settings from flags, file and environment at its start"
-        )
-    } else {
-        format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'")
+    let texts: Vec<_> = ctx.args.from(2).iter().map(String::from_utf8_lossy).collect();
+    let mut changes: Vec<(&Adjustable, &str)> = Vec::new();
+    for pair in texts.chunks_exact(2) {
+        let (name, value) = (&pair[0], &pair[1]);
+        let Some(adjustable) = Adjustable::by_name(name) else {
+            let mut known = parameters(ctx.server);
+            return Err(match known.any(|(known, _)| known.eq_ignore_ascii_case(name)) {
+                true => failed(name, IMMUTABLE),
+                false => {
+                    format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'")
+                        .into()
+                }
+            });
+        };
+        if changes.iter().any(|(other, _)| std::ptr::eq(*other, adjustable)) {
+            return Err(failed(name, "duplicate parameter"));
+        }
+        changes.push((adjustable, value));
     }
-    .into())
+    ctx.server.observing.adjust(|settings| {
+        changes.into_iter().try_for_each(|(Adjustable { name, read, .. }, value)| {
+            read(settings, value).map_err(|problem| failed(name, &problem))
+        })
+    })?;
+    ctx.reply.ok();
+    Ok(())
+}
+
+const IMMUTABLE: &str = "can't set immutable config: ringstone takes its settings from flags, file and \
+    environment at its start";
+
+fn failed(name: &str, problem: &str) -> Stop {
+    format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {problem}").into()
 }
 
 pub(super) fn rewrite(_: &mut Ctx<'_, '_>) -> Outcome {

@@ -22,18 +22,21 @@ mod hash;
 mod help;
 mod info;
 mod json;
+pub mod latency_monitor;
 mod list;
 mod lolwut;
 mod memory;
 pub mod monitor;
 mod object;
 mod observe;
+pub mod observing;
 pub mod options;
 mod pause;
 pub mod redaction;
 mod scan;
 mod server;
 mod set;
+pub mod slowlog;
 pub mod sort;
 mod sorted_set;
 pub mod state;
@@ -187,6 +190,8 @@ impl Flags {
     pub const OPERATOR: Flags = Flags(1 << 30);
     /// Tells about data of all the tenant's databases without reading any. Ours, too.
     pub const TELLS: Flags = Flags(1 << 29);
+    /// Not always done in constant time, as [`Spec::complexity`] says. Ours, too.
+    pub const LENGTHY: Flags = Flags(1 << 28);
 }
 
 macro_rules! flags {
@@ -424,7 +429,9 @@ impl Spec {
         complexity: &'static str,
         summary: &'static str,
     ) -> Spec {
-        Spec { group, since, complexity, summary, ..self }
+        let is_constant = matches!(complexity.as_bytes(), b"O(1)");
+        let flags = if is_constant { self.flags } else { self.flags.and(Flags::LENGTHY) };
+        Spec { flags, group, since, complexity, summary, ..self }
     }
 
     /// Makes the row a container of these subcommands.

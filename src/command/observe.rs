@@ -1,14 +1,11 @@
 //! What graphical clients and exporters ask for as they connect, where the true answer is "none":
-//! modules, channels, slow commands, latency events.
+//! modules and channels.
 
 use super::help::{help, misused};
 use super::{Ctx, Flags, Group, Handler, Keys, Outcome, Spec};
-use crate::num;
 
 const ANY_TIME: Flags = Flags::LOADING.and(Flags::STALE);
-const ADMIN: Flags = ANY_TIME.and(Flags::ADMIN);
 const PUBSUB: Flags = ANY_TIME.and(Flags::PUBSUB);
-const LATENCY: Flags = ADMIN.and(Flags::NOSCRIPT).and(Flags::OPERATOR);
 const SERVER: Group = Group::Server;
 
 /// The rows of these commands.
@@ -27,20 +24,6 @@ pub const TABLE: &[Spec] = &[
             .about("Counts the subscribers of channels."),
         sub("pubsub|help", 2, ANY_TIME, help, Group::PubSub, "6.2.0")
             .about("Lists the subcommands."),
-    ]),
-    container("slowlog", SERVER, "2.2.12", "Groups the commands about slow commands.").with(&[
-        sub("slowlog|get", -2, ADMIN, slowlog_get, SERVER, "2.2.12")
-            .about("Lists the slow commands noted, of which there are none."),
-        sub("slowlog|len", 2, ADMIN, zero, SERVER, "2.2.12")
-            .about("Counts the slow commands noted."),
-        sub("slowlog|reset", 2, ADMIN, done, SERVER, "2.2.12")
-            .about("Forgets the slow commands noted."),
-        sub("slowlog|help", 2, ANY_TIME, help, SERVER, "6.2.0").about("Lists the subcommands."),
-    ]),
-    container("latency", SERVER, "2.8.13", "Groups the commands about latency events.").with(&[
-        sub("latency|latest", 2, LATENCY, none, SERVER, "2.8.13")
-            .about("Lists the latest latency events, of which there are none."),
-        sub("latency|help", 2, ANY_TIME, help, SERVER, "2.8.13").about("Lists the subcommands."),
     ]),
 ];
 
@@ -70,7 +53,8 @@ const fn sub(
 }
 
 impl Spec {
-    const fn about(self, summary: &'static str) -> Spec {
+    /// With this summary.
+    pub(super) const fn about(self, summary: &'static str) -> Spec {
         Spec { summary, ..self }
     }
 }
@@ -88,30 +72,12 @@ fn zero(ctx: &mut Ctx<'_, '_>) -> Outcome {
     Ok(())
 }
 
-fn done(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    ctx.reply.ok();
-    Ok(())
-}
-
 fn numsub(ctx: &mut Ctx<'_, '_>) -> Outcome {
     let channels = ctx.args.from(2);
     ctx.reply.array(channels.len() * 2);
     for channel in channels.iter() {
         ctx.reply.bulk(channel);
         ctx.reply.integer(0);
-    }
-    Ok(())
-}
-
-fn slowlog_get(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    let count = match ctx.args.len() {
-        2 => Some(10),
-        3 => num::parse_i64(ctx.arg(2)),
-        _ => return Err(misused(ctx)),
-    };
-    match count {
-        Some(-1..) => ctx.reply.array(0),
-        _ => return Err("ERR count should be greater than or equal to -1".into()),
     }
     Ok(())
 }

@@ -62,7 +62,14 @@ pub const TABLE: &[Spec] = &[
         )
         .with(&[
             row("config|get", -3, ADMIN, config::get, "2.0.0", "Tells the values of parameters."),
-            row("config|set", -4, ADMIN, config::set, "2.0.0", "Refuses to change a parameter."),
+            row(
+                "config|set",
+                -4,
+                ADMIN,
+                config::set,
+                "2.0.0",
+                "Changes parameters, of which few can be.",
+            ),
             row(
                 "config|resetstat",
                 2,

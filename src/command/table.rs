@@ -7,8 +7,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     Args, Spec, bitmap, client, cluster, command_info, connection, dump, expiry, generic, hash,
-    json, list, memory, monitor, object, observe, scan, server, set, sort, sorted_set, string,
-    tenant, transaction,
+    json, latency_monitor, list, memory, monitor, object, observe, scan, server, set, slowlog,
+    sort, sorted_set, string, tenant, transaction,
 };
 
 /// The tables of all data types, each a list of rows.
@@ -35,6 +35,8 @@ static TABLES: &[&[Spec]] = &[
     cluster::TABLE,
     observe::TABLE,
     monitor::TABLE,
+    slowlog::TABLE,
+    latency_monitor::TABLE,
     tenant::TABLE,
 ];
 /// Longer names than any command has; anything longer is unknown without a look.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use toml::Value;
 
+use super::observation::Adjustable;
 use super::value::{
     Word, address, address_or_off, duration, duration_or_off, duration_text, permissions, size,
     size_text, whole, word, word_text,
@@ -414,6 +415,47 @@ pub static SETTINGS: &[Setting] = &[
         read: |config, text| put(&mut config.log_format, word(text)),
         show: |config| named(config.log_format),
     },
+    Setting {
+        name: "slowlog-log-slower-than",
+        group: Group::Logging,
+        value: "MICROSECONDS",
+        help: "Note commands in SLOWLOG whose replies took this long; 0 notes all, -1 none",
+        read: |config, text| adjust(config, "slowlog-log-slower-than", text),
+        show: |config| Some(Value::Integer(config.observation.slower_than_us)),
+    },
+    Setting {
+        name: "slowlog-max-len",
+        group: Group::Logging,
+        value: "N",
+        help: "Entries of SLOWLOG that are kept of each tenant; 16384 if it is more",
+        read: |config, text| adjust(config, "slowlog-max-len", text),
+        show: |config| count(config.observation.slowlog_len_max),
+    },
+    Setting {
+        name: "latency-monitor-threshold",
+        group: Group::Logging,
+        value: "MILLISECONDS",
+        help: "Remember what took this long for LATENCY; 0 remembers nothing",
+        read: |config, text| adjust(config, "latency-monitor-threshold", text),
+        show: |config| count(config.observation.latency_threshold_ms as usize),
+    },
+    Setting {
+        name: "latency-tracking",
+        group: Group::Logging,
+        value: "yes|no",
+        help: "Measure how long commands take and what for, for INFO latencystats, LATENCY, SLOWLOG \
+               and the metrics",
+        read: |config, text| put(&mut config.observation.latency_tracking, word(text)),
+        show: |config| named(config.observation.latency_tracking),
+    },
+    Setting {
+        name: "latency-tracking-info-percentiles",
+        group: Group::Logging,
+        value: "NUMBERS",
+        help: "Percentiles that INFO latencystats tells, separated by spaces",
+        read: |config, text| adjust(config, "latency-tracking-info-percentiles", text),
+        show: |config| Some(quoted(config.observation.percentiles.to_string())),
+    },
 ];
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -424,6 +466,12 @@ const KEEPALIVE_MAX: Duration = Duration::from_secs(32_767);
 fn put<T>(field: &mut T, value: Result<T, String>) -> Result<(), String> {
     *field = value?;
     Ok(())
+}
+
+/// Sets one of those that `CONFIG SET` may change later.
+fn adjust(config: &mut Config, name: &str, text: &str) -> Result<(), String> {
+    let setting = Adjustable::by_name(name).expect("it is one of those that can be changed");
+    (setting.read)(&mut config.observation, text)
 }
 
 fn up_to(most: Duration) -> RangeInclusive<Duration> {
@@ -519,43 +567,4 @@ fn duration_value(time: Duration) -> Value {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::{ClientAuth, Durability, LogFormat, LogLevel, StoreKind};
-    use super::*;
-
-    #[test]
-    fn names_are_unique_and_spelled_alike() {
-        for (at, setting) in SETTINGS.iter().enumerate() {
-            let spelled = |c: char| c.is_ascii_lowercase() || c == '-';
-            assert!(setting.name.chars().all(spelled), "{}", setting.name);
-            assert!(SETTINGS[..at].iter().all(|other| other.name != setting.name));
-            assert!(!setting.help.ends_with('.') && !setting.help.is_empty(), "{}", setting.name);
-        }
-    }
-
-    #[test]
-    fn every_default_reads_back_from_its_text() {
-        let defaults = Config::default();
-        for setting in SETTINGS {
-            let Some(text) = setting.text(&defaults) else { continue };
-            let mut config = defaults.clone();
-            (setting.read)(&mut config, &text).unwrap();
-            assert_eq!(config, defaults, "{}", setting.name);
-        }
-    }
-
-    #[test]
-    fn help_lists_the_words_that_are_read() {
-        fn check<T: Word>(name: &str) {
-            let setting = SETTINGS.iter().find(|setting| setting.name == name).unwrap();
-            let words: Vec<_> = T::WORDS.iter().map(|(word, _)| *word).collect();
-            assert!(words.join("|").starts_with(setting.value), "{name}");
-        }
-        check::<bool>("protected-mode");
-        check::<ClientAuth>("tls-client-auth");
-        check::<StoreKind>("store");
-        check::<Durability>("durability");
-        check::<LogLevel>("loglevel");
-        check::<LogFormat>("log-format");
-    }
-}
+mod tests;

@@ -55,6 +55,7 @@ pub const ALL: &[Definition] = &[
     histogram("ringstone_command_stage_seconds", Unit::Seconds, "Time that commands spent in each stage of that; one observation for each command and stage it was in.").by(&["stage"]),
     counter("ringstone_batches_total", Unit::Count, "Pipeline batches run: what one connection sent in one receive."),
     histogram("ringstone_batch_commands", Unit::Count, "Commands in a pipeline batch."),
+    counter("ringstone_slow_batches_total", Unit::Count, "Pipeline batches that took at least slowlog-log-slower-than from arrival to replies."),
     histogram("ringstone_group_commands", Unit::Count, "Commands in a group.").by(&["mode"]),
     histogram("ringstone_group_bytes", Unit::Bytes, "Bytes that a group wrote.").by(&["mode"]),
     histogram("ringstone_group_stage_seconds", Unit::Seconds, "Time that groups spent in each stage; one observation for each group and stage.").by(&["mode", "stage"]),

@@ -162,7 +162,8 @@ impl Conn<'_> {
                 None => return Next::Close,
             }
             if !batch.ops.is_empty() {
-                self.written.set(worker.record(&mut batch, self.session.queued()));
+                let (queued, input) = (self.session.queued(), self.link.input.bytes());
+                self.written.set(worker.record(&mut batch, queued, input));
             }
             if !self.session.has_more(&batch) || batch.client.closing {
                 break;

@@ -57,12 +57,12 @@ impl Tick {
         }
     }
 
-    /// Ends the turn, if one is under way.
-    pub fn end(&self) {
-        if let Some(began) = self.began.take() {
-            let now = clock::monotonic();
-            let ns = now.duration_since(began).as_nanos() as u64;
-            self.stats.turns.end(ns, self.since_start_ms(now));
-        }
+    /// Ends the turn, if one is under way; how long it took, in milliseconds.
+    pub fn end(&self) -> Option<u64> {
+        let began = self.began.take()?;
+        let now = clock::monotonic();
+        let ns = now.duration_since(began).as_nanos() as u64;
+        self.stats.turns.end(ns, self.since_start_ms(now));
+        Some(ns / 1_000_000)
     }
 }

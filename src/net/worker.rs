@@ -25,6 +25,7 @@ use super::turns::{Turns, look_at_ring};
 use crate::batch::{Batch, Groups, Home, InVain, Reader, Stay, Writer, Written};
 use crate::clock;
 use crate::command::allowance::Seat;
+use crate::command::latency_monitor::Event;
 use crate::command::state::{ClientShared, Done, Killer};
 use crate::command::stats::Shard;
 use crate::command::{Client, Server};
@@ -439,6 +440,12 @@ impl Worker {
         self.tick.begin(|| self.submit.notify_one())
     }
 
+    fn end_turn(&self) {
+        if let Some(ms) = self.tick.end() {
+            self.server.observing.latency.note(Event::EventLoop, ms);
+        }
+    }
+
     /// Ends a turn of the event loop, and hands all its batches to the writer together: this task runs after
     /// those of the connections that were ready before it was woken.
     async fn submit_pending(self: Rc<Worker>) {
@@ -452,7 +459,7 @@ impl Worker {
             loop {
                 std::mem::swap(&mut batches, &mut *self.pending.borrow_mut());
                 has_role = (has_role || !batches.is_empty()) && self.writer.submit(&mut batches);
-                self.tick.end();
+                self.end_turn();
                 if !has_role {
                     break;
                 }
@@ -498,9 +505,17 @@ impl Worker {
         }
     }
 
-    /// Counts a batch whose replies are ready, and shows others what the connection did.
-    pub fn record(&self, batch: &mut Batch, queued: Option<usize>) -> Option<Written> {
+    /// Counts a batch whose replies are ready, notes it if it was slow, and shows others what the connection
+    /// did. Its requests are in `input` if it has not taken them along.
+    pub fn record(
+        &self,
+        batch: &mut Batch,
+        queued: Option<usize>,
+        input: &[u8],
+    ) -> Option<Written> {
         let now = batch.timeline.last();
+        let is_slow = batch.observe(&self.server, batch.timeline.total(now), input);
+        self.stats.slow.add(u64::from(is_slow));
         let written = batch.record(&self.stats, batch.timeline.total(now));
         let (at_ms, command) = (self.server.uptime_ms(now), written.last_command());
         let protocol = batch.reply.protocol();
@@ -526,7 +541,7 @@ impl Worker {
 
     /// Whether latencies are measured.
     pub fn tracks(&self) -> bool {
-        self.server.latency_tracking.load(Ordering::Relaxed)
+        self.server.observing.tracks()
     }
 
     /// Counts commands whose replies have been written, or never will be.

@@ -103,6 +103,7 @@ fn batches(totals: &Totals, loops: &LoopTotals) -> Vec<Sample> {
     samples.extend([
         Sample::new("ringstone_batches_total", totals.batches),
         Sample::spread("ringstone_batch_commands", sizes),
+        Sample::new("ringstone_slow_batches_total", loops.slow),
         Sample::new("ringstone_received_bytes_total", totals.bytes_in),
         Sample::new("ringstone_sent_bytes_total", totals.bytes_out),
         Sample::new("ringstone_keyspace_hits_total", totals.hits),

@@ -196,6 +196,7 @@ impl Session {
             }
             let op = self.pass(found, request as u32, args, &mut batch.client);
             batch.writes |= op.writes() || batch.client.login.is_some();
+            batch.lengthy |= op.is_lengthy();
             self.ended = op.runs("quit");
             let stops = self.ended || self.decides(&op, &batch.client);
             batch.ops.push(op);

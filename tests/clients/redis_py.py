@@ -117,6 +117,28 @@ def connection(client, connect):
     assert client.ping() is True
 
 
+def slow_commands(client):
+    assert client.config_set("slowlog-log-slower-than", -1) is True
+    assert client.slowlog_reset() is True and client.slowlog_len() == 0
+    assert client.slowlog_get() == []
+    assert client.config_set("slowlog-log-slower-than", 0) is True
+    assert client.set("k", "v") is True
+    entry = client.slowlog_get(1)[0]
+    assert entry["command"] == b"SET k v" and entry["id"] >= 0, entry
+    assert entry["duration"] >= 0 and entry["start_time"] > 1_600_000_000, entry
+    assert b":" in entry["client_address"] and isinstance(entry["client_name"], bytes), entry
+    assert client.config_set("slowlog-log-slower-than", 10_000) is True
+    assert client.config_get("slowlog-*") == {
+        "slowlog-log-slower-than": "10000",
+        "slowlog-max-len": "128",
+    }
+    assert client.latency_reset() == 0 and client.latency_reset("command") == 0
+    assert client.latency_latest() == [] and client.latency_history("command") == []
+    histogram = client.execute_command("LATENCY", "HISTOGRAM", "set")
+    fields = histogram[b"set"] if isinstance(histogram, dict) else histogram[1]
+    assert b"calls" in fields and b"histogram_usec" in fields, histogram
+
+
 async def asynchronous(host, port, protocol):
     client = redis.asyncio.Redis(host=host, port=port, protocol=protocol, **TLS)
     await client.flushall()
@@ -154,6 +176,7 @@ def main():
         pipelines(client)
         watched(client)
         connection(client, connect)
+        slow_commands(client)
         asyncio.run(asynchronous(host, port, protocol))
         print(f"redis-py {redis.__version__} protocol {protocol}: ok")
 

@@ -104,19 +104,21 @@ pub(super) fn errorstats(page: &mut Page<'_, '_, '_>) -> Outcome {
 }
 
 pub(super) fn latencystats(page: &mut Page<'_, '_, '_>) -> Outcome {
+    let settings = page.ctx.server.observing.settings();
+    if !settings.latency_tracking {
+        return Ok(());
+    }
     for (spec, total) in registry().specs().iter().zip(&page.totals.commands) {
         if total.calls == 0 {
             continue;
         }
-        let at = |share| total.latency.percentile(share);
-        let _ = write!(
-            page.text,
-            "latency_percentiles_usec_{}:p50={:.3},p99={:.3},p99.9={:.3}\r\n",
-            spec.name,
-            at(0.5),
-            at(0.99),
-            at(0.999)
-        );
+        let told = settings.percentiles.iter().map(|percentile| {
+            let text = format!("{percentile:.6}");
+            let text = text.trim_end_matches('0').trim_end_matches('.');
+            format!("p{text}={:.3}", total.latency.percentile(percentile / 100.0))
+        });
+        let told = told.collect::<Vec<_>>().join(",");
+        let _ = write!(page.text, "latency_percentiles_usec_{}:{told}\r\n", spec.name);
     }
     Ok(())
 }

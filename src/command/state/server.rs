@@ -1,7 +1,7 @@
 //! The process, as commands see it.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -14,6 +14,7 @@ use crate::clock;
 use crate::command::allowance::Allowances;
 use crate::command::blocking::Blocked;
 use crate::command::monitor::Monitors;
+use crate::command::observing::Observing;
 use crate::command::pause::Pause;
 use crate::command::stats::Stats;
 use crate::config::Config;
@@ -39,8 +40,8 @@ pub struct Server {
     pub monitors: Arc<Monitors>,
     /// What tenants store, where only the store knows.
     pub usages: Usages,
-    /// Whether latencies are measured: `latency-tracking`.
-    pub latency_tracking: AtomicBool,
+    /// What is noted about slow commands.
+    pub observing: Observing,
     /// Who waits for data.
     pub blocked: Blocked,
     /// When it started.
@@ -73,13 +74,13 @@ impl Server {
         };
         Server {
             process,
+            observing: Observing::new(config.observation.clone()),
             config,
             store,
             stats: Stats::default(),
             pause: Pause::default(),
             monitors: Arc::default(),
             usages: Usages::default(),
-            latency_tracking: AtomicBool::new(true),
             blocked: Blocked::default(),
             started: clock::monotonic(),
             startup_bytes: process::Memory::read().own_resident,

@@ -28,6 +28,8 @@ pub struct Shard {
     pub processed: Count,
     /// Batches run.
     pub batches: Count,
+    /// Batches that took at least `slowlog-log-slower-than`.
+    pub slow: Count,
     /// Bytes of requests.
     pub bytes_in: Count,
     /// Bytes of replies.
@@ -51,6 +53,7 @@ impl Shard {
             batch_commands: Sizes::default(),
             processed: Count::default(),
             batches: Count::default(),
+            slow: Count::default(),
             bytes_in: Count::default(),
             bytes_out: Count::default(),
             hits: Count::default(),

@@ -49,6 +49,8 @@ pub struct LoopTotals {
     pub stages: [Durations<u64>; STAGES],
     /// Commands in a batch.
     pub batch_commands: Sizes<u64>,
+    /// See [`Shard::slow`].
+    pub slow: u64,
     /// See [`BufferCounts`].
     pub buffers: u64,
     /// See [`BufferCounts`].
@@ -71,6 +73,7 @@ impl LoopTotals {
     pub(super) fn add(&mut self, shard: &Shard, now_ms: u64) {
         self.stages.iter_mut().zip(&shard.stages).for_each(|(sum, stage)| sum.include(stage));
         self.batch_commands.include(&shard.batch_commands);
+        self.slow += shard.slow.get();
         self.buffers += shard.buffers.registered.get();
         self.buffers_in_use += shard.buffers.in_use.get();
         self.fallbacks += shard.buffers.fallbacks.get();

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::super::observation::{Observation, Percentiles};
 use super::super::{ClientAuth, Durability, LogFormat, LogLevel};
 use super::*;
 
@@ -103,6 +104,11 @@ fn every_setting_is_read_under_its_one_name() {
         ("client-memory-max", "32mb"),
         ("loglevel", "debug"),
         ("log-format", "json"),
+        ("slowlog-log-slower-than", "-1"),
+        ("slowlog-max-len", "5"),
+        ("latency-monitor-threshold", "25"),
+        ("latency-tracking", "no"),
+        ("latency-tracking-info-percentiles", "50 99.99"),
     ];
     assert_eq!(values.map(|(name, _)| name).to_vec(), names());
     let expected = all_set();
@@ -193,6 +199,13 @@ fn all_set() -> Config {
         client_memory_max: 32 << 20,
         loglevel: LogLevel::Debug,
         log_format: LogFormat::Json,
+        observation: Observation {
+            slower_than_us: -1,
+            slowlog_len_max: 5,
+            latency_threshold_ms: 25,
+            latency_tracking: false,
+            percentiles: Percentiles::read("", "50 99.99").unwrap(),
+        },
     }
 }
 
@@ -248,6 +261,8 @@ fn values_out_of_bounds_are_refused() {
         ("unixsocket", "", "the value is empty"),
         ("unixsocketperm", "999", "999 is not an octal mode such as 700"),
         ("protected-mode", "on", "on is not one of yes, no, true, false"),
+        ("latency-tracking", "on", "on is not one of yes, no, true, false"),
+        ("slowlog-log-slower-than", "1s", "argument couldn't be parsed into an integer"),
         ("workers", "", "the value is empty"),
         ("workers", "0", "0 is not between 1 and 256"),
         ("workers", "257", "257 is not between 1 and 256"),
