@@ -1,11 +1,18 @@
 //! The repository's own rules: layers point downward, files and functions stay short, every command
-//! is documented, tested and listed in the README.
+//! is documented, tested and listed in the README, and so is every metric.
 
 #![allow(clippy::unwrap_used)]
+
+#[path = "observability/expressions.rs"]
+#[allow(dead_code)]
+mod expressions;
+#[path = "tidy/metrics.rs"]
+mod metrics;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use ringstone::command;
 
@@ -209,9 +216,6 @@ fn every_command_has_a_scenario() {
     assert!(untested.is_empty(), "no test mentions {untested:?}");
 }
 
-const LIST_BEGIN: &str = "<!-- commands: begin -->\n";
-const LIST_END: &str = "<!-- commands: end -->";
-
 /// The README's table, made from the command table.
 fn command_list() -> String {
     let mut groups: Vec<(String, Vec<String>)> = Vec::new();
@@ -240,20 +244,32 @@ fn command_list() -> String {
     text
 }
 
-#[test]
-fn the_readme_lists_the_commands() {
-    let path = root().join("README.md");
-    let readme = fs::read_to_string(&path).unwrap();
-    let begin = readme.find(LIST_BEGIN).expect("the list's first mark") + LIST_BEGIN.len();
-    let end = readme.find(LIST_END).expect("the list's last mark");
-    let list = command_list();
+/// A file of the repository.
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap()
+}
+
+/// The README has this between its marks of that name; RINGSTONE_TEST_BLESS has it put there.
+fn check_readme(name: &str, list: &str) {
+    // Tests run side by side, and each renews the file as a whole.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock();
+    let readme = read("README.md");
+    let (first, last) = (format!("<!-- {name}: begin -->\n"), format!("<!-- {name}: end -->"));
+    let begin = readme.find(&first).expect("the list's first mark") + first.len();
+    let end = readme.find(&last).expect("the list's last mark");
     if std::env::var_os("RINGSTONE_TEST_BLESS").is_some() {
         let new = format!("{}{list}{}", &readme[..begin], &readme[end..]);
-        fs::write(&path, new).unwrap();
+        fs::write(root().join("README.md"), new).unwrap();
         return;
     }
     assert!(
-        readme[begin..end] == list,
-        "README.md's list is old; RINGSTONE_TEST_BLESS=1 cargo test --test tidy renews it"
+        readme[begin..end] == *list,
+        "README.md's {name} are old; RINGSTONE_TEST_BLESS=1 cargo test --test tidy renews them"
     );
+}
+
+#[test]
+fn the_readme_lists_the_commands() {
+    check_readme("commands", &command_list());
 }

@@ -10,6 +10,7 @@ pub mod arguments;
 mod conn;
 pub mod fdb;
 pub mod history;
+pub mod http;
 mod load;
 mod reply;
 mod rng;
@@ -22,7 +23,7 @@ pub use conn::{Address, Conn, ReadFailure, encode};
 pub use load::{Load, kill_under_load};
 pub use reply::{Reply, parse_reply};
 pub use rng::Rng;
-pub use server::{Options, Server, Subject, flush};
+pub use server::{Options, Server, Subject, flush, free_port};
 
 /// How long any single reply, start or stop may take before the test fails.
 pub const DEADLINE: std::time::Duration = std::time::Duration::from_secs(20);

@@ -157,6 +157,15 @@ impl Server {
         }
     }
 
+    /// Where it serves its metrics; it has to be started with `--metrics-listen`.
+    pub fn metrics_address(&self) -> SocketAddr {
+        let log = self.log();
+        let url = log.lines().find_map(|line| line.trim().strip_prefix("metrics "));
+        let url = url.unwrap_or_else(|| panic!("no metrics:\n{log}")).trim();
+        let address = url.strip_prefix("http://").and_then(|url| url.strip_suffix("/metrics"));
+        address.and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("{url}"))
+    }
+
     /// What the server has printed so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().join("\n")
@@ -243,7 +252,7 @@ fn redis_command(socket: &Path, data: &Path, options: &Options) -> Command {
 }
 
 /// A port nobody listens on at this moment.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 

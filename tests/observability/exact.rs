@@ -1,0 +1,113 @@
+//! Property: n commands give n counts, whatever the store and however often a group is repeated; sizes
+//! sum up to what was sent.
+
+use crate::common::{Conn, Server, Subject, encode};
+use crate::scrape::{Scrape, when};
+use crate::servers;
+
+/// What a connection has sent and received.
+#[derive(Default)]
+struct Traffic {
+    sent: usize,
+    received: usize,
+    commands: usize,
+}
+
+/// Sends so many equal commands in one write.
+fn send(conn: &mut Conn, traffic: &mut Traffic, times: usize, line: &str) {
+    let words: Vec<&str> = line.split(' ').collect();
+    let bytes = encode(&words).repeat(times);
+    conn.send_raw(&bytes);
+    traffic.sent += bytes.len();
+    traffic.commands += times;
+    for _ in 0..times {
+        traffic.received += conn.read().1.len();
+    }
+}
+
+/// A workload of which every number is known.
+fn work(server: &Server) -> Traffic {
+    let mut conn = server.connect();
+    let mut traffic = Traffic::default();
+    for _ in 0..50 {
+        send(&mut conn, &mut traffic, 1, "SET text value");
+    }
+    for _ in 0..10 {
+        send(&mut conn, &mut traffic, 16, "GET text");
+    }
+    send(&mut conn, &mut traffic, 9, "GET missing");
+    send(&mut conn, &mut traffic, 100, "INCR number");
+    send(&mut conn, &mut traffic, 7, "LPUSH text wrong");
+    send(&mut conn, &mut traffic, 5, "NOSUCHCOMMAND");
+    send(&mut conn, &mut traffic, 3, "CLIENT ID");
+    for line in ["MULTI", "INCR number", "GET text", "EXEC"] {
+        send(&mut conn, &mut traffic, 1, line);
+    }
+    send(&mut conn, &mut traffic, 1, "PING");
+    traffic
+}
+
+/// What a server says of this workload, once it has counted the last of it.
+fn counted(server: &Server) -> Scrape {
+    let timed = "ringstone_command_seconds_count";
+    when(server, "all is counted", |scrape| scrape.sum(timed, &["command=\"ping\""]) >= 1.0)
+}
+
+#[test]
+fn commands_errors_and_bytes_are_counted_exactly() {
+    for server in servers() {
+        let subject = server.subject;
+        let traffic = work(&server);
+        let sent = traffic.sent as f64;
+        let scrape = counted(&server);
+        let expected = [
+            ("set", 50, 0),
+            ("get", 160 + 9 + 1, 0),
+            ("incr", 101, 0),
+            ("lpush", 7, 7),
+            ("client|id", 3, 0),
+            ("ping", 1, 0),
+        ];
+        for (command, count, failures) in expected {
+            let of = |name: &str| scrape.sum(name, &[&format!("command=\"{command}\"")]);
+            let calls = (of("ringstone_commands_total"), of("ringstone_command_failures_total"));
+            assert_eq!(calls, (f64::from(count), f64::from(failures)), "{subject:?}: {command}");
+        }
+        let errors = |kind: &str| scrape.sum("ringstone_errors_total", &[kind]);
+        assert_eq!(errors("kind=\"WRONGTYPE\""), 7.0, "{subject:?}");
+        assert_eq!(errors("kind=\"ERR\""), 5.0, "{subject:?}");
+        assert_eq!(errors(""), 12.0, "{subject:?}: no other errors");
+        assert_eq!(scrape.sum("ringstone_received_bytes_total", &[]), sent, "{subject:?}");
+        let received = scrape.sum("ringstone_sent_bytes_total", &[]);
+        assert_eq!(received, traffic.received as f64, "{subject:?}");
+        assert_eq!(scrape.sum("ringstone_keyspace_hits_total", &[]), 161.0, "{subject:?}");
+        assert_eq!(scrape.sum("ringstone_keyspace_misses_total", &[]), 9.0, "{subject:?}");
+        assert_eq!(scrape.sum("ringstone_connections_accepted_total", &[]), 1.0, "{subject:?}");
+    }
+}
+
+#[test]
+fn sizes_sum_up_to_what_was_sent() {
+    for server in servers() {
+        let subject = server.subject;
+        let traffic = work(&server);
+        let scrape = counted(&server);
+        let sum = |name: &str, labels: &[&str]| scrape.sum(name, labels);
+        let batches = sum("ringstone_batches_total", &[]);
+        assert_eq!(sum("ringstone_batch_commands_count", &[]), batches, "{subject:?}");
+        let commands = sum("ringstone_batch_commands_sum", &[]);
+        assert_eq!(commands, traffic.commands as f64, "{subject:?}");
+        // Each command was timed once.
+        let timed = sum("ringstone_command_seconds_count", &[]);
+        assert_eq!(timed, sum("ringstone_commands_total", &[]), "{subject:?}");
+        // What writes: SET, INCR, LPUSH, and EXEC, which is one however much it executes.
+        let group_sizes = sum("ringstone_group_commands_sum", &["mode=\"write\""]);
+        let written = 50.0 + 100.0 + 7.0 + 1.0;
+        let is_shared = matches!(subject, Subject::Faulty | Subject::FoundationDb);
+        // On a shared store groups also hold what the process tells others of itself.
+        let is_exact = group_sizes == written || is_shared && group_sizes > written;
+        assert!(is_exact, "{subject:?}: {group_sizes}");
+        let groups = sum("ringstone_group_commands_count", &["mode=\"write\""]);
+        assert!(groups >= 50.0, "{subject:?}: {groups}");
+    }
+}

@@ -1,0 +1,41 @@
+//! Property: scripts/observe.sh has a server scraped, and leaves nothing behind when it is interrupted.
+
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::common::{DEADLINE, Options, Server, Subject, free_port};
+use crate::prometheus::{ask, file, is_here};
+
+#[test]
+fn observe_scrapes_a_server_until_it_is_interrupted() {
+    if !is_here() {
+        return;
+    }
+    let flags = vec!["--metrics-listen", "127.0.0.1:0"];
+    let server = Server::start_with(Subject::Memory, &Options { flags, ..Options::default() });
+    let temporary = tempfile::tempdir().unwrap();
+    let prometheus = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let mut script = Command::new(file("scripts/observe.sh"));
+    script.args(["--port", &prometheus.port().to_string(), "--target"]);
+    script.arg(server.metrics_address().to_string()).env("TMPDIR", temporary.path());
+    let mut script =
+        script.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let started = Instant::now();
+    let scraped = || {
+        let targets = ask(prometheus, "/api/v1/targets").ok();
+        targets.is_some_and(|targets| targets["activeTargets"][0]["health"] == "up")
+    };
+    while !scraped() {
+        assert!(script.try_wait().unwrap().is_none(), "it has ended");
+        assert!(started.elapsed() < DEADLINE, "nothing is scraped");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // As ^C does, but for the script alone: it has to end Prometheus itself.
+    kill_process(Pid::from_child(&script), Signal::INT).unwrap();
+    assert!(script.wait().unwrap().success());
+    assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
+    assert!(ask(prometheus, "/-/ready").is_err(), "Prometheus is still there");
+}
