@@ -34,7 +34,7 @@ pub(super) struct Flight {
     pub items: Vec<Item>,
     /// When each of them arrived.
     pub since: Vec<Instant>,
-    /// Commands they had to execute at the start.
+    /// Commands of clients that they had to execute at the start.
     pub commands: usize,
     /// Hashes of the keys that nobody else in this process should be changing meanwhile.
     pub footprint: Vec<u64>,

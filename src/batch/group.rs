@@ -93,6 +93,14 @@ impl Item {
         }
     }
 
+    /// Commands of clients among these.
+    pub(super) fn client_commands(&self) -> usize {
+        match self {
+            Item::Batch(batch) => batch.remaining(),
+            Item::Chores(..) => 0,
+        }
+    }
+
     /// Commands this still adds to a group.
     pub(super) fn commands(&self) -> usize {
         match self {

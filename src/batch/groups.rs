@@ -307,7 +307,7 @@ impl Flights<'_> {
             false => last + COMMAND_DEADLINE,
         };
         self.waiting.take(&flight.footprint);
-        flight.commands = commands;
+        flight.commands = flight.items.iter().map(Item::client_commands).sum();
         flight.launch(deadline);
         Some(flight)
     }
@@ -405,13 +405,7 @@ impl Flights<'_> {
 
     /// Counts a group that has executed its items, as far as they fitted.
     fn count(&self, flight: &Flight, items: &[Item]) {
-        let left: usize = items
-            .iter()
-            .map(|item| match item {
-                Item::Batch(batch) => batch.remaining(),
-                Item::Chores(..) => 0,
-            })
-            .sum();
+        let left: usize = items.iter().map(Item::client_commands).sum();
         let latency = &self.frame.server.observing.latency;
         for (event, stage) in [(Event::Commit, Stage::Commit), (Event::Reads, Stage::Reads)] {
             latency.note(event, flight.times.ns(stage) / 1_000_000);

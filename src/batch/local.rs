@@ -37,7 +37,7 @@ impl Executor {
 
     /// Executes `items` as one group. Batches that did not fit come back with ops left to do.
     pub(super) fn execute(&mut self, local: &dyn Local, items: &mut Vec<Item>) {
-        let waiting: usize = items.iter().map(Item::commands).sum();
+        let waiting: usize = items.iter().map(Item::client_commands).sum();
         // A refused commit is answered by a second run.
         items.iter_mut().for_each(Item::save);
         self.stats.in_flight.set(1);

@@ -97,8 +97,9 @@ impl Batch {
                 Op::Discard(reply) => reply.strip_prefix(b"-").into_iter().for_each(&mut refused),
             }
         }
-        counter.flush();
         let tally = &mut self.client.tally;
+        tally.controls.drain(..).for_each(|spec| counter.command(spec));
+        counter.flush();
         shard.hits.add(std::mem::take(&mut tally.hits));
         shard.misses.add(std::mem::take(&mut tally.misses));
         errors += tally.failures.len() as u64;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 
 use super::Spec;
 use super::allowance::Seat;
@@ -96,6 +97,8 @@ pub struct Tally {
     pub failures: Vec<(&'static Spec, u8)>,
     /// Which commands were refused before they could run.
     pub rejections: Vec<&'static Spec>,
+    /// Commands that opened or closed a transaction.
+    pub controls: SmallVec<[&'static Spec; 2]>,
 }
 
 /// State of one connection that commands read and change. It travels with the connection's batches,

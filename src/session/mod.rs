@@ -285,7 +285,11 @@ impl Session {
     }
 
     /// Commands that open, close or bypass a transaction.
-    fn control(&mut self, spec: &'static Spec, request: u32, client: &Client) -> Op {
+    fn control(&mut self, spec: &'static Spec, request: u32, client: &mut Client) -> Op {
+        // These need no handler, but are calls like others.
+        if matches!(spec.name, "multi" | "exec" | "discard") {
+            client.tally.controls.push(spec);
+        }
         match spec.name {
             "multi" if self.transaction.is_some() => {
                 Op::Literal(b"-ERR MULTI calls can not be nested\r\n")

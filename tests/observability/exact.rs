@@ -66,6 +66,8 @@ fn commands_errors_and_bytes_are_counted_exactly() {
             ("incr", 101, 0),
             ("lpush", 7, 7),
             ("client|id", 3, 0),
+            ("multi", 1, 0),
+            ("exec", 1, 0),
             ("ping", 1, 0),
         ];
         for (command, count, failures) in expected {
@@ -103,10 +105,7 @@ fn sizes_sum_up_to_what_was_sent() {
         // What writes: SET, INCR, LPUSH, and EXEC, which is one however much it executes.
         let group_sizes = sum("ringstone_group_commands_sum", &["mode=\"write\""]);
         let written = 50.0 + 100.0 + 7.0 + 1.0;
-        let is_shared = matches!(subject, Subject::Faulty | Subject::FoundationDb);
-        // On a shared store groups also hold what the process tells others of itself.
-        let is_exact = group_sizes == written || is_shared && group_sizes > written;
-        assert!(is_exact, "{subject:?}: {group_sizes}");
+        assert_eq!(group_sizes, written, "{subject:?}");
         let groups = sum("ringstone_group_commands_count", &["mode=\"write\""]);
         assert!(groups >= 50.0, "{subject:?}: {groups}");
     }

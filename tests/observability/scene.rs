@@ -31,7 +31,7 @@ struct Scene {
 impl Scene {
     fn start() -> Scene {
         let mut flags = METRICS.to_vec();
-        flags.extend(["--maxclients", "20"]);
+        flags.extend(["--maxclients", "20", "--slowlog-log-slower-than", "0"]);
         let options = Options { flags, ..Options::default() };
         let embedded = Server::start_with(Subject::Embedded, &options);
         let flags = METRICS.to_vec();
@@ -67,6 +67,10 @@ impl Scene {
                 scope.spawn(move || stop.until(|_| load::waits(&mut one, &mut other)));
             }
             scope.spawn(|| stop.until(|_| load::newcomers(&self.embedded)));
+            let mut monitor = self.faulty.connect();
+            assert!(!monitor.command("MONITOR").is_error());
+            // It sees something, whatever else happens.
+            scope.spawn(move || stop.until(|_| drop(monitor.try_read())));
             scope.spawn(|| {
                 let tokens = Tokens::new();
                 // Not without end: this server logs each mistake.

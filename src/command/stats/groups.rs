@@ -34,8 +34,12 @@ impl GroupShard {
         }
     }
 
-    /// Counts a group that executed so many commands, wrote so many bytes and spent its time so.
+    /// Counts a group that executed so many commands of clients, wrote so many bytes and spent its time so.
+    /// Background work alone is no group.
     pub fn group(&self, commands: usize, bytes: usize, times: &Times) {
+        if commands == 0 {
+            return;
+        }
         self.commands.record(commands as u64);
         self.bytes.record(bytes as u64);
         for (stage, ns) in times.iter() {
