@@ -20,7 +20,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use ringstone::batch::{Batch, Home, Reader, Stay, Writer};
 use ringstone::command::state::{ClientShared, Done, Killer};
-use ringstone::command::stats::Shard;
+use ringstone::command::stats::{Shard, registry};
 use ringstone::command::{Client, Server};
 use ringstone::config::Config;
 use ringstone::limits::{IDLE_BUFFER_BYTES_MAX, LOG_FIRST_SEGMENT_BYTES, REGISTERED_BUFFER_BYTES};
@@ -170,7 +170,7 @@ impl Connection {
             self.send(&mut batch);
         }
         let written = batch.record(&self.shard, Duration::from_micros(1));
-        let command = written.last_command();
+        let command = batch.last.map(|spec| registry().number(spec));
         written.record(&self.shard, self.server.started + Duration::from_micros(1));
         let protocol = batch.reply.protocol();
         batch.client.publish(Done { at_ms: 1, command, protocol, queued: self.session.queued() });

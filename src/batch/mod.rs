@@ -182,6 +182,8 @@ pub struct Batch {
     pub first: usize,
     /// Whether any op may change data.
     pub writes: bool,
+    /// The last command that came, whether or not it is among the ops.
+    pub last: Option<&'static Spec>,
     /// Replies so far.
     pub reply: Reply,
     /// The connection's state.
@@ -250,6 +252,7 @@ impl Batch {
             next: 0,
             first: 0,
             writes: false,
+            last: None,
             reply: Reply::new(),
             tenant: client.tenant,
             lengthy: false,
@@ -277,6 +280,7 @@ impl Batch {
         self.ops.clear();
         self.next = 0;
         self.writes = false;
+        self.last = None;
         self.tenant = self.client.tenant;
         self.lengthy = false;
         self.timed = slow::Timed::default();

@@ -14,8 +14,6 @@ use crate::metrics::{Stage, Timeline};
 pub struct Written {
     /// Numbers of commands, and how many there were of each.
     calls: SmallVec<[(usize, u64); 4]>,
-    /// The last one's number.
-    last: Option<usize>,
     timeline: Timeline,
     /// Error replies among theirs.
     pub errors: u64,
@@ -33,11 +31,6 @@ impl Written {
         self.timeline.until(Stage::Flush, now);
         shard.stages(self.timeline.times(), commands);
     }
-
-    /// The last command's number.
-    pub fn last_command(&self) -> Option<usize> {
-        self.last
-    }
 }
 
 /// Counts runs of equal commands at once: pipelines repeat themselves.
@@ -47,7 +40,6 @@ struct Counter<'s> {
     busy_ns: u64,
     run: Option<(&'static Spec, u64)>,
     calls: SmallVec<[(usize, u64); 4]>,
-    last: Option<usize>,
 }
 
 impl Counter<'_> {
@@ -66,7 +58,6 @@ impl Counter<'_> {
         if let Some((spec, count)) = self.run.take() {
             let number = registry().number(spec);
             self.shard.calls(number, count, self.busy_ns * count);
-            self.last = Some(number);
             match self.calls.iter_mut().find(|(known, _)| *known == number) {
                 Some((_, calls)) => *calls += count,
                 None => self.calls.push((number, count)),
@@ -85,7 +76,7 @@ impl Batch {
             shard.error(text);
             errors += 1;
         };
-        let mut counter = Counter { shard, busy_ns, run: None, calls: SmallVec::new(), last: None };
+        let mut counter = Counter { shard, busy_ns, run: None, calls: SmallVec::new() };
         for op in &self.ops {
             match op {
                 Op::Run { spec, .. } => counter.command(spec),
@@ -110,6 +101,6 @@ impl Batch {
             shard.rejected(registry().number(spec));
         }
         shard.batch(self.ops.len());
-        Written { calls: counter.calls, last: counter.last, timeline: self.timeline, errors }
+        Written { calls: counter.calls, timeline: self.timeline, errors }
     }
 }

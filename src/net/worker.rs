@@ -27,7 +27,7 @@ use crate::clock;
 use crate::command::allowance::Seat;
 use crate::command::latency_monitor::Event;
 use crate::command::state::{ClientShared, Done, Killer};
-use crate::command::stats::Shard;
+use crate::command::stats::{Shard, registry};
 use crate::command::{Client, Server};
 use crate::limits::{REST_STEP, RING_ENTRIES, TIMEOUT_CHECK};
 use crate::store::Mode;
@@ -517,7 +517,8 @@ impl Worker {
         let is_slow = batch.observe(&self.server, batch.timeline.total(now), input);
         self.stats.slow.add(u64::from(is_slow));
         let written = batch.record(&self.stats, batch.timeline.total(now));
-        let (at_ms, command) = (self.server.uptime_ms(now), written.last_command());
+        let (at_ms, command) =
+            (self.server.uptime_ms(now), batch.last.map(|spec| registry().number(spec)));
         let protocol = batch.reply.protocol();
         batch.client.publish(Done { at_ms, command, protocol, queued });
         if let Some(seat) = self.watched_seat(batch) {

@@ -181,11 +181,11 @@ impl Session {
                 Some((known, spec)) if known == name => Found::Command(spec),
                 _ => lookup(args),
             };
-            if let Found::Command(spec) = found
-                && spec.subcommands.is_empty()
-                && !spec.name.contains('|')
-            {
-                previous = Some((name, spec));
+            if let Found::Command(spec) = found {
+                batch.last = Some(spec);
+                if spec.subcommands.is_empty() && !spec.name.contains('|') {
+                    previous = Some((name, spec));
+                }
             }
             if matches!(found, Found::Unknown) && replies::is_http(name) {
                 tracing::warn!(
