@@ -1,7 +1,7 @@
 //! Property: n commands give n counts, whatever the store and however often a group is repeated; sizes
 //! sum up to what was sent.
 
-use crate::common::{Conn, Server, Subject, encode};
+use crate::common::{Conn, Server, encode};
 use crate::scrape::{Scrape, when};
 use crate::servers;
 
