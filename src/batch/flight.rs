@@ -14,7 +14,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::clock;
 use crate::command::Server;
@@ -22,7 +22,9 @@ use crate::data::{Moment, Overlay, keys, members};
 use crate::error::{self, Stop};
 use crate::limits::CONFLICTS_BEFORE_SPLIT;
 use crate::metrics::{Stage, Times};
-use crate::store::{CommitError, Mode, ReadError, Scan, Snapshot, Transaction, Value, Visitor};
+use crate::store::{
+    Account, CommitError, Mode, ReadError, Scan, Snapshot, Transaction, Value, Visitor,
+};
 
 use super::group::{Execution, Frame, Item};
 
@@ -55,6 +57,8 @@ pub(super) struct Flight {
     /// Where the last stage that was measured ended.
     step_began: Instant,
     pub times: Times,
+    /// Of the present attempt, see [`Account::equal_reads`].
+    pub equal_reads: u64,
 }
 
 enum Step {
@@ -105,6 +109,7 @@ impl Flight {
             rests: true,
             step_began: now,
             times: Times::default(),
+            equal_reads: 0,
         }
     }
 
@@ -131,6 +136,7 @@ impl Flight {
         self.launched = clock::monotonic();
         self.step_began = self.launched;
         self.times = Times::default();
+        self.equal_reads = 0;
     }
 
     /// Lets go of what it has read, once nobody waits for it any more: it may be long until the next group.
@@ -217,6 +223,7 @@ impl Flight {
     /// Begins another attempt.
     fn repeat(&mut self) -> Step {
         self.moment = None;
+        self.equal_reads = 0;
         self.again()
     }
 
@@ -247,14 +254,14 @@ impl Flight {
 
     fn poll_fetch(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReadError>> {
         let fetched = ready!(self.transaction.poll_fetch(cx));
-        self.lap(Stage::Reads);
+        self.lap_of_store(Stage::Reads);
         Poll::Ready(fetched)
     }
 
     fn poll_commit(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CommitError>> {
         let mutations = self.overlay.mutations();
         let committed = ready!(self.transaction.poll_commit(cx, self.sequence(), mutations));
-        self.lap(Stage::Commit);
+        self.lap_of_store(Stage::Commit);
         Poll::Ready(committed)
     }
 
@@ -265,9 +272,24 @@ impl Flight {
 
     /// A stage ends, and the next one begins.
     fn lap(&mut self, stage: Stage) {
+        let took = self.since_step_began();
+        self.times.spend(stage, took);
+    }
+
+    /// A stage ends that began, perhaps, with waiting for a version.
+    fn lap_of_store(&mut self, stage: Stage) {
+        let Account { version, equal_reads } = self.transaction.take_account();
+        let took = self.since_step_began();
+        let version = version.min(took);
+        self.times.spend(Stage::ReadVersion, version);
+        self.times.spend(stage, took - version);
+        self.equal_reads += equal_reads;
+    }
+
+    fn since_step_began(&mut self) -> Duration {
         let now = clock::monotonic();
         let began = std::mem::replace(&mut self.step_began, now);
-        self.times.spend(stage, now.saturating_duration_since(began));
+        now.saturating_duration_since(began)
     }
 
     /// What to do after a commit that did not succeed.

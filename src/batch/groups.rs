@@ -412,6 +412,7 @@ impl Flights<'_> {
         }
         let commands = flight.commands.saturating_sub(left);
         self.stats.group(commands, flight.written_bytes(), &flight.times);
+        self.stats.equal_reads.add(flight.equal_reads);
     }
 
     fn deliver(&mut self) {
