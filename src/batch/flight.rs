@@ -27,6 +27,7 @@ use crate::store::{
 };
 
 use super::group::{Execution, Frame, Item};
+use super::trace;
 
 /// See the module. Reused from group to group.
 pub(super) struct Flight {
@@ -59,6 +60,8 @@ pub(super) struct Flight {
     pub times: Times,
     /// Of the present attempt, see [`Account::equal_reads`].
     pub equal_reads: u64,
+    /// From launch to landing.
+    pub span: tracing::Span,
 }
 
 enum Step {
@@ -110,6 +113,7 @@ impl Flight {
             step_began: now,
             times: Times::default(),
             equal_reads: 0,
+            span: tracing::Span::none(),
         }
     }
 
@@ -126,6 +130,7 @@ impl Flight {
 
     /// Begins with the items it has been given.
     pub(super) fn launch(&mut self, deadline: Instant) {
+        self.span = trace::begin(self.mode);
         self.items.iter_mut().for_each(Item::save);
         self.transaction.begin(self.mode, deadline);
         self.deadline = deadline;
@@ -176,11 +181,13 @@ impl Flight {
                 Step::Resolve => match self.look_up() {
                     Ok(true) => {
                         self.lap(Stage::Retry);
+                        tracing::debug!(parent: &self.span, "the commit took place");
                         count(&frame.server.stats.groups.unknown_committed);
                         return Poll::Ready(Landed::Done);
                     }
                     Ok(false) => {
                         self.lap(Stage::Retry);
+                        tracing::debug!(parent: &self.span, "the commit did not take place");
                         count(&frame.server.stats.groups.unknown_not_committed);
                         self.transaction.begin(self.mode, self.deadline);
                         self.repeat()
@@ -222,6 +229,7 @@ impl Flight {
 
     /// Begins another attempt.
     fn repeat(&mut self) -> Step {
+        tracing::debug!(parent: &self.span, "another attempt");
         self.moment = None;
         self.equal_reads = 0;
         self.again()
@@ -297,12 +305,14 @@ impl Flight {
         let reply = match error {
             CommitError::Conflict => {
                 self.conflicts += 1;
+                let conflicts = self.conflicts;
+                tracing::debug!(parent: &self.span, conflicts, "the commit conflicted");
                 count(&frame.server.stats.groups.conflicts);
                 return Ok(Step::Retry);
             }
             CommitError::Retry => return Ok(Step::Retry),
             CommitError::Unknown(cause) => {
-                tracing::debug!(%cause, "looking up how a commit ended");
+                tracing::debug!(parent: &self.span, %cause, "looking up how a commit ended");
                 self.transaction.begin(Mode::Read, self.deadline);
                 return Ok(Step::Resolve);
             }
@@ -345,6 +355,7 @@ impl Flight {
 
     /// Gives up finding out how a commit ended.
     fn never_known(&mut self, frame: &mut Frame) -> Poll<Landed> {
+        tracing::debug!(parent: &self.span, "it stays unknown how the commit ended");
         count(&frame.server.stats.groups.unknown_unresolved);
         self.give_up(frame, &Unanswered::unconfirmed())
     }
@@ -361,6 +372,7 @@ impl Flight {
 
     /// Answers everything that needs the store with an error, and the rest as usual.
     fn answer(&mut self, frame: &mut Frame, reply: &Unanswered) {
+        tracing::debug!(parent: &self.span, reply = reply.write, "the group is given up");
         if reply.read == ReadError::TimedOut {
             count(&frame.server.stats.groups.timeouts);
         }

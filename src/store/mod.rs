@@ -202,6 +202,16 @@ pub enum Mode {
     Write,
 }
 
+impl Mode {
+    /// Its name in metrics and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Read => "read",
+            Mode::Write => "write",
+        }
+    }
+}
+
 /// What only a transaction knows of how it has been spending its time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Account {
