@@ -412,8 +412,10 @@ impl Flights<'_> {
     fn count(&self, flight: &Flight, items: &[Item]) -> usize {
         let left: usize = items.iter().map(Item::client_commands).sum();
         let latency = &self.frame.server.observing.latency;
-        for (event, stage) in [(Event::Commit, Stage::Commit), (Event::Reads, Stage::Reads)] {
-            latency.note(event, flight.times.ns(stage) / 1_000_000);
+        let spent_ns = |stage| flight.times.ns(stage);
+        let reads_ns = spent_ns(Stage::ReadVersion) + spent_ns(Stage::Reads);
+        for (event, ns) in [(Event::Commit, spent_ns(Stage::Commit)), (Event::Reads, reads_ns)] {
+            latency.note(event, ns / 1_000_000);
         }
         let commands = flight.commands.saturating_sub(left);
         self.stats.group(commands, flight.written_bytes(), &flight.times);
