@@ -69,7 +69,7 @@ step "Format"
 cargo fmt --check
 step "Lints"
 cargo clippy --quiet --locked --all-targets -- -D warnings
-cargo clippy --quiet --locked --all-targets --features fdb -- -D warnings
+cargo clippy --quiet --locked --all-targets --features fdb,otlp -- -D warnings
 step "Known vulnerabilities"
 if cargo audit --version >/dev/null 2>&1 && [ -d "${CARGO_HOME:-$HOME/.cargo}/advisory-db" ]; then
   cargo audit --no-fetch --stale
@@ -88,6 +88,8 @@ else
   step "Tests; those of FoundationDB are skipped"
 fi
 cargo test --quiet --locked --profile quick "${features[@]}"
+step "Tests of the OTLP exporter"
+cargo test --quiet --locked --profile quick --features otlp --test otlp
 step "Clients"
 tests/clients/install.sh
 cargo test --quiet --locked --profile quick "${features[@]}" --test clients -- --include-ignored

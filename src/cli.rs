@@ -70,7 +70,7 @@ pub fn run(
         let _ = io::stdout().write_all(config.to_toml(&origins).as_bytes());
         return ExitCode::SUCCESS;
     }
-    logging::init(config.loglevel, config.log_format);
+    let _logging = logging::init(config.loglevel, config.log_format);
     match matches.subcommand_name() {
         Some(DOCTOR) => (program.doctor)(config),
         _ => (program.serve)(config),

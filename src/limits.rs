@@ -509,6 +509,8 @@ pub const SLOW_LOGGED_PER_SECOND: u32 = 10;
 pub const HTTP_CONNECTIONS_MAX: usize = 32;
 /// How long such a connection may take to send a request, or be idle.
 pub const HTTP_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a collector of spans may take to accept some of them; the process ends sooner.
+pub const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
 /// What `/ready` found out holds so long.
 pub const READINESS_KEPT: Duration = Duration::from_secs(1);
 /// How long `/ready` waits for the store.

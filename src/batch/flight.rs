@@ -14,7 +14,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::clock;
 use crate::command::Server;
@@ -22,9 +22,12 @@ use crate::data::{Moment, Overlay, keys, members};
 use crate::error::{self, Stop};
 use crate::limits::CONFLICTS_BEFORE_SPLIT;
 use crate::metrics::{Stage, Times};
-use crate::store::{CommitError, Mode, ReadError, Scan, Snapshot, Transaction, Value, Visitor};
+use crate::store::{
+    Account, CommitError, Mode, ReadError, Scan, Snapshot, Transaction, Value, Visitor,
+};
 
 use super::group::{Execution, Frame, Item};
+use super::trace;
 
 /// See the module. Reused from group to group.
 pub(super) struct Flight {
@@ -55,6 +58,10 @@ pub(super) struct Flight {
     /// Where the last stage that was measured ended.
     step_began: Instant,
     pub times: Times,
+    /// Of the present attempt, see [`Account::equal_reads`].
+    pub equal_reads: u64,
+    /// From launch to landing.
+    pub span: tracing::Span,
 }
 
 enum Step {
@@ -105,6 +112,8 @@ impl Flight {
             rests: true,
             step_began: now,
             times: Times::default(),
+            equal_reads: 0,
+            span: tracing::Span::none(),
         }
     }
 
@@ -121,6 +130,7 @@ impl Flight {
 
     /// Begins with the items it has been given.
     pub(super) fn launch(&mut self, deadline: Instant) {
+        self.span = trace::begin(self.mode);
         self.items.iter_mut().for_each(Item::save);
         self.transaction.begin(self.mode, deadline);
         self.deadline = deadline;
@@ -131,6 +141,7 @@ impl Flight {
         self.launched = clock::monotonic();
         self.step_began = self.launched;
         self.times = Times::default();
+        self.equal_reads = 0;
     }
 
     /// Lets go of what it has read, once nobody waits for it any more: it may be long until the next group.
@@ -170,11 +181,13 @@ impl Flight {
                 Step::Resolve => match self.look_up() {
                     Ok(true) => {
                         self.lap(Stage::Retry);
+                        tracing::debug!(parent: &self.span, "the commit took place");
                         count(&frame.server.stats.groups.unknown_committed);
                         return Poll::Ready(Landed::Done);
                     }
                     Ok(false) => {
                         self.lap(Stage::Retry);
+                        tracing::debug!(parent: &self.span, "the commit did not take place");
                         count(&frame.server.stats.groups.unknown_not_committed);
                         self.transaction.begin(self.mode, self.deadline);
                         self.repeat()
@@ -216,7 +229,9 @@ impl Flight {
 
     /// Begins another attempt.
     fn repeat(&mut self) -> Step {
+        tracing::debug!(parent: &self.span, "another attempt");
         self.moment = None;
+        self.equal_reads = 0;
         self.again()
     }
 
@@ -247,14 +262,14 @@ impl Flight {
 
     fn poll_fetch(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReadError>> {
         let fetched = ready!(self.transaction.poll_fetch(cx));
-        self.lap(Stage::Reads);
+        self.lap_of_store(Stage::Reads);
         Poll::Ready(fetched)
     }
 
     fn poll_commit(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CommitError>> {
         let mutations = self.overlay.mutations();
         let committed = ready!(self.transaction.poll_commit(cx, self.sequence(), mutations));
-        self.lap(Stage::Commit);
+        self.lap_of_store(Stage::Commit);
         Poll::Ready(committed)
     }
 
@@ -265,9 +280,24 @@ impl Flight {
 
     /// A stage ends, and the next one begins.
     fn lap(&mut self, stage: Stage) {
+        let took = self.since_step_began();
+        self.times.spend(stage, took);
+    }
+
+    /// A stage ends that began, perhaps, with waiting for a version.
+    fn lap_of_store(&mut self, stage: Stage) {
+        let Account { version, equal_reads } = self.transaction.take_account();
+        let took = self.since_step_began();
+        let version = version.min(took);
+        self.times.spend(Stage::ReadVersion, version);
+        self.times.spend(stage, took - version);
+        self.equal_reads += equal_reads;
+    }
+
+    fn since_step_began(&mut self) -> Duration {
         let now = clock::monotonic();
         let began = std::mem::replace(&mut self.step_began, now);
-        self.times.spend(stage, now.saturating_duration_since(began));
+        now.saturating_duration_since(began)
     }
 
     /// What to do after a commit that did not succeed.
@@ -275,12 +305,14 @@ impl Flight {
         let reply = match error {
             CommitError::Conflict => {
                 self.conflicts += 1;
+                let conflicts = self.conflicts;
+                tracing::debug!(parent: &self.span, conflicts, "the commit conflicted");
                 count(&frame.server.stats.groups.conflicts);
                 return Ok(Step::Retry);
             }
             CommitError::Retry => return Ok(Step::Retry),
             CommitError::Unknown(cause) => {
-                tracing::debug!(%cause, "looking up how a commit ended");
+                tracing::debug!(parent: &self.span, %cause, "looking up how a commit ended");
                 self.transaction.begin(Mode::Read, self.deadline);
                 return Ok(Step::Resolve);
             }
@@ -323,6 +355,7 @@ impl Flight {
 
     /// Gives up finding out how a commit ended.
     fn never_known(&mut self, frame: &mut Frame) -> Poll<Landed> {
+        tracing::debug!(parent: &self.span, "it stays unknown how the commit ended");
         count(&frame.server.stats.groups.unknown_unresolved);
         self.give_up(frame, &Unanswered::unconfirmed())
     }
@@ -339,6 +372,7 @@ impl Flight {
 
     /// Answers everything that needs the store with an error, and the rest as usual.
     fn answer(&mut self, frame: &mut Frame, reply: &Unanswered) {
+        tracing::debug!(parent: &self.span, reply = reply.write, "the group is given up");
         if reply.read == ReadError::TimedOut {
             count(&frame.server.stats.groups.timeouts);
         }

@@ -280,7 +280,10 @@ fn run_chores(view: &mut View<'_>, chores: &[Chore]) -> Option<usize> {
         let mark = view.mark();
         match background::step(view, chore) {
             Ok(was_key) => removed = removed.map(|count| count + usize::from(was_key)),
-            Err(Stop::Pending) => removed = None,
+            Err(Stop::Pending) => {
+                view.has_asked();
+                removed = None;
+            }
             Err(stop) => {
                 // A record that cannot be read concerns nobody else in the group.
                 tracing::warn!(?stop, ?chore, "background work leaves a record alone");

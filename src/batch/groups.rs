@@ -19,6 +19,7 @@ use std::time::Instant;
 
 use atomic_waker::AtomicWaker;
 use parking_lot::Mutex;
+use tracing::Span;
 
 use crate::clock;
 use crate::command::Server;
@@ -37,7 +38,7 @@ use super::split;
 use super::waitlist::{Waiting, Waitlist};
 use super::watching::Watching;
 use super::writer::Home;
-use super::{Batch, Parked};
+use super::{Batch, Parked, trace};
 
 /// See the module.
 pub struct Groups {
@@ -318,6 +319,7 @@ impl Flights<'_> {
         let keys = std::mem::take(&mut flight.footprint);
         let mut items = std::mem::take(&mut flight.items);
         let members = items.len();
+        let mut commands = flight.commands;
         for item in &mut items {
             if let Item::Batch(batch) = item {
                 batch.timeline.took_part(flight.launched, &flight.times, now);
@@ -328,7 +330,7 @@ impl Flights<'_> {
         let mut left = Vec::new();
         match landed {
             Landed::Done => {
-                self.count(&flight, &items);
+                commands = self.count(&flight, &items);
                 // What did not fit comes before what has not waited.
                 items.sort_by_key(Item::ticket);
                 for item in items.drain(..) {
@@ -345,6 +347,7 @@ impl Flights<'_> {
                 };
                 // A group that cannot be divided is tried again with whatever has joined it.
                 if let Some(cut) = cut {
+                    tracing::debug!(parent: &flight.span, ?landed, "the group is divided");
                     self.stats.splits.add(1);
                     let (one, other) = left.split_at_mut(cut);
                     for half in [one, other] {
@@ -354,6 +357,8 @@ impl Flights<'_> {
                 }
             }
         }
+        let span = std::mem::replace(&mut flight.span, Span::none());
+        trace::end(span, commands, flight.written_bytes(), &flight.times);
         if left.is_empty() && self.waiting.is_wanted(&keys) && self.gather.is_worth_it() {
             self.gather.hold(keys, &self.waiting, members, now, now - flight.launched);
         } else {
@@ -403,15 +408,19 @@ impl Flights<'_> {
         }
     }
 
-    /// Counts a group that has executed its items, as far as they fitted.
-    fn count(&self, flight: &Flight, items: &[Item]) {
+    /// Counts a group that has executed its items, as far as they fitted; how many commands that were.
+    fn count(&self, flight: &Flight, items: &[Item]) -> usize {
         let left: usize = items.iter().map(Item::client_commands).sum();
         let latency = &self.frame.server.observing.latency;
-        for (event, stage) in [(Event::Commit, Stage::Commit), (Event::Reads, Stage::Reads)] {
-            latency.note(event, flight.times.ns(stage) / 1_000_000);
+        let spent_ns = |stage| flight.times.ns(stage);
+        let reads_ns = spent_ns(Stage::ReadVersion) + spent_ns(Stage::Reads);
+        for (event, ns) in [(Event::Commit, spent_ns(Stage::Commit)), (Event::Reads, reads_ns)] {
+            latency.note(event, ns / 1_000_000);
         }
         let commands = flight.commands.saturating_sub(left);
         self.stats.group(commands, flight.written_bytes(), &flight.times);
+        self.stats.equal_reads.add(flight.equal_reads);
+        commands
     }
 
     fn deliver(&mut self) {

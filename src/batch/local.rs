@@ -12,8 +12,8 @@ use crate::metrics::{Stage, Times};
 use crate::store::{CommitError, Local, Mode, Store};
 use std::sync::Arc;
 
-use super::Parked;
 use super::group::{Execution, Frame, GroupCaps, Item};
+use super::{Parked, trace};
 
 /// The writer role's state: whoever has it may execute groups.
 pub(super) struct Executor {
@@ -41,9 +41,11 @@ impl Executor {
         // A refused commit is answered by a second run.
         items.iter_mut().for_each(Item::save);
         self.stats.in_flight.set(1);
+        let span = trace::begin(Mode::Write);
         let began = clock::monotonic();
         let mut times = Times::default();
         if let Err(reply) = self.attempt(local, items, &mut times) {
+            tracing::debug!(parent: &span, reply, "the group is not stored");
             items.iter_mut().for_each(Item::restore);
             self.frame.park_again(items);
             let ran = self.run(local, items, Some(&reply));
@@ -65,7 +67,9 @@ impl Executor {
         let commit_ms = times.ns(Stage::Commit) / 1_000_000;
         self.frame.server.observing.latency.note(Event::Commit, commit_ms);
         let commands = waiting.saturating_sub(left);
-        self.stats.group(commands, self.overlay.mutations().payload_bytes(), &times);
+        let bytes = self.overlay.mutations().payload_bytes();
+        trace::end(span, commands, bytes, &times);
+        self.stats.group(commands, bytes, &times);
         self.stats.in_flight.set(0);
     }
 

@@ -18,6 +18,7 @@ mod run;
 mod show;
 mod slow;
 mod split;
+mod trace;
 mod waitlist;
 mod watching;
 mod writer;

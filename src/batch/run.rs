@@ -348,6 +348,7 @@ impl Run<'_, '_> {
             }
             Err(Stop::Pending) => {
                 self.view.announce(client.tenant, client.database, spec.keys.of(args));
+                self.view.has_asked();
                 Err(Stop::Pending)
             }
             Err(stop @ (Stop::TooLarge | Stop::Unread | Stop::Blocked(_))) => Err(stop),

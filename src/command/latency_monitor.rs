@@ -58,7 +58,7 @@ pub enum Event {
     FastCommand,
     /// Making the writes of a group durable.
     Commit,
-    /// Fetching records from a networked store.
+    /// Fetching records from a networked store, and the version to read them at.
     Reads,
     /// A turn of a worker's event loop, during which it serves nobody else.
     EventLoop,

@@ -306,6 +306,11 @@ impl<'a> View<'a> {
         }
     }
 
+    /// A command that is pending has asked for all it is going to for now.
+    pub fn has_asked(&self) {
+        self.snapshot.next_reader();
+    }
+
     /// Writes a record, given its value in pieces.
     pub fn set(&mut self, key: &[u8], value: &[&[u8]]) {
         self.overlay.set(key, value, 0);

@@ -123,7 +123,8 @@ fn stages(durations: &[Durations<u64>; STAGES]) -> impl Iterator<Item = (&'stati
 fn groups(server: &Server) -> Vec<Sample> {
     let mut samples = Vec::new();
     let mut splits = 0;
-    for (mode, name) in [(Mode::Write, "write"), (Mode::Read, "read")] {
+    for mode in [Mode::Write, Mode::Read] {
+        let name = mode.name();
         // A store in this process has no groups that only read.
         if mode == Mode::Read && server.store.local().is_some() {
             continue;

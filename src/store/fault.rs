@@ -6,8 +6,8 @@
 //! injects follows from its seed and the order of the calls alone. A local store underneath has but
 //! one writer, so the transactions over it check for conflicts themselves.
 
-use std::cell::RefCell;
-use std::collections::{HashSet, VecDeque};
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,8 +16,8 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use super::{
-    CommitError, Local, Mode, Mutation, Mutations, ReadError, Scan, Snapshot, Store, Transaction,
-    Value, Visitor, Watch, counter, counter_bytes,
+    Account, CommitError, Local, Mode, Mutation, Mutations, ReadError, Scan, Snapshot, Store,
+    Transaction, Value, Visitor, Watch, counter, counter_bytes,
 };
 
 /// What to inject, and how often: each field is `n` for one call in `n` on average, 0 for never.
@@ -135,8 +135,9 @@ impl Store for FaultStore {
         Box::new(FaultTransaction {
             inner,
             reads: Reads::default(),
-            asked: HashSet::new(),
+            asked: HashMap::new(),
             fetched: HashSet::new(),
+            equal_reads: 0,
             version: 0,
             ready: false,
             outcome: None,
@@ -191,10 +192,12 @@ struct FaultTransaction {
     inner: Box<dyn Transaction>,
     /// Of the last [`Transaction::read`].
     reads: Reads,
-    /// Reads that have to be fetched.
-    asked: HashSet<Vec<u8>>,
+    /// Reads that have to be fetched, and the last who asked for them.
+    asked: HashMap<Vec<u8>, u64>,
     /// Reads that are answered.
     fetched: HashSet<Vec<u8>>,
+    /// See [`Account`].
+    equal_reads: u64,
     /// Commits there were before the last [`Transaction::read`].
     version: u64,
     /// The present call has been delayed already.
@@ -253,6 +256,7 @@ impl Transaction for FaultTransaction {
         self.version = self.store.history.lock().version;
         self.reads = Reads::default();
         self.fetched.clear();
+        self.equal_reads = 0;
         (self.ready, self.outcome, self.retries) = (false, None, false);
     }
 
@@ -260,11 +264,15 @@ impl Transaction for FaultTransaction {
         self.version = self.store.history.lock().version;
         let asked = RefCell::default();
         let reads = RefCell::default();
+        let equal = Cell::new(self.equal_reads);
         let (store, fetched) = (&*self.store, &self.fetched);
         self.inner.read(&mut |inner| {
-            f(&FaultSnapshot { inner, store, fetched, asked: &asked, reads: &reads });
+            let (asked, reads, equal) = (&asked, &reads, &equal);
+            let reader = Cell::new(0);
+            f(&FaultSnapshot { inner, store, fetched, asked, reads, equal, reader });
         });
         self.asked = asked.into_inner();
+        self.equal_reads = equal.get();
         self.reads = reads.into_inner();
     }
 
@@ -274,7 +282,7 @@ impl Transaction for FaultTransaction {
         }
         let fetched = std::task::ready!(self.inner.poll_fetch(cx));
         self.retries = fetched == Err(ReadError::Retry);
-        self.fetched.extend(std::mem::take(&mut self.asked));
+        self.fetched.extend(std::mem::take(&mut self.asked).into_keys());
         if fetched.is_ok() && self.store.roll(self.store.plan.retry_1_in) {
             return Poll::Ready(Err(ReadError::Retry));
         }
@@ -320,6 +328,12 @@ impl Transaction for FaultTransaction {
         }
     }
 
+    fn take_account(&mut self) -> Account {
+        let Account { version, equal_reads } = self.inner.take_account();
+        let equal_reads = equal_reads + std::mem::take(&mut self.equal_reads);
+        Account { version, equal_reads }
+    }
+
     fn poll_retry(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.delays(cx) {
             return Poll::Pending;
@@ -328,6 +342,7 @@ impl Transaction for FaultTransaction {
             std::task::ready!(self.inner.poll_retry(cx));
         }
         self.fetched.clear();
+        self.equal_reads = 0;
         (self.ready, self.outcome, self.retries) = (false, None, false);
         Poll::Ready(())
     }
@@ -338,8 +353,11 @@ struct FaultSnapshot<'a> {
     store: &'a FaultStore,
     fetched: &'a HashSet<Vec<u8>>,
     /// Reads that have to be fetched first.
-    asked: &'a RefCell<HashSet<Vec<u8>>>,
+    asked: &'a RefCell<HashMap<Vec<u8>, u64>>,
     reads: &'a RefCell<Reads>,
+    equal: &'a Cell<u64>,
+    /// Tells those who ask apart.
+    reader: Cell<u64>,
 }
 
 impl FaultSnapshot<'_> {
@@ -349,9 +367,15 @@ impl FaultSnapshot<'_> {
             return false;
         }
         let mut asked = self.asked.borrow_mut();
-        let pends = asked.contains(read) || self.store.roll(self.store.plan.pending_1_in);
+        let reader = self.reader.get();
+        if let Some(last) = asked.get_mut(read) {
+            let is_equal = std::mem::replace(last, reader) != reader;
+            self.equal.set(self.equal.get() + u64::from(is_equal));
+            return true;
+        }
+        let pends = self.store.roll(self.store.plan.pending_1_in);
         if pends {
-            asked.insert(read.to_vec());
+            asked.insert(read.to_vec(), reader);
         }
         pends
     }
@@ -364,6 +388,13 @@ impl Snapshot for FaultSnapshot<'_> {
         }
         self.reads.borrow_mut().keys.insert(key.to_vec());
         self.inner.get(key)
+    }
+
+    fn get_assumed(&self, key: &[u8]) -> Result<Option<Value<'_>>, ReadError> {
+        let equal = self.equal.get();
+        let value = self.get(key);
+        self.equal.set(equal);
+        value
     }
 
     fn scan(&self, scan: Scan<'_>, visit: &mut Visitor<'_>) -> Result<(), ReadError> {
@@ -381,6 +412,11 @@ impl Snapshot for FaultSnapshot<'_> {
             flow
         })?;
         if flow.is_break() { Ok(()) } else { Err(ReadError::Pending) }
+    }
+
+    fn next_reader(&self) {
+        self.reader.set(self.reader.get() + 1);
+        self.inner.next_reader();
     }
 
     fn answers_at_once(&self) -> bool {

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 #[cfg(test)]
 mod conformance;
@@ -101,6 +101,10 @@ pub trait Snapshot {
     /// Visits the records of `scan` in key order. An error may come after some records were
     /// visited.
     fn scan(&self, scan: Scan<'_>, visit: &mut Visitor<'_>) -> Result<(), ReadError>;
+
+    /// What is read from here on is for another command. To be called after one that was answered
+    /// [`ReadError::Pending`]; only [`Account::equal_reads`] depends on it.
+    fn next_reader(&self) {}
 
     /// Whether reads are answered without a round trip, so that reading before a blind write is
     /// nearly free.
@@ -198,6 +202,30 @@ pub enum Mode {
     Write,
 }
 
+impl Mode {
+    /// Its name in metrics and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Read => "read",
+            Mode::Write => "write",
+        }
+    }
+}
+
+/// What only a transaction knows of how it has been spending its time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Account {
+    /// How long obtaining a version took, of the time for which `poll` functions were not ready; zero if
+    /// the version was known already.
+    pub version: Duration,
+    /// Reads that were saved: commands, or rather what lies between two calls of [`Snapshot::next_reader`],
+    /// that were answered [`ReadError::Pending`] for a record or range which was to be fetched anyway, as
+    /// another had asked for it since the last fetch. Of `n` commands of a group that need one record,
+    /// `n - 1` count, whatever the number of executions: once it has been fetched they are answered. What
+    /// may be assumed never counts.
+    pub equal_reads: u64,
+}
+
 /// Reads at one version, then at most one commit.
 ///
 /// The `poll` functions are ready at once, or arrange that the task is woken and are called again
@@ -224,6 +252,11 @@ pub trait Transaction: Send {
         sequence: u64,
         mutations: &Mutations,
     ) -> Poll<Result<(), CommitError>>;
+
+    /// What there is to tell of the time since this was called last.
+    fn take_account(&mut self) -> Account {
+        Account::default()
+    }
 
     /// After an error that says to execute again: ready when another attempt makes sense, with a
     /// transaction that has begun anew in the same mode and with the same deadline.

@@ -68,6 +68,8 @@ pub struct Options {
     pub redis_tcp: bool,
     /// More flags for ringstone.
     pub flags: Vec<&'static str>,
+    /// Variables for ringstone.
+    pub environment: Vec<(&'static str, String)>,
     /// The directory for data; a fresh temporary one when absent.
     pub data_dir: Option<PathBuf>,
     /// FoundationDB: the cluster's file; that of the shared cluster when absent.
@@ -86,6 +88,7 @@ impl Default for Options {
             redis_durable: false,
             redis_tcp: false,
             flags: Vec::new(),
+            environment: Vec::new(),
             data_dir: None,
             cluster_file: None,
             fdb_root: None,
@@ -229,6 +232,7 @@ fn ringstone_command(subject: Subject, socket: &Path, data: &Path, options: &Opt
             command.env_remove(name);
         }
     }
+    command.envs(options.environment.iter().cloned());
     if subject.has_faults() {
         command.env("RINGSTONE_TEST_FAULTS", &options.faults);
     }

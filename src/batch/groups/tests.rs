@@ -136,6 +136,25 @@ fn a_group_of_reads_sees_one_state() {
 }
 
 #[test]
+fn equal_reads_are_counted_once_whatever_it_takes() {
+    let saved = |plan, mode, input: &str| {
+        let config = Config { group_commands_max: 100, groups_in_flight_max: 1, ..crowded() };
+        let world = World::new(plan, config);
+        world.serve(mode, (0..100).map(|number| world.batch(number, input)).collect());
+        assert_eq!(world.server.stats.group_totals(mode).commands.count(), 1, "one group");
+        world.server.stats.group_totals(mode).equal_reads
+    };
+    let fetched = FaultPlan { pending_1_in: 1, ..FaultPlan::default() };
+    assert_eq!(saved(fetched, Mode::Read, "GET k\r\n"), 99);
+    assert_eq!(saved(fetched, Mode::Write, "INCR k\r\n"), 99);
+    assert_eq!(saved(FaultPlan::default(), Mode::Read, "GET k\r\n"), 0, "nothing is fetched");
+    for seed in 0..20 {
+        let retried = FaultPlan { seed, retry_1_in: 2, ..fetched };
+        assert_eq!(saved(retried, Mode::Read, "GET k\r\n"), 99, "seed {seed}");
+    }
+}
+
+#[test]
 fn effects_wait_for_the_execution_that_counts() {
     let plan = FaultPlan { seed: 1, conflict_1_in: 2, ..FaultPlan::default() };
     let world = World::new(plan, crowded());

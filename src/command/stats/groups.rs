@@ -12,7 +12,8 @@ pub struct GroupShard {
     pub mode: Mode,
     /// Groups under way.
     pub in_flight: Count,
-    /// Reads that were saved because the group had asked for the same record.
+    /// Reads of a networked store that were saved, see [`crate::store::Account::equal_reads`]; of each
+    /// group, those of its last attempt.
     pub equal_reads: Count,
     /// Groups divided.
     pub splits: Count,

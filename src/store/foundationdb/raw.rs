@@ -14,9 +14,10 @@
 use std::ffi::{CStr, c_int, c_void};
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use atomic_waker::AtomicWaker;
 use foundationdb::FdbError;
@@ -25,6 +26,7 @@ use foundationdb::options::{DatabaseOption, TransactionOption};
 use foundationdb_sys as sys;
 
 use super::network;
+use crate::clock;
 
 /// What a call of the C API gives.
 pub type Outcome<T> = Result<T, FdbError>;
@@ -442,6 +444,8 @@ pub struct Waiting {
 struct Countdown {
     left: AtomicUsize,
     waker: AtomicWaker,
+    /// When the timed one was ready.
+    timed: OnceLock<Instant>,
 }
 
 impl Countdown {
@@ -456,7 +460,10 @@ impl Waiting {
     /// Forgets the futures of before, ready or not. Until [`Waiting::seal`] it counts as one more.
     pub fn start(&mut self) {
         match Arc::get_mut(&mut self.shared) {
-            Some(countdown) => *countdown.left.get_mut() = 1,
+            Some(countdown) => {
+                *countdown.left.get_mut() = 1;
+                countdown.timed.take();
+            }
             // Callbacks of abandoned futures still count down the old one.
             None => {
                 self.shared = Arc::default();
@@ -467,15 +474,29 @@ impl Waiting {
 
     /// Waits for `future` too.
     pub fn add<T>(&self, future: &Future<T>) {
+        self.call_back(future, count_down);
+    }
+
+    /// Waits for `future` too, one of all, and notes when it is ready: [`Waiting::timed`].
+    pub fn add_timed<T>(&self, future: &Future<T>) {
+        self.call_back(future, note_and_count_down);
+    }
+
+    fn call_back<T>(&self, future: &Future<T>, callback: Callback) {
         self.shared.left.fetch_add(1, Ordering::Relaxed);
         let parameter = Arc::into_raw(Arc::clone(&self.shared)).cast_mut().cast::<c_void>();
         // SAFETY: the future is live. The callback runs at most once, so it may own a reference.
         let set = check(unsafe {
-            sys::fdb_future_set_callback(future.as_ptr(), Some(count_down), parameter)
+            sys::fdb_future_set_callback(future.as_ptr(), Some(callback), parameter)
         });
         if set.is_err() {
-            count_down(future.as_ptr(), parameter);
+            callback(future.as_ptr(), parameter);
         }
+    }
+
+    /// When the timed future was ready, by the clock of the thread that brought it.
+    pub fn timed(&self) -> Option<Instant> {
+        self.shared.timed.get().copied()
     }
 
     /// All have been added.
@@ -494,9 +515,18 @@ impl Waiting {
     }
 }
 
+type Callback = extern "C" fn(*mut sys::FDBFuture, *mut c_void);
+
 extern "C" fn count_down(_future: *mut sys::FDBFuture, parameter: *mut c_void) {
     // SAFETY: `Waiting::add` made the parameter out of a reference that is this call's to drop.
     let countdown = unsafe { Arc::from_raw(parameter.cast_const().cast::<Countdown>()) };
+    countdown.one_less();
+}
+
+extern "C" fn note_and_count_down(_future: *mut sys::FDBFuture, parameter: *mut c_void) {
+    // SAFETY: as for `count_down`.
+    let countdown = unsafe { Arc::from_raw(parameter.cast_const().cast::<Countdown>()) };
+    countdown.timed.get_or_init(clock::monotonic);
     countdown.one_less();
 }
 

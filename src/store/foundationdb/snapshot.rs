@@ -15,12 +15,24 @@ use crate::store::{ReadError, Scan, Snapshot, Value, Visitor};
 /// What was read without an answer, or with one that has to be made sure of.
 #[derive(Default)]
 pub struct Wanted {
-    /// What to fetch.
-    pub reads: Reads<()>,
+    /// What to fetch, and the last who asked for it.
+    pub reads: Reads<u64>,
     /// Records that were answered with what they are assumed to be.
     pub used: Vec<Used>,
     /// Records that could not be assumed, and can be once they have been fetched.
     pub unknown: Vec<Box<[u8]>>,
+    /// See [`Account::equal_reads`](crate::store::Account::equal_reads).
+    pub equal_reads: u64,
+    /// Tells those who ask apart.
+    pub reader: u64,
+}
+
+impl Wanted {
+    fn note(&mut self, want: &Want<'_>) {
+        let at = self.reads.insert(want, self.reader);
+        let last = std::mem::replace(self.reads.at(at), self.reader);
+        self.equal_reads += u64::from(last != self.reader);
+    }
 }
 
 /// A record that was assumed.
@@ -47,7 +59,7 @@ pub struct FdbSnapshot<'a> {
 
 impl FdbSnapshot<'_> {
     fn want(&self, want: &Want<'_>) -> ReadError {
-        self.wanted.borrow_mut().reads.insert(want, ());
+        self.wanted.borrow_mut().note(want);
         ReadError::Pending
     }
 }
@@ -75,7 +87,8 @@ impl Snapshot for FdbSnapshot<'_> {
             }
         }
         wanted.unknown.push(key.into());
-        wanted.reads.insert(&Want::Get(key), ());
+        let reader = wanted.reader;
+        wanted.reads.insert(&Want::Get(key), reader);
         Err(ReadError::Pending)
     }
 
@@ -97,6 +110,10 @@ impl Snapshot for FdbSnapshot<'_> {
             }
         }
         Ok(())
+    }
+
+    fn next_reader(&self) {
+        self.wanted.borrow_mut().reader += 1;
     }
 
     fn answers_at_once(&self) -> bool {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::store::conformance::Suite;
-use crate::store::{CommitError, Mode, Mutations, ReadError, Scan, Snapshot, Store, wait};
+use crate::store::{Account, CommitError, Mode, Mutations, ReadError, Scan, Snapshot, Store, wait};
 
 const CLUSTER_VARIABLE: &str = "RINGSTONE_TEST_FDB_CLUSTER_FILE";
 
@@ -159,14 +159,48 @@ fn equal_reads_are_asked_once() {
         for _ in 0..10 {
             assert_eq!(snapshot.get(b"a"), Err(ReadError::Pending));
             assert_eq!(snapshot.get(b"b"), Err(ReadError::Pending));
+            assert_eq!(snapshot.get(b"b"), Err(ReadError::Pending));
+            snapshot.next_reader();
         }
     });
     fetch(&mut *reader).unwrap();
     assert_eq!(figure(&store, "reads"), 2);
     assert_eq!(figure(&store, "read_versions"), 1);
+    assert_eq!(reader.take_account().equal_reads, 18);
     assert_eq!(look(&mut *reader, |s| owned(s.get(b"b"))), Ok(None));
     fetch(&mut *reader).unwrap();
     assert_eq!(figure(&store, "reads"), 2);
+    assert_eq!(reader.take_account(), Account::default(), "nothing has been asked since");
+}
+
+#[test]
+fn the_time_of_a_version_is_told_where_one_was_obtained() {
+    let Some(store) = open(&new_root()) else { return };
+    let started = clock::monotonic();
+    let mut reader = begin(&store, Mode::Read);
+    let took = |transaction: &mut Box<dyn Transaction>| transaction.take_account().version;
+    let _ = look(&mut *reader, |s| owned(s.get(b"a")));
+    fetch(&mut *reader).unwrap();
+    let first = took(&mut reader);
+    assert!(first > Duration::ZERO && first < clock::monotonic() - started, "{first:?}");
+    let _ = look(&mut *reader, |s| owned(s.get(b"b")));
+    fetch(&mut *reader).unwrap();
+    assert_eq!(took(&mut reader), Duration::ZERO, "it has one");
+    // What the reader learnt is lent.
+    let before = figure(&store, "read_versions");
+    let mut writer = begin(&store, Mode::Write);
+    let _ = look(&mut *writer, |s| owned(s.get(b"a")));
+    fetch(&mut *writer).unwrap();
+    commit(&mut *writer, &set(b"a", b"1")).unwrap();
+    assert_eq!((took(&mut writer), figure(&store, "read_versions")), (Duration::ZERO, before));
+    // A blind commit obtains one only if none is known.
+    store.assumed.forget_versions();
+    let mut blind = begin(&store, Mode::Write);
+    commit(&mut *blind, &set(b"a", b"2")).unwrap();
+    assert!(took(&mut blind) > Duration::ZERO);
+    let mut blind = begin(&store, Mode::Write);
+    commit(&mut *blind, &set(b"a", b"3")).unwrap();
+    assert_eq!((took(&mut blind), figure(&store, "read_versions")), (Duration::ZERO, before + 1));
 }
 
 /// Reads `key` as assumed, in whatever round trips that takes.

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use foundationdb::FdbError;
 use foundationdb::options::TransactionOption;
@@ -23,7 +23,8 @@ use super::snapshot::{FdbSnapshot, Used, Wanted};
 use crate::clock;
 use crate::limits::{ASSUMED_RENEWAL, COMMAND_DEADLINE, FDB_TIMEOUT_SLACK};
 use crate::store::{
-    CommitError, Mode, Mutation, Mutations, ReadError, Snapshot, Transaction, counter_bytes,
+    Account, CommitError, Mode, Mutation, Mutations, ReadError, Snapshot, Transaction,
+    counter_bytes,
 };
 
 /// The code of an answer that makes no sense.
@@ -43,6 +44,8 @@ pub struct FdbTransaction {
     wanted: RefCell<Wanted>,
     under_way: Vec<UnderWay>,
     version: Option<Future<i64>>,
+    /// How long the cluster took to give one, since somebody asked.
+    version_took: Duration,
     waiting: Waiting,
     /// Before the requests under way left.
     asked: Instant,
@@ -101,6 +104,7 @@ impl FdbTransaction {
             wanted: RefCell::default(),
             under_way: Vec::new(),
             version: None,
+            version_took: Duration::ZERO,
             waiting: Waiting::default(),
             asked: now,
             version_asked: now,
@@ -122,6 +126,8 @@ impl FdbTransaction {
         wanted.reads.clear();
         wanted.used.clear();
         wanted.unknown.clear();
+        wanted.equal_reads = 0;
+        self.version_took = Duration::ZERO;
         self.has_read = false;
         self.is_borrowed = false;
         self.failure = None;
@@ -171,16 +177,28 @@ impl FdbTransaction {
         let wanted = self.wanted.get_mut();
         if verify {
             for used in wanted.used.iter().filter(|used| !used.is_verified) {
-                wanted.reads.insert(&Want::Get(&used.known.key), ());
+                wanted.reads.insert(&Want::Get(&used.known.key), wanted.reader);
             }
         }
         if wanted.reads.is_empty() {
             return Ok(false);
         }
         self.prepare()?;
-        self.take_version();
+        let is_asked_for = self.take_version();
         let (raw, wanted) = (self.raw.as_ref().expect("prepared"), self.wanted.get_mut());
         self.waiting.start();
+        let assumed = &self.store.assumed;
+        let is_old = |used: &Used| assumed.age(&used.known, self.asked) > ASSUMED_RENEWAL;
+        if is_asked_for {
+            // Before the reads that wait for it: else it would be told apart only once all have left.
+            let version = raw.read_version();
+            self.waiting.add_timed(&version);
+            self.version = Some(version);
+        } else if !wanted.unknown.is_empty() || wanted.used.iter().any(is_old) {
+            let version = raw.read_version();
+            self.waiting.add(&version);
+            self.version = Some(version);
+        }
         let snapshot = self.mode == Mode::Read;
         for want in wanted.reads.wants() {
             let request = request(raw, &mut self.scratch, want, snapshot);
@@ -189,23 +207,16 @@ impl FdbTransaction {
             self.under_way.push(UnderWay { at, request });
         }
         wanted.reads.clear();
-        let assumed = &self.store.assumed;
-        let is_old = |used: &Used| assumed.age(&used.known, self.asked) > ASSUMED_RENEWAL;
-        if !wanted.unknown.is_empty() || wanted.used.iter().any(is_old) {
-            let version = raw.read_version();
-            self.waiting.add(&version);
-            self.version = Some(version);
-        }
         self.waiting.seal();
         self.store.figures.reads.fetch_add(self.under_way.len() as u64, Ordering::Relaxed);
         Ok(true)
     }
 
     /// Decides before the first read at which version it will be: one the cluster gives, or for what is
-    /// checked by the commit the newest that is known, which saves asking.
-    fn take_version(&mut self) {
+    /// checked by the commit the newest that is known, which saves asking. Whether the cluster is to give it.
+    fn take_version(&mut self) -> bool {
         if std::mem::replace(&mut self.has_read, true) {
-            return;
+            return false;
         }
         let raw = self.raw.as_ref().expect("prepared");
         let lent = self.borrows.then(|| self.store.assumed.lend(self.asked)).flatten();
@@ -216,12 +227,21 @@ impl FdbTransaction {
             self.version_asked = self.asked;
             self.store.figures.read_versions.fetch_add(1, Ordering::Relaxed);
         }
+        !self.is_borrowed
+    }
+
+    /// Once all that was waited for is ready: notes how long the version took, if it was asked for.
+    fn time_version(&mut self) {
+        if let Some(then) = self.waiting.timed() {
+            self.version_took += then.saturating_duration_since(self.asked);
+        }
     }
 
     /// Ready when all that was asked for has come.
     fn poll_answers(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ReadError>> {
         loop {
             ready!(self.waiting.poll(cx));
+            self.time_version();
             match self.collect() {
                 Ok(true) => {}
                 Ok(false) => break,
@@ -339,6 +359,7 @@ impl FdbTransaction {
     fn send(&mut self, mutations: &Mutations) -> Outcome<Future<()>> {
         self.prepare()?;
         let (raw, wanted) = (self.raw.as_ref().expect("prepared"), self.wanted.get_mut());
+        self.waiting.start();
         if !self.has_read {
             // Only the assumptions need a version: the one from which on the cluster checks that
             // they still hold.
@@ -346,6 +367,9 @@ impl FdbTransaction {
             match oldest.or_else(|| self.store.assumed.newest(self.asked)) {
                 Some(version) => raw.set_read_version(version),
                 None => {
+                    let version = raw.read_version();
+                    self.waiting.add_timed(&version);
+                    self.version = Some(version);
                     self.store.figures.read_versions.fetch_add(1, Ordering::Relaxed);
                 }
             }
@@ -364,7 +388,6 @@ impl FdbTransaction {
             }
         }
         let commit = raw.commit();
-        self.waiting.start();
         self.waiting.add(&commit);
         self.waiting.seal();
         Ok(commit)
@@ -503,10 +526,19 @@ impl Transaction for FdbTransaction {
             }
         }
         ready!(self.waiting.poll(cx));
+        self.time_version();
+        self.version = None;
         let Step::Committing(commit) = std::mem::replace(&mut self.step, Step::Idle) else {
             unreachable!("begun anew between two calls for one commit");
         };
         Poll::Ready(self.finish(commit.take(), mutations))
+    }
+
+    fn take_account(&mut self) -> Account {
+        Account {
+            version: std::mem::take(&mut self.version_took),
+            equal_reads: std::mem::take(&mut self.wanted.get_mut().equal_reads),
+        }
     }
 
     fn poll_retry(&mut self, cx: &mut Context<'_>) -> Poll<()> {
