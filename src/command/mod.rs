@@ -9,6 +9,7 @@ mod bitmap;
 pub mod blocking;
 mod client;
 mod client_list;
+pub mod client_memory;
 mod cluster;
 mod command_info;
 mod config;

@@ -68,6 +68,7 @@ pub const ALL: &[Definition] = &[
     counter("ringstone_group_timeouts_total", Unit::Count, "Groups that missed the command deadline."),
     gauge("ringstone_connections", Unit::Count, "Connections open."),
     gauge("ringstone_connections_max", Unit::Count, "Connections that may be open: maxclients."),
+    gauge("ringstone_client_memory_bytes", Unit::Bytes, "Memory that buffers of connections take: registered ones in use, and large ones, which client-memory-max bounds."),
     gauge("ringstone_blocked_clients", Unit::Count, "Connections whose commands wait for data."),
     gauge("ringstone_monitors", Unit::Count, "Connections that are shown what others do: MONITOR."),
     counter("ringstone_connections_accepted_total", Unit::Count, "Connections accepted."),

@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio_uring::buf::BoundedBuf;
 use tokio_uring::buf::BoundedBufMut;
@@ -11,45 +10,13 @@ use tokio_uring::buf::fixed::{FixedBuf, FixedBufPool};
 
 use super::stream::Stream;
 use super::tls::{self, Tls};
+use crate::command::client_memory::{Budget, Charge};
 use crate::command::stats::{BufferCounts, Shard};
 use crate::limits::{
     BATCH_REPLY_BYTES, HEAP_BUFFER_BYTES_MIN, IDLE_BUFFER_BYTES_MAX, RECEIVE_STEP_BYTES,
     REGISTERED_BUFFER_BYTES, TLS_OVERHEAD_BYTES, TLS_RECORD_DATA_BYTES, TLS_SEND_BYTES,
 };
 use crate::resp::Reply;
-
-/// Bytes that the large buffers of all connections together may take.
-#[derive(Debug)]
-pub struct Budget {
-    used: AtomicUsize,
-    max: usize,
-}
-
-impl Budget {
-    /// A budget of `max` bytes, none of them used.
-    pub fn new(max: usize) -> Arc<Budget> {
-        Arc::new(Budget { used: AtomicUsize::new(0), max })
-    }
-
-    /// Takes `bytes` until the charge is dropped; `None` if they are not there.
-    fn charge(self: &Arc<Budget>, bytes: usize) -> Option<Charge> {
-        let used = self.used.fetch_add(bytes, Ordering::Relaxed);
-        let charge = Charge { budget: Arc::clone(self), bytes };
-        (used + bytes <= self.max).then_some(charge)
-    }
-}
-
-/// Bytes taken from a [`Budget`], given back on drop.
-struct Charge {
-    budget: Arc<Budget>,
-    bytes: usize,
-}
-
-impl Drop for Charge {
-    fn drop(&mut self) {
-        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
 
 /// The error when the [`Budget`] is used up.
 fn out_of_budget() -> io::Error {

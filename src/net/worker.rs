@@ -16,7 +16,7 @@ use slab::Slab;
 use tokio::sync::{Notify, Semaphore};
 
 use super::acceptor::Accepted;
-use super::buffer::{Budget, Pool};
+use super::buffer::Pool;
 use super::conn;
 use super::slot::{Activity, Returned, Slot};
 use super::stream::Stream;
@@ -120,17 +120,17 @@ impl Workers {
         writer: &Arc<Writer>,
     ) -> io::Result<Workers> {
         let (ready, started) = std::sync::mpsc::channel();
-        let budget = Budget::new(server.config.client_memory_max);
         let mut threads = Vec::new();
         let drained = Arc::new(AtomicUsize::new(0));
         for (number, inbox) in inboxes.iter().enumerate() {
             let (inbox, server) = (Arc::clone(inbox), Arc::clone(server));
             let (writer, ready) = (Arc::clone(writer), ready.clone());
-            let (budget, drained) = (Arc::clone(&budget), Arc::clone(&drained));
+            let drained = Arc::clone(&drained);
             let thread = std::thread::Builder::new().name(format!("worker-{number}"));
             threads.push(thread.spawn(move || match runtime() {
                 Ok(runtime) => runtime.block_on(async move {
                     let stats = server.stats.shard();
+                    let budget = Arc::clone(&server.client_memory);
                     let pool = Pool::register(buffers, budget, Arc::clone(&stats));
                     let _ = ready.send(Ok(()));
                     let parts = (server, writer, inbox);

@@ -178,6 +178,7 @@ fn connections(server: &Server, totals: &Totals) -> Vec<Sample> {
     vec![
         Sample::new("ringstone_connections", server.clients_len() as u64),
         Sample::new("ringstone_connections_max", server.config.maxclients as u64),
+        Sample::new("ringstone_client_memory_bytes", server.client_bytes()),
         Sample::new("ringstone_blocked_clients", blocked),
         Sample::new("ringstone_monitors", server.monitors.len() as u64),
         Sample::new("ringstone_connections_accepted_total", totals.received),

@@ -104,11 +104,10 @@ pub(super) fn memory(page: &mut Page<'_, '_, '_>) -> Outcome {
         "mem_replication_backlog",
         "mem_total_replication_buffers",
         "mem_clients_slaves",
-        // Within used_memory_overhead: nobody adds the workers' buffers up.
-        "mem_clients_normal",
-        "mem_cluster_links",
-        "mem_aof_buffer",
     ]);
+    let clients = if page.is_whole() { page.ctx.server.client_bytes() } else { 0 };
+    page.field("mem_clients_normal", clients);
+    page.zeros(&["mem_cluster_links", "mem_aof_buffer"]);
     page.field("mem_allocator", "mimalloc");
     page.zeros(&["active_defrag_running", "lazyfree_pending_objects", "lazyfreed_objects"]);
     Ok(())

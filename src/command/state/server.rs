@@ -13,6 +13,7 @@ use crate::auth::Authenticator;
 use crate::clock;
 use crate::command::allowance::Allowances;
 use crate::command::blocking::Blocked;
+use crate::command::client_memory::Budget;
 use crate::command::monitor::Monitors;
 use crate::command::observing::Observing;
 use crate::command::pause::Pause;
@@ -20,7 +21,7 @@ use crate::command::stats::Stats;
 use crate::config::Config;
 use crate::data::ProcessId;
 use crate::data::usage::Usages;
-use crate::limits::SEQUENCE_BLOCK;
+use crate::limits::{REGISTERED_BUFFER_BYTES, SEQUENCE_BLOCK};
 use crate::metrics::process;
 use crate::store::Store;
 
@@ -42,6 +43,8 @@ pub struct Server {
     pub usages: Usages,
     /// What is noted about slow commands.
     pub observing: Observing,
+    /// Memory that large buffers of connections take.
+    pub client_memory: Arc<Budget>,
     /// Who waits for data.
     pub blocked: Blocked,
     /// When it started.
@@ -74,6 +77,7 @@ impl Server {
         };
         Server {
             process,
+            client_memory: Budget::new(config.client_memory_max),
             observing: Observing::new(config.observation.clone()),
             config,
             store,
@@ -169,6 +173,12 @@ impl Server {
                 tracing::warn!(%problem, "the revocation list is not right; the old one stays in use");
             }
         }
+    }
+
+    /// Memory that the buffers of connections take, large and registered ones, in bytes.
+    pub fn client_bytes(&self) -> u64 {
+        let registered = self.stats.loop_totals(0).buffers_in_use * REGISTERED_BUFFER_BYTES as u64;
+        registered + self.client_memory.used() as u64
     }
 
     /// Number of connections.
