@@ -1,0 +1,36 @@
+//! The endpoint and those who misuse it.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use crate::common::{DEADLINE, Options, Server, Subject, http};
+
+/// More than the endpoint serves at a time.
+const TOO_MANY: usize = 40;
+
+#[test]
+fn those_who_send_or_read_nothing_keep_nobody_from_asking() {
+    let flags = vec!["--metrics-listen", "127.0.0.1:0"];
+    let server = Server::start_with(Subject::Memory, &Options { flags, ..Options::default() });
+    let address = server.metrics_address();
+    // So many answers that they do not fit into the system's buffers.
+    let unread = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1000);
+    for request in ["", "GET /live HTTP/1.1\r\nHost: ", unread.as_str()] {
+        let mut others = Vec::new();
+        for _ in 0..TOO_MANY {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.set_read_timeout(Some(DEADLINE)).unwrap();
+            stream.set_write_timeout(Some(DEADLINE)).unwrap();
+            // Whoever has had to make room already cannot send.
+            let _ = stream.write_all(request.as_bytes());
+            others.push(stream);
+        }
+        for path in ["/live", "/ready", "/metrics"] {
+            assert_eq!(http::get(address, path).unwrap().0, 200, "{path} beside {request:.40}");
+        }
+        if request.is_empty() {
+            let silent = others[0].read(&mut [0]);
+            assert!(matches!(silent, Ok(0)) || silent.is_err(), "the first has made room");
+        }
+    }
+}
