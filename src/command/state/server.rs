@@ -46,6 +46,9 @@ pub struct Server {
     pub blocked: Blocked,
     /// When it started.
     pub started: Instant,
+    /// The same in milliseconds since the Unix epoch, as the wall clock said then: set right or slewed
+    /// later, it would make the start move.
+    pub started_unix_ms: u64,
     /// Memory of its own that it had before it served anybody, in bytes.
     pub startup_bytes: u64,
     /// Told apart from every other run by this, 40 hexadecimal digits.
@@ -83,6 +86,7 @@ impl Server {
             usages: Usages::default(),
             blocked: Blocked::default(),
             started: clock::monotonic(),
+            started_unix_ms: clock::unix_ms(),
             startup_bytes: process::Memory::read().own_resident,
             run_id: run_id(),
             allowances: Allowances::default(),
