@@ -47,6 +47,9 @@ impl Source for Server {
 
     fn ready(&self) -> Readiness<'_> {
         Box::pin(async {
+            if self.stopping.load(Ordering::Relaxed) {
+                return Err("it is stopping".to_owned());
+            }
             let mut transaction = Arc::clone(&self.store).transaction();
             transaction.begin(Mode::Read, clock::monotonic() + READY_DEADLINE);
             let key = keys::process(self.process);

@@ -1,7 +1,7 @@
 //! The process, as commands see it.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -61,6 +61,8 @@ pub struct Server {
     pub port: AtomicU16,
     /// The TCP port served with TLS, once bound; 0 without one.
     pub tls_port: AtomicU16,
+    /// It is about to end: new connections are not accepted any more.
+    pub stopping: AtomicBool,
     stop: OnceLock<Sender<()>>,
     clients: Mutex<HashMap<u64, Arc<ClientShared>>>,
     next_client: AtomicU64,
@@ -93,6 +95,7 @@ impl Server {
             auth: None,
             port: AtomicU16::new(0),
             tls_port: AtomicU16::new(0),
+            stopping: AtomicBool::new(false),
             stop: OnceLock::new(),
             clients: Mutex::default(),
             next_client: AtomicU64::new(first_client),
