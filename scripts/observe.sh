@@ -82,6 +82,10 @@ until is_listening; do
   sleep 0.1
 done
 
+container="The container's data source is 127.0.0.1:9090."
+[ "$port" = 9090 ] || container="The container's data source is 127.0.0.1:9090, not this Prometheus: change the port in
+$repository/grafana/provisioning/datasources/ringstone.yml first."
+
 cat <<TEXT
 Prometheus scrapes http://$target/metrics and keeps it in $data.
 
@@ -97,7 +101,8 @@ that finds everything by itself (http://127.0.0.1:3000, admin/admin):
     -v $repository/grafana/ringstone.json:/var/lib/grafana/dashboards/ringstone.json:ro \\
     grafana/grafana
 
-The container's data source is 127.0.0.1:9090. In a Grafana of your own: add this Prometheus as a data source, then
-Dashboards, New, Import, and upload $repository/grafana/ringstone.json. ^C ends this Prometheus.
+$container
+In a Grafana of your own: add this Prometheus as a data source, then Dashboards, New, Import, and upload
+$repository/grafana/ringstone.json. ^C ends this Prometheus.
 TEXT
 wait "$prometheus"

@@ -505,7 +505,8 @@ pub const REVOKED_FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const TOKEN_LIFETIME_S_MAX: u64 = 100 * 365 * 24 * 3600;
 /// Slow commands written to the process's log in a second; the others are counted.
 pub const SLOW_LOGGED_PER_SECOND: u32 = 10;
-/// Connections to the metrics endpoint at a time; others wait.
+/// Connections to the metrics endpoint at a time; for another one the one is closed that has asked for
+/// nothing for the longest time.
 pub const HTTP_CONNECTIONS_MAX: usize = 32;
 /// How long such a connection may take to send a request, or be idle.
 pub const HTTP_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);

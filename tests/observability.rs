@@ -7,6 +7,8 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod common;
+#[path = "observability/endpoint.rs"]
+mod endpoint;
 #[path = "observability/exact.rs"]
 mod exact;
 #[path = "observability/expressions.rs"]

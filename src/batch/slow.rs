@@ -108,7 +108,8 @@ impl Batch {
             if let Some(unlogged) = observing.sampled(server.uptime_us() / 1_000_000) {
                 let (command, client, commands) =
                     (spec.name, self.client.shared.id, self.ops.len());
-                tracing::info!(command, duration_us, %split, client, commands, unlogged, "slow");
+                let split = split.as_str();
+                tracing::info!(command, duration_us, split, client, commands, unlogged, "slow");
             }
             let slow = Slow::new(spec, args, &self.client, duration_us, split);
             observing.slowlog.note(self.tenant, slow);

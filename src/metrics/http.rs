@@ -1,5 +1,7 @@
 //! The endpoint: `/metrics`, `/live` and `/ready` over HTTP/1.1, from a thread of its own.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -14,8 +16,8 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::{Mutex, Semaphore};
-use tokio::task::LocalSet;
+use tokio::sync::Mutex;
+use tokio::task::{AbortHandle, LocalSet};
 
 use super::Source;
 use super::exposition::render;
@@ -53,10 +55,8 @@ async fn accept<S: Source + 'static>(listener: TcpListener, source: Arc<S>) {
         Err(error) => return tracing::error!(%error, "cannot serve metrics"),
     };
     let endpoint = Rc::new(Endpoint { source, readiness: Mutex::default() });
-    let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX));
-    loop {
-        // Never closed, and whoever has no place waits in the backlog.
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+    let connections = Rc::new(Connections::default());
+    for id in 0_u64.. {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -65,9 +65,10 @@ async fn accept<S: Source + 'static>(listener: TcpListener, source: Arc<S>) {
                 continue;
             }
         };
-        let endpoint = Rc::clone(&endpoint);
-        tokio::task::spawn_local(async move {
+        let (endpoint, open) = (Rc::clone(&endpoint), Rc::clone(&connections));
+        let task = tokio::task::spawn_local(async move {
             let service = service_fn(|request| {
+                open.asked(id);
                 let endpoint = Rc::clone(&endpoint);
                 async move { Ok::<_, Infallible>(endpoint.answer(&request).await) }
             });
@@ -76,8 +77,37 @@ async fn accept<S: Source + 'static>(listener: TcpListener, source: Arc<S>) {
             if let Err(error) = connection.serve_connection(TokioIo::new(stream), service).await {
                 tracing::debug!(%error, "a scrape failed");
             }
-            drop(place);
+            open.ended(id);
         });
+        connections.accepted(id, task.abort_handle());
+    }
+}
+
+/// Who is connected; who has asked for nothing for the longest time is in front.
+#[derive(Default)]
+struct Connections(RefCell<VecDeque<(u64, AbortHandle)>>);
+
+impl Connections {
+    /// Nobody is kept waiting by those who send nothing, or read nothing: they make room.
+    fn accepted(&self, id: u64, task: AbortHandle) {
+        let mut open = self.0.borrow_mut();
+        if open.len() >= HTTP_CONNECTIONS_MAX
+            && let Some((_, silent)) = open.pop_front()
+        {
+            silent.abort();
+        }
+        open.push_back((id, task));
+    }
+
+    fn asked(&self, id: u64) {
+        let connection = self.ended(id);
+        self.0.borrow_mut().extend(connection);
+    }
+
+    fn ended(&self, id: u64) -> Option<(u64, AbortHandle)> {
+        let mut open = self.0.borrow_mut();
+        let place = open.iter().position(|(other, _)| *other == id)?;
+        open.remove(place)
     }
 }
 

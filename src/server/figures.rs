@@ -28,8 +28,7 @@ impl Source for Server {
         samples.extend(self.store.figures().into_iter().filter_map(of_store));
         let up = self.store.write_failure().is_none();
         samples.push(Sample::new("ringstone_store_up", u64::from(up)));
-        let started_s = (clock::unix_ms() - now_ms) as f64 / 1000.0;
-        samples.extend(process::samples(started_s));
+        samples.extend(process::samples(self.started_unix_ms as f64 / 1000.0));
         samples.push(
             Sample::new("ringstone_build_info", 1)
                 .with("version", env!("CARGO_PKG_VERSION"))
@@ -48,6 +47,9 @@ impl Source for Server {
 
     fn ready(&self) -> Readiness<'_> {
         Box::pin(async {
+            if self.stopping.load(Ordering::Relaxed) {
+                return Err("it is stopping".to_owned());
+            }
             let mut transaction = Arc::clone(&self.store).transaction();
             transaction.begin(Mode::Read, clock::monotonic() + READY_DEADLINE);
             let key = keys::process(self.process);
@@ -299,6 +301,13 @@ mod tests {
             );
         }
         assert!(samples.contains(&Sample::new("ringstone_store_records", 0)));
+    }
+
+    #[test]
+    fn the_time_of_the_start_stays_whatever_the_clock_says_later() {
+        let mut server = Server::new(Config::default(), Arc::new(MemoryStore::new()));
+        server.started_unix_ms = 1_500;
+        assert!(server.samples().contains(&Sample::number("process_start_time_seconds", 1.5)));
     }
 
     #[test]

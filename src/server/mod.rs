@@ -117,6 +117,7 @@ impl Running {
         // An error means that nobody can ask any more, which is a reason too.
         let _ = self.stopped.recv();
         tracing::info!("stopping");
+        self.server.stopping.store(true, Ordering::Relaxed);
         let deadline = clock::monotonic() + self.server.config.shutdown_timeout;
         // What is held back finishes too.
         self.server.pause.finish();

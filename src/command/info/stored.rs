@@ -22,7 +22,7 @@ pub(super) fn persistence(page: &mut Page<'_, '_, '_>) -> Outcome {
         "rdb_bgsave_in_progress",
     ]);
     let now_s = clock::unix_ms() / 1000;
-    let started_s = now_s - server.uptime_ms(clock::monotonic()) / 1000;
+    let started_s = server.started_unix_ms / 1000;
     // What has been answered is where it belongs, so there is always a save that is fresh.
     page.field("rdb_last_save_time", if is_durable { now_s } else { started_s });
     page.field("rdb_last_bgsave_status", "ok");

@@ -1,7 +1,7 @@
 //! The process, as commands see it.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -49,6 +49,9 @@ pub struct Server {
     pub blocked: Blocked,
     /// When it started.
     pub started: Instant,
+    /// The same in milliseconds since the Unix epoch, as the wall clock said then: set right or slewed
+    /// later, it would make the start move.
+    pub started_unix_ms: u64,
     /// Memory of its own that it had before it served anybody, in bytes.
     pub startup_bytes: u64,
     /// Told apart from every other run by this, 40 hexadecimal digits.
@@ -61,6 +64,8 @@ pub struct Server {
     pub port: AtomicU16,
     /// The TCP port served with TLS, once bound; 0 without one.
     pub tls_port: AtomicU16,
+    /// It is about to end: new connections are not accepted any more.
+    pub stopping: AtomicBool,
     stop: OnceLock<Sender<()>>,
     clients: Mutex<HashMap<u64, Arc<ClientShared>>>,
     next_client: AtomicU64,
@@ -87,12 +92,14 @@ impl Server {
             usages: Usages::default(),
             blocked: Blocked::default(),
             started: clock::monotonic(),
+            started_unix_ms: clock::unix_ms(),
             startup_bytes: process::Memory::read().own_resident,
             run_id: run_id(),
             allowances: Allowances::default(),
             auth: None,
             port: AtomicU16::new(0),
             tls_port: AtomicU16::new(0),
+            stopping: AtomicBool::new(false),
             stop: OnceLock::new(),
             clients: Mutex::default(),
             next_client: AtomicU64::new(first_client),

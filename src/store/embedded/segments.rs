@@ -85,6 +85,20 @@ struct State {
     stopping: bool,
 }
 
+impl State {
+    /// Whether there is a segment for whoever wants one, or why not; logged when it changes.
+    fn conclude(&mut self, failure: Option<String>) {
+        match (&self.failure, &failure) {
+            (None, Some(cause)) => {
+                tracing::warn!(%cause, "no room for the log; writes are refused once it is full");
+            }
+            (Some(_), None) => tracing::info!("there is room for the log again; writes are taken"),
+            _ => {}
+        }
+        self.failure = failure;
+    }
+}
+
 impl Pool {
     /// A pool that hands out `ready` first; the next segment made gets `next_number`.
     pub fn new(
@@ -156,6 +170,7 @@ impl Pool {
                 return;
             }
             if !state.ready.is_empty() {
+                state.conclude(None);
                 self.wanted.wait(&mut state);
                 continue;
             }
@@ -167,7 +182,7 @@ impl Pool {
             state = self.state.lock();
             // Whoever asked since then may want to see a newer attempt.
             state.answered = asked;
-            state.failure = made.as_ref().err().map(cause);
+            state.conclude(made.as_ref().err().map(cause));
             state.newest_bytes = made.as_ref().map_or(state.newest_bytes, |()| bytes);
             self.settled.notify_all();
             if made.is_err() && state.asked == asked {
