@@ -514,8 +514,8 @@ pub const HTTP_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 pub const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
 /// What `/ready` found out holds so long.
 pub const READINESS_KEPT: Duration = Duration::from_secs(1);
-/// How long `/ready` waits for the store.
-pub const READY_DEADLINE: Duration = Duration::from_secs(2);
+/// How long `/ready` waits for the store: less than the second that probes wait by default.
+pub const READY_DEADLINE: Duration = Duration::from_millis(800);
 /// An event loop in the same turn for longer than this is stuck, in milliseconds: `/live` says so.
 pub const LIVE_TURN_MS_MAX: u64 = 60_000;
 /// Root keys of a server.

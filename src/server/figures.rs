@@ -68,7 +68,9 @@ impl Source for Server {
                         std::future::poll_fn(|cx| transaction.poll_retry(cx)).await;
                     }
                     Err(ReadError::Failed(cause)) => return Err(cause),
-                    Err(error) => return Err(format!("the store does not answer: {error:?}")),
+                    Err(ReadError::TimedOut | ReadError::Pending) => {
+                        return Err("the store does not answer in time".to_owned());
+                    }
                 }
             }
         })
