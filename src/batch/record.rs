@@ -93,6 +93,8 @@ impl Batch {
         counter.flush();
         shard.hits.add(std::mem::take(&mut tally.hits));
         shard.misses.add(std::mem::take(&mut tally.misses));
+        shard.allowed.add(std::mem::take(&mut tally.allowed));
+        shard.denied.add(std::mem::take(&mut tally.denied));
         errors += tally.failures.len() as u64;
         for (spec, kind) in tally.failures.drain(..) {
             shard.failed(registry().number(spec), kind);
