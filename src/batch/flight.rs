@@ -357,6 +357,7 @@ impl Flight {
     fn never_known(&mut self, frame: &mut Frame) -> Poll<Landed> {
         tracing::debug!(parent: &self.span, "it stays unknown how the commit ended");
         count(&frame.server.stats.groups.unknown_unresolved);
+        self.lap(Stage::Retry);
         self.give_up(frame, &Unanswered::unconfirmed())
     }
 
@@ -390,6 +391,7 @@ impl Flight {
         let mut execution = Execution { moment, overlay, items, refusal };
         let ran = frame.execute(reply, &mut execution);
         debug_assert!(ran.is_ok(), "nothing is pending without a store: {ran:?}");
+        self.lap(Stage::Execution);
     }
 }
 

@@ -11,6 +11,7 @@ use crate::data::Overlay;
 use crate::metrics::{Stage, Times};
 use crate::store::{CommitError, Local, Mode, Store};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::group::{Execution, Frame, GroupCaps, Item};
 use super::{Parked, trace};
@@ -44,12 +45,14 @@ impl Executor {
         let span = trace::begin(Mode::Write);
         let began = clock::monotonic();
         let mut times = Times::default();
-        if let Err(reply) = self.attempt(local, items, &mut times) {
+        if let Err(reply) = self.attempt(local, items, (began, &mut times)) {
+            let failed = clock::monotonic();
             tracing::debug!(parent: &span, reply, "the group is not stored");
             items.iter_mut().for_each(Item::restore);
             self.frame.park_again(items);
             let ran = self.run(local, items, Some(&reply));
             debug_assert!(ran.is_ok(), "{ran:?}");
+            times.spend(Stage::Execution, clock::monotonic() - failed);
         }
         let ended = clock::monotonic();
         let mut left = 0;
@@ -73,17 +76,17 @@ impl Executor {
         self.stats.in_flight.set(0);
     }
 
-    /// Executes the group and commits it, or says what to answer its writes with.
+    /// Executes the group, which `began` then, and commits it, or says what to answer its writes with.
     fn attempt(
         &mut self,
         local: &dyn Local,
         items: &mut Vec<Item>,
-        times: &mut Times,
+        (began, times): (Instant, &mut Times),
     ) -> Result<(), String> {
-        let began = clock::monotonic();
-        let sequence = self.run(local, items, None)?;
+        let ran = self.run(local, items, None);
         let executed = clock::monotonic();
         times.spend(Stage::Execution, executed - began);
+        let sequence = ran?;
         if self.overlay.is_empty() {
             return Ok(());
         }

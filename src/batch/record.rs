@@ -22,6 +22,8 @@ pub struct Written {
 impl Written {
     /// Counts the time that the commands took until `now`, when their replies had left.
     pub fn record(mut self, shard: &Shard, now: Instant) {
+        // Where there were none to leave, `now` is the beginning of the turn that executed them.
+        let now = now.max(self.timeline.reached().unwrap_or(now));
         let total_ns = self.timeline.total(now).as_nanos() as u64;
         let mut commands = 0;
         for (number, count) in self.calls {
