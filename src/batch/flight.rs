@@ -37,8 +37,6 @@ pub(super) struct Flight {
     pub items: Vec<Item>,
     /// When each of them arrived.
     pub since: Vec<Instant>,
-    /// Commands of clients that they had to execute at the start.
-    pub commands: usize,
     /// Hashes of the keys that nobody else in this process should be changing meanwhile.
     pub footprint: Vec<u64>,
     /// Tells this flight's commit markers from those of others of this process.
@@ -99,7 +97,6 @@ impl Flight {
             overlay: Overlay::default(),
             items: Vec::new(),
             since: Vec::new(),
-            commands: 0,
             footprint: Vec::new(),
             slot,
             leaves_slot: false,

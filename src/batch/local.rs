@@ -38,7 +38,6 @@ impl Executor {
 
     /// Executes `items` as one group. Batches that did not fit come back with ops left to do.
     pub(super) fn execute(&mut self, local: &dyn Local, items: &mut Vec<Item>) {
-        let waiting: usize = items.iter().map(Item::client_commands).sum();
         // A refused commit is answered by a second run.
         items.iter_mut().for_each(Item::save);
         self.stats.in_flight.set(1);
@@ -55,13 +54,9 @@ impl Executor {
             times.spend(Stage::Execution, clock::monotonic() - failed);
         }
         let ended = clock::monotonic();
-        let mut left = 0;
         for item in &mut *items {
             match item {
-                Item::Batch(batch) => {
-                    left += batch.remaining();
-                    batch.timeline.took_part(began, &times, ended);
-                }
+                Item::Batch(batch) => batch.timeline.took_part(began, &times, ended),
                 Item::Chores(_, removed) => {
                     self.frame.server.stats.keys_expired(removed.unwrap_or(0));
                 }
@@ -69,7 +64,7 @@ impl Executor {
         }
         let commit_ms = times.ns(Stage::Commit) / 1_000_000;
         self.frame.server.observing.latency.note(Event::Commit, commit_ms);
-        let commands = waiting.saturating_sub(left);
+        let commands = items.iter().map(Item::executed).sum();
         let bytes = self.overlay.mutations().payload_bytes();
         trace::end(span, commands, bytes, &times);
         self.stats.group(commands, bytes, &times);

@@ -112,6 +112,25 @@ fn sizes_sum_up_to_what_was_sent() {
 }
 
 #[test]
+fn who_is_served_or_waits_on_is_counted_right() {
+    for server in servers() {
+        let subject = server.subject;
+        let mut waiting: Vec<Conn> = (0..3).map(|_| server.connect()).collect();
+        waiting.iter_mut().for_each(|conn| conn.send(&["BLPOP", "list", "0"]));
+        when(&server, "all wait", |scrape| scrape.sum("ringstone_blocked_clients", &[]) == 3.0);
+        let mut pushing = server.connect();
+        for _ in 0..3 {
+            pushing.command("RPUSH list x");
+        }
+        waiting.iter_mut().for_each(|conn| drop(conn.read_reply()));
+        let timed = "ringstone_command_seconds_count";
+        let scrape = when(&server, "all is counted", |scrape| scrape.sum(timed, &[]) >= 6.0);
+        let sum = scrape.sum("ringstone_group_commands_sum", &["mode=\"write\""]);
+        assert_eq!(sum, 6.0, "{subject:?}: three were pushed, and three taken");
+    }
+}
+
+#[test]
 fn what_is_left_of_a_receive_has_waited_since_then() {
     let flags = vec!["--metrics-listen", "127.0.0.1:0"];
     let server = Server::start_with(Subject::Memory, &Options { flags, ..Options::default() });
