@@ -196,6 +196,27 @@
 //! with its connection, before its replies leave, and put into a bounded queue of each monitor that may see
 //! them, whose connection sends it while it waits for input.
 //!
+//! # Measuring
+//!
+//! What a client waits for is measured from the arrival of a command to its written reply, by batch, for
+//! its commands share that time ([`metrics::Timeline`]). What a ring has completed is all there when a worker's
+//! tasks begin to run, so a look at the clock once a turn of the event loop tells when all of that arrived,
+//! and which replies had left (`net::tick`). In between every moment belongs to a stage: authorization, queue,
+//! execution, read version, reads, commit, retry, flush. One more look at the clock ends each of them; those of a
+//! group are measured once and given to all its members. While a batch waits for data that others are to
+//! bring it is on nobody's account.
+//!
+//! Each worker counts in a shard of its own, once per batch, with plain loads and stores
+//! ([`command::stats::Shard`]), and so does who executes groups ([`command::stats::GroupShard`]); what happens
+//! seldom is counted in atomics that all share. `INFO` and the endpoint for Prometheus, which has a thread
+//! of its own ([`metrics::serve`]), sum them up when they are asked. Every metric is a row of [`metrics::ALL`] and a
+//! sample of `server::figures`.
+//!
+//! A batch that took long is noted with the command that took most of it and its stages
+//! ([`command::slowlog`]), events that took long by kind ([`command::latency_monitor`]); from when on, `CONFIG
+//! SET` says ([`command::observing`]). Groups are spans at debug level ([`logging`]). Whatever repeats a
+//! command to others gets its arguments from [`command::redaction`].
+//!
 //! # TLS
 //!
 //! Below the session a connection is bytes, encrypted or not. A TLS connection has one buffer more: records

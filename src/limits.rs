@@ -527,7 +527,7 @@ pub const SLOWLOG_ENTRIES_MAX: usize = 16_384;
 pub const SLOWLOG_TENANTS_MAX: usize = 1024;
 /// Arguments of an entry, the last of which says how many more there were...
 pub const SLOWLOG_ARGUMENTS_MAX: usize = 32;
-/// ... and bytes of each of them.
+/// ... and bytes of each of them, and of what the client calls itself.
 pub const SLOWLOG_ARGUMENT_BYTES_MAX: usize = 128;
 /// Samples that are kept of a latency event, one a second at most.
 pub const LATENCY_SAMPLES_MAX: usize = 160;

@@ -306,6 +306,20 @@ fn a_monitor_is_answered_between_its_lines() {
 }
 
 #[test]
+fn what_is_no_request_is_not_shown() {
+    everywhere(|server| {
+        let mut monitor = Monitor::new(server);
+        for broken in ["PING\r\n*1\r\n!4\r\n", "*1\r\n$-5\r\n", "GET \"a\r\n"] {
+            let mut client = server.connect();
+            client.send_raw(broken.as_bytes());
+            client.read_to_close().unwrap();
+        }
+        end(&mut server.connect());
+        assert_eq!(monitor.lines_to_end(), ["[0] \"PING\""], "{:?}", server.subject);
+    });
+}
+
+#[test]
 fn nothing_behind_the_end_of_a_connection_is_shown() {
     everywhere(|server| {
         let mut monitor = Monitor::new(server);

@@ -180,3 +180,27 @@ fn tenants_see_their_own_entries_under_their_own_ids() {
     assert_eq!(operator.command("SLOWLOG RESET"), Reply::Simple(b"OK".to_vec()));
     assert_eq!(noted(&mut other), []);
 }
+
+#[test]
+fn what_an_operator_asks_about_others_is_in_no_tenant_s_log() {
+    let flags = tokens::FLAGS.to_vec();
+    let server = Server::start_with(Subject::Memory, &Options { flags, ..Options::default() });
+    let mut operator = tokens::connect(&server, &tokens::operator("one"));
+    let mut one = tokens::connect(&server, &tokens::plain("one"));
+    note_all(&mut operator);
+    operator.command("TENANT INFO other");
+    operator.command("GET k");
+    assert_eq!(noted(&mut one), [entry("GET k", "")]);
+    assert!(noted(&mut operator).contains(&entry("TENANT INFO other", "")));
+}
+
+#[test]
+fn of_a_long_name_only_the_beginning_is_kept() {
+    let server = Server::start(Subject::Memory);
+    let mut conn = server.connect();
+    conn.command(&format!("CLIENT SETNAME {}", "n".repeat(1_000_000)));
+    note_all(&mut conn);
+    conn.command("GET k");
+    let name = format!("{}... (999872 more bytes)", "n".repeat(128));
+    assert_eq!(noted(&mut conn)[0], entry("GET k", &name));
+}

@@ -1,4 +1,5 @@
-//! How often tokens were verified and asked.
+//! How often tokens were verified, and the engine run for them. What happens with every command is counted
+//! by the workers.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,8 +9,6 @@ pub struct Counts {
     accepted: AtomicU64,
     refused: AtomicU64,
     known: AtomicU64,
-    allowed: AtomicU64,
-    denied: AtomicU64,
     evaluated: AtomicU64,
 }
 
@@ -22,10 +21,6 @@ pub struct Counted {
     pub refused: u64,
     /// Of both, those that had been verified before.
     pub known: u64,
-    /// Commands that were allowed.
-    pub allowed: u64,
-    /// Commands that were denied.
-    pub denied: u64,
     /// Times the Datalog engine was run for one.
     pub evaluated: u64,
 }
@@ -47,20 +42,11 @@ impl Counts {
         self.evaluated.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts commands of which so many were allowed and so many denied.
-    pub fn decided(&self, allowed: u64, denied: u64) {
-        self.allowed.fetch_add(allowed, Ordering::Relaxed);
-        if denied > 0 {
-            self.denied.fetch_add(denied, Ordering::Relaxed);
-        }
-    }
-
     /// The counts so far.
     pub fn get(&self) -> Counted {
-        let Counts { accepted, refused, known, allowed, denied, evaluated } = self;
-        let [accepted, refused, known, allowed, denied, evaluated] =
-            [accepted, refused, known, allowed, denied, evaluated]
-                .map(|count| count.load(Ordering::Relaxed));
-        Counted { accepted, refused, known, allowed, denied, evaluated }
+        let Counts { accepted, refused, known, evaluated } = self;
+        let [accepted, refused, known, evaluated] =
+            [accepted, refused, known, evaluated].map(|count| count.load(Ordering::Relaxed));
+        Counted { accepted, refused, known, evaluated }
     }
 }

@@ -37,8 +37,6 @@ pub(super) struct Flight {
     pub items: Vec<Item>,
     /// When each of them arrived.
     pub since: Vec<Instant>,
-    /// Commands of clients that they had to execute at the start.
-    pub commands: usize,
     /// Hashes of the keys that nobody else in this process should be changing meanwhile.
     pub footprint: Vec<u64>,
     /// Tells this flight's commit markers from those of others of this process.
@@ -99,7 +97,6 @@ impl Flight {
             overlay: Overlay::default(),
             items: Vec::new(),
             since: Vec::new(),
-            commands: 0,
             footprint: Vec::new(),
             slot,
             leaves_slot: false,
@@ -357,6 +354,7 @@ impl Flight {
     fn never_known(&mut self, frame: &mut Frame) -> Poll<Landed> {
         tracing::debug!(parent: &self.span, "it stays unknown how the commit ended");
         count(&frame.server.stats.groups.unknown_unresolved);
+        self.lap(Stage::Retry);
         self.give_up(frame, &Unanswered::unconfirmed())
     }
 
@@ -390,6 +388,7 @@ impl Flight {
         let mut execution = Execution { moment, overlay, items, refusal };
         let ran = frame.execute(reply, &mut execution);
         debug_assert!(ran.is_ok(), "nothing is pending without a store: {ran:?}");
+        self.lap(Stage::Execution);
     }
 }
 

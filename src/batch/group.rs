@@ -93,10 +93,10 @@ impl Item {
         }
     }
 
-    /// Commands of clients among these.
-    pub(super) fn client_commands(&self) -> usize {
+    /// Commands of clients that the group has executed.
+    pub(super) fn executed(&self) -> usize {
         match self {
-            Item::Batch(batch) => batch.remaining(),
+            Item::Batch(batch) => batch.executed(),
             Item::Chores(..) => 0,
         }
     }

@@ -308,7 +308,6 @@ impl Flights<'_> {
             false => last + COMMAND_DEADLINE,
         };
         self.waiting.take(&flight.footprint);
-        flight.commands = flight.items.iter().map(Item::client_commands).sum();
         flight.launch(deadline);
         Some(flight)
     }
@@ -319,7 +318,7 @@ impl Flights<'_> {
         let keys = std::mem::take(&mut flight.footprint);
         let mut items = std::mem::take(&mut flight.items);
         let members = items.len();
-        let mut commands = flight.commands;
+        let commands = items.iter().map(Item::executed).sum();
         for item in &mut items {
             if let Item::Batch(batch) = item {
                 batch.timeline.took_part(flight.launched, &flight.times, now);
@@ -330,7 +329,7 @@ impl Flights<'_> {
         let mut left = Vec::new();
         match landed {
             Landed::Done => {
-                commands = self.count(&flight, &items);
+                self.count(&flight, commands);
                 // What did not fit comes before what has not waited.
                 items.sort_by_key(Item::ticket);
                 for item in items.drain(..) {
@@ -408,19 +407,16 @@ impl Flights<'_> {
         }
     }
 
-    /// Counts a group that has executed its items, as far as they fitted; how many commands that were.
-    fn count(&self, flight: &Flight, items: &[Item]) -> usize {
-        let left: usize = items.iter().map(Item::client_commands).sum();
+    /// Counts a group that has executed so many commands.
+    fn count(&self, flight: &Flight, commands: usize) {
         let latency = &self.frame.server.observing.latency;
         let spent_ns = |stage| flight.times.ns(stage);
         let reads_ns = spent_ns(Stage::ReadVersion) + spent_ns(Stage::Reads);
         for (event, ns) in [(Event::Commit, spent_ns(Stage::Commit)), (Event::Reads, reads_ns)] {
             latency.note(event, ns / 1_000_000);
         }
-        let commands = flight.commands.saturating_sub(left);
         self.stats.group(commands, flight.written_bytes(), &flight.times);
         self.stats.equal_reads.add(flight.equal_reads);
-        commands
     }
 
     fn deliver(&mut self) {

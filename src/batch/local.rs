@@ -11,6 +11,7 @@ use crate::data::Overlay;
 use crate::metrics::{Stage, Times};
 use crate::store::{CommitError, Local, Mode, Store};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::group::{Execution, Frame, GroupCaps, Item};
 use super::{Parked, trace};
@@ -37,28 +38,25 @@ impl Executor {
 
     /// Executes `items` as one group. Batches that did not fit come back with ops left to do.
     pub(super) fn execute(&mut self, local: &dyn Local, items: &mut Vec<Item>) {
-        let waiting: usize = items.iter().map(Item::client_commands).sum();
         // A refused commit is answered by a second run.
         items.iter_mut().for_each(Item::save);
         self.stats.in_flight.set(1);
         let span = trace::begin(Mode::Write);
         let began = clock::monotonic();
         let mut times = Times::default();
-        if let Err(reply) = self.attempt(local, items, &mut times) {
+        if let Err(reply) = self.attempt(local, items, (began, &mut times)) {
+            let failed = clock::monotonic();
             tracing::debug!(parent: &span, reply, "the group is not stored");
             items.iter_mut().for_each(Item::restore);
             self.frame.park_again(items);
             let ran = self.run(local, items, Some(&reply));
             debug_assert!(ran.is_ok(), "{ran:?}");
+            times.spend(Stage::Execution, clock::monotonic() - failed);
         }
         let ended = clock::monotonic();
-        let mut left = 0;
         for item in &mut *items {
             match item {
-                Item::Batch(batch) => {
-                    left += batch.remaining();
-                    batch.timeline.took_part(began, &times, ended);
-                }
+                Item::Batch(batch) => batch.timeline.took_part(began, &times, ended),
                 Item::Chores(_, removed) => {
                     self.frame.server.stats.keys_expired(removed.unwrap_or(0));
                 }
@@ -66,24 +64,24 @@ impl Executor {
         }
         let commit_ms = times.ns(Stage::Commit) / 1_000_000;
         self.frame.server.observing.latency.note(Event::Commit, commit_ms);
-        let commands = waiting.saturating_sub(left);
+        let commands = items.iter().map(Item::executed).sum();
         let bytes = self.overlay.mutations().payload_bytes();
         trace::end(span, commands, bytes, &times);
         self.stats.group(commands, bytes, &times);
         self.stats.in_flight.set(0);
     }
 
-    /// Executes the group and commits it, or says what to answer its writes with.
+    /// Executes the group, which `began` then, and commits it, or says what to answer its writes with.
     fn attempt(
         &mut self,
         local: &dyn Local,
         items: &mut Vec<Item>,
-        times: &mut Times,
+        (began, times): (Instant, &mut Times),
     ) -> Result<(), String> {
-        let began = clock::monotonic();
-        let sequence = self.run(local, items, None)?;
+        let ran = self.run(local, items, None);
         let executed = clock::monotonic();
         times.spend(Stage::Execution, executed - began);
+        let sequence = ran?;
         if self.overlay.is_empty() {
             return Ok(());
         }

@@ -397,6 +397,11 @@ impl Batch {
         self.ops.len() - self.next
     }
 
+    /// Ops done since [`Batch::save`].
+    fn executed(&self) -> usize {
+        self.saved.as_ref().map_or(0, |saved| self.next - saved.next)
+    }
+
     /// Forgets how the batch was before its last execution: that holds on to the place which a
     /// connection had in another tenant.
     pub fn forget_saved(&mut self) {

@@ -22,6 +22,8 @@ pub struct Written {
 impl Written {
     /// Counts the time that the commands took until `now`, when their replies had left.
     pub fn record(mut self, shard: &Shard, now: Instant) {
+        // Where there were none to leave, `now` is the beginning of the turn that executed them.
+        let now = now.max(self.timeline.reached().unwrap_or(now));
         let total_ns = self.timeline.total(now).as_nanos() as u64;
         let mut commands = 0;
         for (number, count) in self.calls {
@@ -93,6 +95,8 @@ impl Batch {
         counter.flush();
         shard.hits.add(std::mem::take(&mut tally.hits));
         shard.misses.add(std::mem::take(&mut tally.misses));
+        shard.allowed.add(std::mem::take(&mut tally.allowed));
+        shard.denied.add(std::mem::take(&mut tally.denied));
         errors += tally.failures.len() as u64;
         for (spec, kind) in tally.failures.drain(..) {
             shard.failed(registry().number(spec), kind);

@@ -47,10 +47,12 @@ impl Batch {
                     show.command(spec, args, *note);
                 }
             }
+            if !op.is_executed() {
+                // A protocol error has not even a request.
+                continue;
+            }
             let args = Args::new(input, self.requests.command(self.first + last.op as usize));
-            if op.is_executed()
-                && let Found::Command(spec) = lookup(args)
-            {
+            if let Found::Command(spec) = lookup(args) {
                 show.command(spec, args, *last);
             }
         }

@@ -11,6 +11,7 @@ use crate::clock;
 use crate::command::latency_monitor::Event;
 use crate::command::slowlog::Slow;
 use crate::command::{Args, Flags, Server, Spec};
+use crate::data::tenants::NOBODY;
 
 /// Where in a batch a command is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -112,7 +113,9 @@ impl Batch {
                 tracing::info!(command, duration_us, split, client, commands, unlogged, "slow");
             }
             let slow = Slow::new(spec, args, &self.client, duration_us, split);
-            observing.slowlog.note(self.tenant, slow);
+            // What concerns all tenants is in the log of none, where only an operator sees it.
+            let is_common = server.auth.is_some() && spec.flags.has(Flags::OPERATOR);
+            observing.slowlog.note(if is_common { NOBODY } else { self.tenant }, slow);
         }
         is_slow
     }

@@ -44,10 +44,25 @@ impl Allowances {
         tenants.keys().copied().collect()
     }
 
-    /// What is known of the tenants that have connections. What they did counts from the first of these on.
+    /// What is known of the tenants that have connections, by name. What they did counts from the first of
+    /// these on. One that was dropped may have come back while connections of the old one are there.
     pub fn activities(&self) -> Vec<Activity> {
-        let tenants = self.tenants.lock();
-        tenants.values().map(|allowance| allowance.activity()).collect()
+        let mut activities: Vec<_> = {
+            let tenants = self.tenants.lock();
+            tenants.iter().map(|(tenant, allowance)| (*tenant, allowance.activity())).collect()
+        };
+        activities.sort_unstable_by(|(tenant, one), (other, another)| {
+            (&one.name, tenant).cmp(&(&another.name, other))
+        });
+        let mut activities: Vec<_> = activities.into_iter().map(|(_, activity)| activity).collect();
+        activities.dedup_by(|newer, older| {
+            let is_same = newer.name == older.name;
+            if is_same {
+                older.include(newer);
+            }
+            is_same
+        });
+        activities
     }
 
     /// Notes what a tenant stores and may store, for those who watch.
@@ -105,6 +120,17 @@ pub struct Activity {
     pub errors: u64,
     /// Bytes stored and bytes that may be, if that has a bound.
     pub storage: Option<(u64, u64)>,
+}
+
+impl Activity {
+    /// Counts what the tenant that now has this name did, and what that one stores.
+    fn include(&mut self, newer: &Activity) {
+        self.connections += newer.connections;
+        self.commands += newer.commands;
+        self.received += newer.received;
+        self.errors += newer.errors;
+        self.storage = newer.storage;
+    }
 }
 
 impl Allowance {
@@ -256,6 +282,23 @@ mod tests {
         assert_eq!(wait(5, 60_000), 5);
         allowances.update(1, &Quota::default());
         assert_eq!(wait(1_000_000, 60_000), 0);
+    }
+
+    #[test]
+    fn a_name_has_one_activity() {
+        let allowances = Allowances::default();
+        let seats = [(2, "a"), (3, "b"), (7, "a")]
+            .map(|(tenant, name)| allowances.enter(tenant, name, &Quota::default()).unwrap());
+        for (times, seat) in seats.iter().enumerate() {
+            seat.count(times + 1, 10);
+            seat.failed(1);
+        }
+        allowances.note_storage(2, 5, Some(9));
+        allowances.note_storage(3, 6, Some(9));
+        let told = allowances.activities();
+        let told: Vec<_> =
+            told.iter().map(|a| (&*a.name, a.commands, a.errors, a.storage)).collect();
+        assert_eq!(told, [("a", 4, 2, None), ("b", 2, 1, Some((6, 9)))]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! called again from the start for the same request (a read was pending, a commit conflicted), so it
 //! has no effect but on the view, the reply and the client state, which the runner rolls back.
 
+mod absent;
 pub mod allowance;
 mod bitmap;
 pub mod blocking;
@@ -29,7 +30,6 @@ mod lolwut;
 mod memory;
 pub mod monitor;
 mod object;
-mod observe;
 pub mod observing;
 pub mod options;
 mod pause;
@@ -433,6 +433,11 @@ impl Spec {
         let is_constant = matches!(complexity.as_bytes(), b"O(1)");
         let flags = if is_constant { self.flags } else { self.flags.and(Flags::LENGTHY) };
         Spec { flags, group, since, complexity, summary, ..self }
+    }
+
+    /// With this summary.
+    const fn about(self, summary: &'static str) -> Spec {
+        Spec { summary, ..self }
     }
 
     /// Makes the row a container of these subcommands.

@@ -2,7 +2,7 @@
 //!
 //! Entries are noted when the replies of a batch are ready, by whoever runs batches. Each tenant has a log
 //! of its own, with its own ids, so nobody learns from it what others do; an operator sees all of them
-//! together, under ids of the process.
+//! together, under ids of the process, and alone what operators and strangers did.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -62,7 +62,7 @@ pub struct Slow {
     duration_us: u64,
     args: Vec<Box<[u8]>>,
     addr: String,
-    name: String,
+    name: Box<[u8]>,
     split: String,
 }
 
@@ -81,7 +81,7 @@ impl Slow {
             duration_us,
             args: shortened(args.len(), shown(spec, args)),
             addr: client.shared.addr.clone(),
-            name: client.labels.name.clone(),
+            name: cut(client.labels.name.as_bytes()),
             split,
         }
     }
@@ -90,20 +90,22 @@ impl Slow {
 /// Arguments as Redis keeps them: not too many, and none too long.
 fn shortened<'a>(count: usize, args: impl Iterator<Item = &'a [u8]>) -> Vec<Box<[u8]>> {
     let kept = if count > SLOWLOG_ARGUMENTS_MAX { SLOWLOG_ARGUMENTS_MAX - 1 } else { count };
-    let mut short: Vec<Box<[u8]>> = args
-        .take(kept)
-        .map(|arg| match arg.split_at_checked(SLOWLOG_ARGUMENT_BYTES_MAX) {
-            Some((_, [])) | None => arg.into(),
-            Some((start, rest)) => {
-                let more = format!("... ({} more bytes)", rest.len());
-                [start, more.as_bytes()].concat().into()
-            }
-        })
-        .collect();
+    let mut short: Vec<Box<[u8]>> = args.take(kept).map(cut).collect();
     if kept < count {
         short.push(format!("... ({} more arguments)", count - kept).into_bytes().into());
     }
     short
+}
+
+/// A text that says how much of it is missing if it was too long.
+fn cut(text: &[u8]) -> Box<[u8]> {
+    match text.split_at_checked(SLOWLOG_ARGUMENT_BYTES_MAX) {
+        Some((_, [])) | None => text.into(),
+        Some((start, rest)) => {
+            let more = format!("... ({} more bytes)", rest.len());
+            [start, more.as_bytes()].concat().into()
+        }
+    }
 }
 
 /// Whose entries somebody may see.
@@ -260,8 +262,8 @@ fn get(ctx: &mut Ctx<'_, '_>) -> Outcome {
         }
         ctx.reply.array(slow.args.len());
         slow.args.iter().for_each(|arg| ctx.reply.bulk(arg));
-        for text in [slow.addr, slow.name, slow.split] {
-            ctx.reply.bulk(text.as_bytes());
+        for text in [slow.addr.as_bytes(), &slow.name, slow.split.as_bytes()] {
+            ctx.reply.bulk(text);
         }
     }
     Ok(())
@@ -286,7 +288,7 @@ mod tests {
 
     fn slow(duration_us: u64) -> Slow {
         let (args, split) = (vec![b"PING"[..].into()], String::new());
-        Slow { at_s: 1, duration_us, args, addr: String::new(), name: String::new(), split }
+        Slow { at_s: 1, duration_us, args, addr: String::new(), name: Box::default(), split }
     }
 
     fn told(log: &SlowLog, whose: Whose) -> Vec<(u64, u64)> {

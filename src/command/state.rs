@@ -93,6 +93,10 @@ pub struct Tally {
     pub hits: u64,
     /// Keys that they did not find.
     pub misses: u64,
+    /// Commands that the token was asked about and allowed.
+    pub allowed: u64,
+    /// Commands that it denied.
+    pub denied: u64,
     /// Which commands failed, and with what kind of error: a place in [`stats::ERROR_KINDS`].
     pub failures: Vec<(&'static Spec, u8)>,
     /// Which commands were refused before they could run.

@@ -77,6 +77,10 @@ pub struct Totals {
     pub hits: u64,
     /// See [`Shard::misses`].
     pub misses: u64,
+    /// See [`Shard::allowed`].
+    pub allowed: u64,
+    /// See [`Shard::denied`].
+    pub denied: u64,
     /// Connections accepted.
     pub received: u64,
     /// Connections refused, by [`Rejection`].
@@ -112,6 +116,8 @@ impl Totals {
         self.bytes_out += shard.bytes_out.get();
         self.hits += shard.hits.get();
         self.misses += shard.misses.get();
+        self.allowed += shard.allowed.get();
+        self.denied += shard.denied.get();
     }
 
     /// What was added since `origin`.
@@ -133,6 +139,8 @@ impl Totals {
             bytes_out: self.bytes_out - origin.bytes_out,
             hits: self.hits - origin.hits,
             misses: self.misses - origin.misses,
+            allowed: self.allowed - origin.allowed,
+            denied: self.denied - origin.denied,
             received: self.received - origin.received,
             rejected: std::array::from_fn(|at| self.rejected[at] - origin.rejected[at]),
             expired: self.expired - origin.expired,

@@ -6,9 +6,9 @@ use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    Args, Spec, bitmap, client, cluster, command_info, connection, dump, expiry, generic, hash,
-    json, latency_monitor, list, memory, monitor, object, observe, scan, server, set, slowlog,
-    sort, sorted_set, string, tenant, transaction,
+    Args, Spec, absent, bitmap, client, cluster, command_info, connection, dump, expiry, generic,
+    hash, json, latency_monitor, list, memory, monitor, object, scan, server, set, slowlog, sort,
+    sorted_set, string, tenant, transaction,
 };
 
 /// The tables of all data types, each a list of rows.
@@ -33,7 +33,7 @@ static TABLES: &[&[Spec]] = &[
     server::TABLE,
     command_info::TABLE,
     cluster::TABLE,
-    observe::TABLE,
+    absent::TABLE,
     monitor::TABLE,
     slowlog::TABLE,
     latency_monitor::TABLE,

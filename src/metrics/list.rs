@@ -78,7 +78,7 @@ pub const ALL: &[Definition] = &[
     counter("ringstone_auth_verifications_total", Unit::Count, "Tokens shown, by outcome: accepted or refused.").by(&["outcome"]),
     counter("ringstone_auth_verifications_cached_total", Unit::Count, "Of these, tokens that had been verified before."),
     counter("ringstone_auth_decisions_total", Unit::Count, "Commands that a token was asked about, by outcome: allowed or denied.").by(&["outcome"]),
-    counter("ringstone_auth_decisions_cached_total", Unit::Count, "Of these, commands that were decided without running the Datalog engine."),
+    counter("ringstone_auth_engine_runs_total", Unit::Count, "Times the Datalog engine ran for such a decision, which others did without: for each database that a command touches."),
     counter("ringstone_received_bytes_total", Unit::Bytes, "Bytes of requests."),
     counter("ringstone_sent_bytes_total", Unit::Bytes, "Bytes of replies."),
     gauge("ringstone_registered_buffers", Unit::Count, "Buffers registered with the rings."),

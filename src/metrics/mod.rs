@@ -1,7 +1,7 @@
 //! What is measured, and how Prometheus gets it.
 //!
-//! Nothing is recorded into anything shared: each worker, and each kind of group, has counters of its
-//! own ([`Count`], [`Durations`], [`Sizes`]), written once per batch or group by plain loads and
+//! What happens often is recorded into nothing shared: each worker, and each kind of group, has counters of
+//! its own ([`Count`], [`Durations`], [`Sizes`]), written once per batch or group by plain loads and
 //! stores. Whoever scrapes has them summed up ([`Source::samples`]) and written as text
 //! ([`exposition`]); between scrapes the endpoint costs nothing. Every metric is in [`ALL`].
 

@@ -171,9 +171,14 @@ impl Timeline {
         self.begun.map_or(Duration::ZERO, |begun| now.saturating_duration_since(begun))
     }
 
-    /// Where its last lap ended, or now.
+    /// Where its last lap ended, if there are laps.
+    pub fn reached(&self) -> Option<Instant> {
+        self.at.filter(|_| !self.whole_only)
+    }
+
+    /// The same, or now.
     pub fn last(&self) -> Instant {
-        self.at.filter(|_| !self.whole_only).unwrap_or_else(clock::monotonic)
+        self.reached().unwrap_or_else(clock::monotonic)
     }
 }
 

@@ -19,7 +19,7 @@ use super::worker::Worker;
 use crate::batch::{Batch, InVain, Op, Written};
 use crate::clock;
 use crate::metrics::Stage;
-use crate::session::Session;
+use crate::session::{Session, Taken};
 
 /// Serves a connection until either side ends it; over TLS if there is a configuration for that.
 pub async fn serve(
@@ -46,9 +46,12 @@ pub async fn serve(
         worker: &worker,
         batch: Some(batch),
         written: Cell::new(None),
+        left: None,
         fresh: true,
     };
     let well = conn.run().await;
+    // It counts too where the client has not taken its replies.
+    worker.written(&conn.written);
     conn.link.close(well).await;
 }
 
@@ -79,6 +82,8 @@ struct Conn<'w> {
     batch: Option<Box<Batch>>,
     /// What was executed last, until its replies have been written.
     written: Cell<Option<Written>>,
+    /// When what was taken last had arrived, and how much of the input behind it had, too.
+    left: Option<(Instant, usize)>,
     /// Nothing has been looked at yet.
     fresh: bool,
 }
@@ -116,8 +121,6 @@ impl Conn<'_> {
                 Next::Parse => self.link.flush(&mut batch.reply, sent).await.map(|()| true),
                 Next::Close => self.link.flush(&mut batch.reply, sent).await.map(|()| false),
             };
-            // It counts too where the client has not taken its replies.
-            self.worker.written(&self.written);
             match goes_on {
                 Ok(true) => next = self.batch().await,
                 Ok(false) => return true,
@@ -140,15 +143,8 @@ impl Conn<'_> {
             return Next::Close;
         }
         let worker = self.worker;
-        let arrived = worker.begin_turn();
-        batch.timeline.begin(arrived, worker.tracks());
-        worker.turn(&batch, self.link.input.bytes().len(), arrived).await;
-        worker.begin_turn();
-        batch.timeline.until(Stage::Queue, worker.tick.mark());
-        let taken = self.session.take(self.link.input.bytes_mut(), &mut batch);
-        worker.tick.account(batch.timeline.lap(Stage::Authorization));
+        let taken = self.take(&mut batch).await;
         let mut consumed = taken.consumed;
-        worker.taken(&batch, consumed);
         loop {
             if !self.held_back(&mut batch).await {
                 return Next::Close;
@@ -199,6 +195,26 @@ impl Conn<'_> {
             (false, true) => Next::Parse,
             (false, false) => Next::Receive,
         }
+    }
+
+    /// Takes the complete commands out of the input, as many as a batch may have.
+    async fn take(&mut self, batch: &mut Batch) -> Taken {
+        let worker = self.worker;
+        let now = worker.begin_turn();
+        let there = self.link.input.bytes().len();
+        worker.turn(batch, there, now).await;
+        worker.begin_turn();
+        let taken = self.session.take(self.link.input.bytes_mut(), batch);
+        let (arrived, known) = match self.left {
+            Some((arrived, left)) if taken.consumed <= left => (arrived, left),
+            _ => (now, there),
+        };
+        self.left = Some((arrived, known - taken.consumed));
+        batch.timeline.begin(arrived, worker.tracks());
+        batch.timeline.until(Stage::Queue, worker.tick.mark());
+        worker.tick.account(batch.timeline.lap(Stage::Authorization));
+        worker.taken(batch, taken.consumed);
+        taken
     }
 
     /// Waits as long as a batch must not be executed; whether the connection goes on after that.

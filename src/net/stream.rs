@@ -40,34 +40,34 @@ impl Stream {
         self.moves.get()
     }
 
-    fn moves_now(&self) {
+    fn submitted(&self) {
         self.stats.turns.submissions.add(1);
     }
 
-    fn moved(&self) {
+    fn completed(&self) {
         self.stats.turns.completions.add(1);
         self.moves.set(self.moves.get() + 1);
     }
 
     /// Reads what is there, at least one byte, into an ordinary buffer.
     pub async fn read(&self, buf: Slice<Vec<u8>>) -> BufResult<usize, Slice<Vec<u8>>> {
-        self.moves_now();
+        self.submitted();
         let done = match &self.kind {
             Kind::Tcp(stream) => stream.read(buf).await,
             Kind::Unix(stream) => stream.read(buf).await,
         };
-        self.moved();
+        self.completed();
         done
     }
 
     /// Reads what is there, at least one byte, into a registered buffer.
     pub async fn read_fixed(&self, buf: Slice<FixedBuf>) -> BufResult<usize, Slice<FixedBuf>> {
-        self.moves_now();
+        self.submitted();
         let done = match &self.kind {
             Kind::Tcp(stream) => stream.read_fixed(buf).await,
             Kind::Unix(stream) => stream.read_fixed(buf).await,
         };
-        self.moved();
+        self.completed();
         done
     }
 
@@ -76,13 +76,13 @@ impl Stream {
         let mut begin = 0;
         while begin < buf.len() {
             let rest = buf.slice(begin..);
-            self.moves_now();
+            self.submitted();
             let (result, rest) = match &self.kind {
                 Kind::Tcp(stream) => stream.write(rest).submit().await,
                 Kind::Unix(stream) => stream.write(rest).submit().await,
             };
             buf = rest.into_inner();
-            self.moved();
+            self.completed();
             match result {
                 Ok(0) => return (Err(io::ErrorKind::WriteZero.into()), buf),
                 Ok(count) => begin += count,
@@ -95,12 +95,12 @@ impl Stream {
     /// Writes the first `len` bytes of a registered buffer.
     pub async fn write_fixed(&self, buf: FixedBuf, len: usize) -> io::Result<()> {
         let buf = buf.slice(..len);
-        self.moves_now();
+        self.submitted();
         let done = match &self.kind {
             Kind::Tcp(stream) => stream.write_fixed_all(buf).await.0,
             Kind::Unix(stream) => stream.write_fixed_all(buf).await.0,
         };
-        self.moved();
+        self.completed();
         done
     }
 

@@ -23,7 +23,7 @@ impl Source for Server {
         samples.extend(connections(self, &totals));
         samples.extend(event_loops(&loops));
         samples.extend(background(self));
-        samples.extend(tokens(self));
+        samples.extend(tokens(self, &totals));
         samples.extend(tenants(self));
         samples.extend(self.store.figures().into_iter().filter_map(of_store));
         let up = self.store.write_failure().is_none();
@@ -207,22 +207,19 @@ fn background(server: &Server) -> Vec<Sample> {
     ]
 }
 
-fn tokens(server: &Server) -> Vec<Sample> {
+fn tokens(server: &Server, totals: &Totals) -> Vec<Sample> {
     let Some(auth) = &server.auth else { return Vec::new() };
     let counted = auth.counts().get();
+    let Totals { allowed, denied, .. } = *totals;
     let verifications = "ringstone_auth_verifications_total";
     let decisions = "ringstone_auth_decisions_total";
-    let decided = counted.allowed + counted.denied;
     vec![
         Sample::new(verifications, counted.accepted).with("outcome", "accepted"),
         Sample::new(verifications, counted.refused).with("outcome", "refused"),
         Sample::new("ringstone_auth_verifications_cached_total", counted.known),
-        Sample::new(decisions, counted.allowed).with("outcome", "allowed"),
-        Sample::new(decisions, counted.denied).with("outcome", "denied"),
-        Sample::new(
-            "ringstone_auth_decisions_cached_total",
-            decided.saturating_sub(counted.evaluated),
-        ),
+        Sample::new(decisions, allowed).with("outcome", "allowed"),
+        Sample::new(decisions, denied).with("outcome", "denied"),
+        Sample::new("ringstone_auth_engine_runs_total", counted.evaluated),
     ]
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::auth::{Authenticator, Denied, Grant, Origin, Request};
 use crate::batch::{Op, Transaction};
 use crate::clock;
-use crate::command::state::ClientShared;
+use crate::command::state::{ClientShared, Tally};
 use crate::command::stats::registry;
 use crate::command::{Args, Client, Flags, Spec, connection, databases, sort};
 use crate::limits::DATABASES;
@@ -51,12 +51,11 @@ impl Gate {
         }
     }
 
-    /// Counts what the token was asked about while commands were admitted.
-    pub(super) fn end(&mut self) {
+    /// Notes what the token was asked about while commands were admitted.
+    pub(super) fn end(&mut self, tally: &mut Tally) {
         let (asked, denied) = std::mem::take(&mut self.asked);
-        if asked > 0 {
-            self.auth.counts().decided(asked - denied, denied);
-        }
+        tally.allowed += asked - denied;
+        tally.denied += denied;
     }
 
     /// More commands of a connection are admitted: what came before them has been executed.

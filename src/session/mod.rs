@@ -165,7 +165,7 @@ impl Session {
         }
         self.admit_each(input, batch);
         if let Some(gate) = &mut self.gate {
-            gate.end();
+            gate.end(&mut batch.client.tally);
         }
     }
 

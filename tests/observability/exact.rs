@@ -1,7 +1,7 @@
 //! Property: n commands give n counts, whatever the store and however often a group is repeated; sizes
 //! sum up to what was sent.
 
-use crate::common::{Conn, Server, encode};
+use crate::common::{Conn, Options, Server, Subject, encode};
 use crate::scrape::{Scrape, when};
 use crate::servers;
 
@@ -109,4 +109,41 @@ fn sizes_sum_up_to_what_was_sent() {
         let groups = sum("ringstone_group_commands_count", &["mode=\"write\""]);
         assert!(groups >= 50.0, "{subject:?}: {groups}");
     }
+}
+
+#[test]
+fn who_is_served_or_waits_on_is_counted_right() {
+    for server in servers() {
+        let subject = server.subject;
+        let mut waiting: Vec<Conn> = (0..3).map(|_| server.connect()).collect();
+        waiting.iter_mut().for_each(|conn| conn.send(&["BLPOP", "list", "0"]));
+        when(&server, "all wait", |scrape| scrape.sum("ringstone_blocked_clients", &[]) == 3.0);
+        let mut pushing = server.connect();
+        for _ in 0..3 {
+            pushing.command("RPUSH list x");
+        }
+        waiting.iter_mut().for_each(|conn| drop(conn.read_reply()));
+        let timed = "ringstone_command_seconds_count";
+        let scrape = when(&server, "all is counted", |scrape| scrape.sum(timed, &[]) >= 6.0);
+        let sum = scrape.sum("ringstone_group_commands_sum", &["mode=\"write\""]);
+        assert_eq!(sum, 6.0, "{subject:?}: three were pushed, and three taken");
+    }
+}
+
+#[test]
+fn what_is_left_of_a_receive_has_waited_since_then() {
+    let flags = vec!["--metrics-listen", "127.0.0.1:0"];
+    let server = Server::start_with(Subject::Memory, &Options { flags, ..Options::default() });
+    let mut conn = server.connect();
+    // More than a batch may have, and less than a receive. It may come in two all the same.
+    let many = "PING\r\n".repeat(2_000);
+    let waited = || Scrape::of(&server).sum("ringstone_command_stage_seconds_count", &["queue"]);
+    for _ in 0..1_000 {
+        conn.send_raw(many.as_bytes());
+        (0..2_000).for_each(|_| drop(conn.read()));
+        if waited() > 0.0 {
+            return;
+        }
+    }
+    panic!("a connection that is alone waits only for itself, and never did");
 }

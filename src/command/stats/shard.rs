@@ -38,6 +38,10 @@ pub struct Shard {
     pub hits: Count,
     /// Keys that a reading command did not find.
     pub misses: Count,
+    /// Commands that a token allowed.
+    pub allowed: Count,
+    /// Commands that a token denied.
+    pub denied: Count,
     /// The worker's buffers.
     pub buffers: BufferCounts,
     /// The worker's event loop.
@@ -58,6 +62,8 @@ impl Shard {
             bytes_out: Count::default(),
             hits: Count::default(),
             misses: Count::default(),
+            allowed: Count::default(),
+            denied: Count::default(),
             buffers: BufferCounts::default(),
             turns: TurnCounts::default(),
         }

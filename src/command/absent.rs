@@ -52,13 +52,6 @@ const fn sub(
     Spec::new(name, arity, flags, Keys::NONE, run).doc(group, since, "O(1)", "")
 }
 
-impl Spec {
-    /// With this summary.
-    pub(super) const fn about(self, summary: &'static str) -> Spec {
-        Spec { summary, ..self }
-    }
-}
-
 fn none(ctx: &mut Ctx<'_, '_>) -> Outcome {
     if ctx.args.len() > 3 {
         return Err(misused(ctx));
