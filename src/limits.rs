@@ -503,6 +503,8 @@ pub const DENIED_CHARS_MAX: usize = 200;
 pub const REVOKED_FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Longest time for which `ringstone token` makes a token valid: a hundred years.
 pub const TOKEN_LIFETIME_S_MAX: u64 = 100 * 365 * 24 * 3600;
+/// Tenants without connections that metrics go on to show: each is half a dozen series.
+pub const TENANTS_SHOWN_MAX: usize = 1000;
 /// Slow commands written to the process's log in a second; the others are counted.
 pub const SLOW_LOGGED_PER_SECOND: u32 = 10;
 /// Connections to the metrics endpoint at a time; for another one the one is closed that has asked for

@@ -34,17 +34,21 @@ impl Allowances {
     }
 
     /// The tenants that have connections, or have more to pay for, at a time in microseconds from the start of
-    /// the process. The others are forgotten.
-    pub fn tenants(&self, now_us: u64) -> Vec<Tenant> {
+    /// the process. Of the others those are forgotten that make it more than `kept`.
+    pub fn tenants(&self, now_us: u64, kept: usize) -> Vec<Tenant> {
         let mut tenants = self.tenants.lock();
+        let mut surplus = tenants.len().saturating_sub(kept);
         tenants.retain(|_, allowance| {
-            allowance.taken.load(Ordering::Relaxed) > 0
-                || allowance.paid_us.load(Ordering::Relaxed) > now_us
+            let is_there = allowance.taken.load(Ordering::Relaxed) > 0
+                || allowance.paid_us.load(Ordering::Relaxed) > now_us;
+            let is_kept = is_there || surplus == 0;
+            surplus -= usize::from(!is_kept);
+            is_kept
         });
         tenants.keys().copied().collect()
     }
 
-    /// What is known of the tenants that have connections, by name. What they did counts from the first of
+    /// What is known of the tenants that have connections, or had, by name. What they did counts from the first of
     /// these on. One that was dropped may have come back while connections of the old one are there.
     pub fn activities(&self) -> Vec<Activity> {
         let mut activities: Vec<_> = {
@@ -251,12 +255,13 @@ mod tests {
         let second = allowances.enter(1, "t1", &quota(2, 1)).unwrap();
         assert!(allowances.enter(1, "t1", &quota(2, 1)).is_none());
         assert!(allowances.enter(2, "t2", &quota(1, 1)).is_some(), "others have their own");
-        assert_eq!(allowances.tenants(0), [1]);
+        assert_eq!(allowances.tenants(0, 0), [1]);
         drop(first);
         assert!(allowances.enter(1, "t1", &quota(2, 1)).is_some());
         assert!(allowances.enter(1, "t1", &Quota::default()).is_some());
         drop(second);
-        assert!(allowances.tenants(0).is_empty());
+        assert_eq!(allowances.tenants(0, 1), [1], "it is remembered where that is wanted");
+        assert!(allowances.tenants(0, 0).is_empty());
     }
 
     #[test]
@@ -273,7 +278,7 @@ mod tests {
             (0, 10),
             "not more than a second's worth"
         );
-        let debt = |at_ms: u64| allowances.tenants(at_ms * 1000).len();
+        let debt = |at_ms: u64| allowances.tenants(at_ms * 1000, 0).len();
         let other = allowances.enter(2, "t2", &quota(1, 10)).unwrap();
         assert_eq!(other.wait_for(20, || 0).as_secs(), 1);
         drop(other);

@@ -36,6 +36,16 @@ pub struct Charge {
     bytes: usize,
 }
 
+impl Charge {
+    /// Takes so many bytes more; whether they were there.
+    pub fn grow(&mut self, bytes: usize) -> bool {
+        let budget = &self.budget;
+        let used = budget.used.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes += bytes;
+        used + bytes <= budget.max
+    }
+}
+
 impl Drop for Charge {
     fn drop(&mut self) {
         self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::client_memory::{Budget, Charge};
 use super::state::{Client, ClientShared, Effect};
 use super::{Args, Ctx, Flags, Group, Keys, Outcome, Spec, redaction};
 use crate::data::Tenant;
@@ -92,12 +93,14 @@ impl Monitors {
         client: &Arc<ClientShared>,
         tenant: Tenant,
         operator: bool,
+        memory: &Arc<Budget>,
     ) -> Monitor {
         let watcher = Arc::new(Watcher {
             client: Arc::clone(client),
             tenant,
             operator,
             queue: Mutex::default(),
+            memory: Arc::clone(memory),
             arrived: Notify::new(),
         });
         let mut watchers = self.watchers.lock();
@@ -127,12 +130,15 @@ struct Watcher {
     tenant: Tenant,
     operator: bool,
     queue: Mutex<Queue>,
+    memory: Arc<Budget>,
     arrived: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
     lines: Vec<u8>,
+    /// What they take of the memory for connections.
+    charge: Option<Charge>,
     /// There was more than it may have: the connection is about to end.
     overflowed: bool,
 }
@@ -143,8 +149,10 @@ impl Watcher {
         if queue.overflowed {
             return;
         }
-        if queue.lines.len() + lines.len() > MONITOR_QUEUE_BYTES_MAX {
-            *queue = Queue { lines: Vec::new(), overflowed: true };
+        let mut charge = queue.charge.take().or_else(|| self.memory.charge(0));
+        let is_there = charge.as_mut().is_some_and(|charge| charge.grow(lines.len()));
+        if !is_there || queue.lines.len() + lines.len() > MONITOR_QUEUE_BYTES_MAX {
+            *queue = Queue { overflowed: true, ..Queue::default() };
             drop(queue);
             let client = self.client.id;
             tracing::warn!(client, "closing a monitor that falls behind with what it is shown");
@@ -152,6 +160,7 @@ impl Watcher {
             return;
         }
         queue.lines.extend_from_slice(lines);
+        queue.charge = charge;
         drop(queue);
         self.arrived.notify_one();
     }
@@ -172,14 +181,17 @@ impl Monitor {
 
     /// Takes what is to be shown; returns how many bytes that is.
     pub fn take(&self, reply: &mut Reply) -> usize {
-        let lines = std::mem::take(&mut self.watcher.queue.lock().lines);
+        let mut queue = self.watcher.queue.lock();
+        let (lines, charge) = (std::mem::take(&mut queue.lines), queue.charge.take());
+        drop((queue, charge));
         reply.raw(&lines);
         lines.len()
     }
 
     /// Forgets what was to be shown.
     pub fn skip(&self) {
-        self.watcher.queue.lock().lines = Vec::new();
+        let mut queue = self.watcher.queue.lock();
+        (queue.lines, queue.charge) = (Vec::new(), None);
     }
 }
 

@@ -363,7 +363,8 @@ impl Client {
                 }
                 Effect::Monitor => {
                     let Client { shared, tenant, operator, .. } = &*self;
-                    let monitor = server.monitors.enter(shared, *tenant, *operator);
+                    let monitor =
+                        server.monitors.enter(shared, *tenant, *operator, &server.client_memory);
                     self.monitor = Some(Arc::new(monitor));
                 }
                 Effect::ShutDown => server.shut_down(),

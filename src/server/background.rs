@@ -21,8 +21,8 @@ use crate::data::{Tenant, tenants, usage};
 use crate::limits::{
     AUDIT_STEP, BACKGROUND_INTERVAL, BACKGROUND_INTERVAL_REMOTE, CENSUS_STEP, CHORES_INLINE_MAX,
     CHORES_MAX, CHORES_PAUSE_MAX, CHORES_REST, COMMAND_DEADLINE, REFUSED_PAUSE_MAX,
-    REFUSED_PAUSE_MIN, SPACES_STEP, SPACES_STEP_REMOTE, SWEEP_BEHIND_MS, USAGE_INTERVAL,
-    USAGE_TENANTS,
+    REFUSED_PAUSE_MIN, SPACES_STEP, SPACES_STEP_REMOTE, SWEEP_BEHIND_MS, TENANTS_SHOWN_MAX,
+    USAGE_INTERVAL, USAGE_TENANTS,
 };
 use crate::store::{Mode, ReadError, Snapshot, Store, wait};
 
@@ -226,7 +226,8 @@ impl Work {
             return Some(());
         }
         self.usage_seen = Some(now);
-        let tenants = self.server.allowances.tenants(self.server.uptime_us());
+        let kept = if self.server.config.metrics_tenants { TENANTS_SHOWN_MAX } else { 0 };
+        let tenants = self.server.allowances.tenants(self.server.uptime_us(), kept);
         if self.server.config.metrics_tenants {
             for some in tenants.chunks(USAGE_TENANTS) {
                 self.note_storage(some)?;
