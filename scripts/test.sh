@@ -41,6 +41,7 @@ install_missing() {
   command -v redis-cli >/dev/null || packages+=(redis-tools)
   command -v openssl >/dev/null || packages+=(openssl)
   { command -v prometheus && command -v promtool; } >/dev/null || packages+=(prometheus)
+  command -v prometheus-redis-exporter >/dev/null || packages+=(prometheus-redis-exporter)
   command -v cc >/dev/null || packages+=(gcc libc6-dev)
   python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3 python3-venv)
   command -v node >/dev/null || packages+=(nodejs)

@@ -8,6 +8,8 @@ mod common;
 mod consumers;
 #[path = "info/counts.rs"]
 mod counts;
+#[path = "info/exporter.rs"]
+mod exporter;
 #[path = "info/page.rs"]
 mod page;
 
