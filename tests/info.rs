@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+#[path = "info/calls.rs"]
+mod calls;
 mod common;
 #[path = "info/consumers.rs"]
 mod consumers;

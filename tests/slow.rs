@@ -96,6 +96,36 @@ fn what_is_queued_is_noted_and_exec_is_not() {
 }
 
 #[test]
+fn what_opens_and_closes_a_transaction_is_noted_alone() {
+    for subject in SUBJECTS {
+        let server = Server::start(subject);
+        let mut conn = server.connect();
+        note_all(&mut conn);
+        for line in [
+            "MULTI", "MULTI", "WATCH k", "SET k v", "SET", "EXEC", "EXEC", "WATCH k", "UNWATCH",
+            "MULTI", "INCR n", "EXEC", "MULTI", "PING", "DISCARD", "DISCARD", "MULTI", "EXEC",
+            "WATCH n", "INCR n", "MULTI", "PING", "EXEC", "MULTI", "EXEC x", "NOSUCH", "GET",
+            "RESET",
+        ] {
+            conn.command(line);
+        }
+        let mut expected = [
+            "MULTI", "MULTI", "WATCH k", "WATCH k", "UNWATCH", "MULTI", "INCR n", "MULTI",
+            "DISCARD", "DISCARD", "MULTI", "WATCH n", "INCR n", "MULTI", "MULTI", "RESET",
+        ]
+        .map(|line| entry(line, ""));
+        expected.reverse();
+        assert_eq!(noted(&mut conn)[..expected.len()], expected, "{subject:?}");
+    }
+    // In a pipeline something else is to blame.
+    let server = Server::start(Subject::Memory);
+    let mut conn = server.connect();
+    note_all(&mut conn);
+    conn.pipeline(&["MULTI", "INCR n", "EXEC"].map(common::words));
+    assert_eq!(noted(&mut conn)[0], entry("INCR n", ""));
+}
+
+#[test]
 fn credentials_are_never_noted() {
     for subject in SUBJECTS {
         let server = Server::start(subject);

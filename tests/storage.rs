@@ -161,6 +161,27 @@ fn refuses_all(conn: &mut Conn) {
     assert_eq!(conn.command("SET b x"), queued);
     let aborted = format!("EXECABORT Transaction discarded because of: {OOM}");
     assert_eq!(conn.command("EXEC"), Reply::Error(aborted.into_bytes()));
+    is_counted_as_rejected(conn);
+}
+
+/// What is refused for want of room has not been called, and neither has what its `EXEC` was to execute.
+fn is_counted_as_rejected(conn: &mut Conn) {
+    assert_eq!(conn.command("CONFIG RESETSTAT"), ok());
+    for line in ["SET b x", "APPEND b x", "MULTI", "SET b x", "GET b", "EXEC"] {
+        conn.command(line);
+    }
+    let reply = conn.command("INFO commandstats errorstats");
+    let page = String::from_utf8_lossy(reply.bulk().unwrap()).into_owned();
+    for (name, rejected) in [("set", 1), ("append", 1), ("exec", 1)] {
+        let line = page.lines().find(|line| line.starts_with(&format!("cmdstat_{name}:")));
+        let line = line.unwrap();
+        let expected = format!(",rejected_calls={rejected},failed_calls=0");
+        assert!(line.contains(":calls=0,") && line.ends_with(&expected), "{line}");
+    }
+    assert!(!page.contains("cmdstat_get:"), "{page}");
+    for line in ["errorstat_OOM:count=2", "errorstat_EXECABORT:count=1"] {
+        assert!(page.lines().any(|told| told == line), "{page}");
+    }
 }
 
 fn goes_on(conn: &mut Conn) {

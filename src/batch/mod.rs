@@ -26,8 +26,8 @@ mod writer;
 use std::time::Instant;
 
 use crate::clock;
-use crate::command::state::{Done, ReplyMode};
-use crate::command::stats::registry;
+use crate::command::state::{Done, Mishap, ReplyMode};
+use crate::command::stats::{error_kind, registry};
 use crate::command::{Args, Client, Flags, Keys, Server, Spec};
 use crate::data::keys::{self, RecordKey};
 use crate::data::{KeyspaceId, Tenant};
@@ -83,6 +83,16 @@ impl Op {
             Op::Run { spec, .. } => spec.flags.has(Flags::LENGTHY),
             Op::Exec(transaction) => transaction.lengthy,
             _ => false,
+        }
+    }
+
+    /// The error that is its reply, if no handler gives that.
+    fn error(&self) -> Option<&[u8]> {
+        match self {
+            Op::Error(text) => Some(text),
+            Op::Literal(reply) => reply.strip_prefix(b"-"),
+            Op::Discard(reply) => reply.strip_prefix(b"-"),
+            Op::Run { .. } | Op::Exec(_) => None,
         }
     }
 
@@ -178,6 +188,8 @@ pub struct Batch {
     pub ops: Vec<Op>,
     /// The first op not done yet.
     pub next: usize,
+    /// Ops before that one which were not executed: the connection ends before them.
+    skipped: usize,
     /// Index in [`Batch::requests`] of the request that the first op stands for; the next op stands for
     /// the next one, and so on.
     pub first: usize,
@@ -251,6 +263,7 @@ impl Batch {
             requests: Requests::default(),
             ops: Vec::new(),
             next: 0,
+            skipped: 0,
             first: 0,
             writes: false,
             last: None,
@@ -279,7 +292,7 @@ impl Batch {
     /// Forgets the ops, which have been executed, to make room for those of the next requests.
     pub fn begin(&mut self) {
         self.ops.clear();
-        self.next = 0;
+        (self.next, self.skipped) = (0, 0);
         self.writes = false;
         self.last = None;
         self.tenant = self.client.tenant;
@@ -382,14 +395,32 @@ impl Batch {
     /// Ends the next op, which waited for data, without any.
     pub fn give_up_waiting(&mut self, why: InVain) {
         self.waiting = None;
+        let text = match why {
+            InVain::Unblocked => Some(error::UNBLOCKED),
+            InVain::Expired => Some(error::TOKEN_EXPIRED),
+            InVain::TimedOut => None,
+        };
+        if let (Some(text), Some(Op::Run { spec, .. })) = (text, self.ops.get(self.next)) {
+            let kind = error_kind(text.as_bytes());
+            self.client.tally.mishaps.push(Mishap::Failed { spec, kind });
+        }
         self.next += 1;
-        match (self.client.reply_mode, why) {
+        match (self.client.reply_mode, text) {
             (ReplyMode::Skip, _) => self.client.reply_mode = ReplyMode::On,
             (ReplyMode::Off, _) => {}
-            (_, InVain::Unblocked) => self.reply.error(error::UNBLOCKED),
-            (_, InVain::Expired) => self.reply.error(error::TOKEN_EXPIRED),
-            (_, InVain::TimedOut) => self.reply.null_array(),
+            (_, Some(text)) => self.reply.error(text),
+            (_, None) => self.reply.null_array(),
         }
+    }
+
+    /// The ops that have been executed, if only to be refused.
+    fn done(&self) -> &[Op] {
+        &self.ops[..self.next - self.skipped]
+    }
+
+    /// Whether anything has been executed.
+    pub fn has_begun(&self) -> bool {
+        !self.done().is_empty()
     }
 
     /// Ops not done yet.

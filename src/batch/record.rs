@@ -6,8 +6,9 @@ use smallvec::SmallVec;
 
 use super::{Batch, Op};
 use crate::command::Spec;
-use crate::command::stats::{Shard, registry};
-use crate::metrics::{Stage, Timeline};
+use crate::command::state::Mishap;
+use crate::command::stats::{Shard, error_kind, registry};
+use crate::metrics::Timeline;
 
 /// Commands that have been executed and whose replies are on their way.
 #[derive(Debug, Clone)]
@@ -30,21 +31,18 @@ impl Written {
             shard.latency(number, count, total_ns);
             commands += count;
         }
-        self.timeline.until(Stage::Flush, now);
-        shard.stages(self.timeline.times(), commands);
+        shard.stages(self.timeline.end(now), commands);
     }
 }
 
 /// Counts runs of equal commands at once: pipelines repeat themselves.
-struct Counter<'s> {
-    shard: &'s Shard,
-    /// Each command's share of the batch's time.
-    busy_ns: u64,
+#[derive(Default)]
+struct Counter {
     run: Option<(&'static Spec, u64)>,
     calls: SmallVec<[(usize, u64); 4]>,
 }
 
-impl Counter<'_> {
+impl Counter {
     #[inline]
     fn command(&mut self, spec: &'static Spec) {
         match &mut self.run {
@@ -59,52 +57,80 @@ impl Counter<'_> {
     fn flush(&mut self) {
         if let Some((spec, count)) = self.run.take() {
             let number = registry().number(spec);
-            self.shard.calls(number, count, self.busy_ns * count);
             match self.calls.iter_mut().find(|(known, _)| *known == number) {
                 Some((_, calls)) => *calls += count,
                 None => self.calls.push((number, count)),
             }
         }
     }
+
+    /// One that was counted, before the last run ended, has not been executed after all.
+    fn take_back(&mut self, spec: &'static Spec) {
+        let number = registry().number(spec);
+        if let Some((_, calls)) = self.calls.iter_mut().find(|(known, _)| *known == number) {
+            *calls -= 1;
+        }
+    }
 }
 
 impl Batch {
-    /// Counts the executed batch in `shard`, `latency` after its arrival. What it returns is to be counted when
-    /// the replies are written.
-    pub fn record(&mut self, shard: &Shard, latency: Duration) -> Written {
-        let busy_ns = latency.as_nanos() as u64 / self.ops.len().max(1) as u64;
+    /// Counts the executed part of the batch in `shard`, which took so long. What it returns is to be counted
+    /// when the replies are written.
+    pub fn record(&mut self, shard: &Shard, busy: Duration) -> Written {
         let mut errors = 0;
-        let mut refused = |text: &[u8]| {
-            shard.error(text);
+        let mut answered = |kind: u8| {
+            shard.error(kind);
             errors += 1;
         };
-        let mut counter = Counter { shard, busy_ns, run: None, calls: SmallVec::new() };
-        for op in &self.ops {
+        let mut counter = Counter::default();
+        for op in self.done() {
             match op {
                 Op::Run { spec, .. } => counter.command(spec),
                 Op::Exec(transaction) => {
                     transaction.iter().for_each(|(spec, _)| counter.command(spec));
                 }
-                Op::Error(text) => refused(text),
-                Op::Literal(reply) => reply.strip_prefix(b"-").into_iter().for_each(&mut refused),
-                Op::Discard(reply) => reply.strip_prefix(b"-").into_iter().for_each(&mut refused),
+                other => other.error().into_iter().for_each(|text| answered(error_kind(text))),
             }
         }
-        let tally = &mut self.client.tally;
-        tally.controls.drain(..).for_each(|spec| counter.command(spec));
-        counter.flush();
-        shard.hits.add(std::mem::take(&mut tally.hits));
-        shard.misses.add(std::mem::take(&mut tally.misses));
-        shard.allowed.add(std::mem::take(&mut tally.allowed));
-        shard.denied.add(std::mem::take(&mut tally.denied));
-        errors += tally.failures.len() as u64;
-        for (spec, kind) in tally.failures.drain(..) {
-            shard.failed(registry().number(spec), kind);
+        let done = self.first..self.first + self.done().len();
+        let is_done = |request: u32| done.contains(&(request as usize));
+        for &(spec, request) in self.client.tally.controls.iter().filter(|(_, at)| is_done(*at)) {
+            counter.command(spec);
+            if self.ops[request as usize - self.first].error().is_some() {
+                shard.failed(registry().number(spec));
+            }
         }
-        for spec in tally.rejections.drain(..) {
+        for (spec, _) in self.client.tally.rejections.iter().filter(|(_, at)| is_done(*at)) {
             shard.rejected(registry().number(spec));
         }
-        shard.batch(self.ops.len());
+        counter.flush();
+        for mishap in &self.client.tally.mishaps {
+            match *mishap {
+                Mishap::Failed { spec, kind } => {
+                    shard.failed(registry().number(spec));
+                    answered(kind);
+                }
+                Mishap::Refused { spec, kind, .. } => {
+                    counter.take_back(spec);
+                    shard.rejected(registry().number(spec));
+                    answered(kind);
+                }
+                Mishap::Discarded { op } => {
+                    if let Op::Exec(transaction) = &self.ops[op as usize] {
+                        transaction.iter().for_each(|(spec, _)| counter.take_back(spec));
+                    }
+                }
+            }
+        }
+        counter.calls.retain(|(_, calls)| *calls > 0);
+        self.client.tally.count(shard);
+        let calls = counter.calls.iter().map(|(_, calls)| calls).sum();
+        shard.batch(self.done().len(), calls);
+        // Each call has the same share.
+        let share_ns = busy.as_nanos() as u64 / calls.max(1);
+        for &(number, calls) in &counter.calls {
+            shard.calls(number, calls, share_ns * calls);
+        }
         Written { calls: counter.calls, timeline: self.timeline, errors }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::clock;
 use crate::command::monitor::Ran;
-use crate::command::state::{ReplyMode, Watch};
+use crate::command::state::{Mishap, ReplyMode, Watch};
 use crate::command::stats::error_kind;
 use crate::command::{Args, Client, Ctx, Flags, Outcome, Server, Spec, Turn};
 use crate::data::tenants::NOBODY;
@@ -51,8 +51,8 @@ struct Before {
     protocol: Protocol,
     database: u8,
     reply_mode: ReplyMode,
-    /// Number of failures counted.
-    failures: usize,
+    /// Number of mishaps noted.
+    mishaps: usize,
     /// Number of effects noted.
     effects: usize,
     /// Number of commands noted for monitors.
@@ -68,7 +68,7 @@ impl Before {
             protocol: batch.reply.protocol(),
             database: batch.client.database,
             reply_mode: batch.client.reply_mode,
-            failures: batch.client.tally.failures.len(),
+            mishaps: batch.client.tally.mishaps.len(),
             effects: batch.client.effects.len(),
             ran: batch.client.ran.len(),
         }
@@ -134,7 +134,7 @@ impl Run<'_, '_> {
     fn ops(&mut self, batch: &mut Batch, input: &[u8]) -> Ended {
         let mut pending = false;
         let first = batch.next;
-        (batch.blocked, batch.sends) = (false, false);
+        (batch.blocked, batch.sends, batch.skipped) = (false, false, 0);
         // Of large values no more is fetched than there may be replies before they are sent.
         let ahead_max = if batch.writes { usize::MAX } else { BATCH_REPLY_BYTES };
         let missing = self.view.missing_bytes();
@@ -164,6 +164,7 @@ impl Run<'_, '_> {
             self.budget.commands = self.budget.commands.saturating_sub(commands);
             if batch.client.closing {
                 // As in Redis: what came in behind it is not executed.
+                batch.skipped = batch.remaining();
                 batch.next = batch.ops.len();
             }
             if batch.reply.len() > BATCH_REPLY_BYTES {
@@ -265,7 +266,7 @@ impl Run<'_, '_> {
     /// Undoes an op that did not succeed or is too large, and replies why; or says that it has to
     /// run again.
     fn settle(&mut self, batch: &mut Batch, before: &Before, outcome: Outcome) -> Option<Ended> {
-        let Batch { reply, client, .. } = batch;
+        let Batch { reply, client, ops, next, .. } = batch;
         let written = self.view.written_bytes();
         let past_bounds = written.saturating_sub(before.written) > TRANSACTION_BYTES_MAX;
         let too_large = past_bounds || outcome == Err(Stop::TooLarge);
@@ -278,7 +279,7 @@ impl Run<'_, '_> {
         reply.rollback(before.reply);
         reply.set_protocol(before.protocol);
         client.database = before.database;
-        client.tally.failures.truncate(before.failures);
+        client.tally.mishaps.truncate(before.mishaps);
         client.effects.truncate(before.effects);
         match outcome {
             Err(Stop::Pending) => return Some(Ended::Pending),
@@ -298,10 +299,18 @@ impl Run<'_, '_> {
                 client.reply_mode = before.reply_mode;
                 return Some(Ended::GroupFull);
             }
-            _ if too_large => reply.error(error::TRANSACTION_TOO_LARGE),
-            Err(Stop::Error(text)) => reply.error_bytes(&text),
-            Err(Stop::Failed(cause)) => reply.error(&unread(&cause)),
-            Ok(()) | Err(Stop::TooLarge | Stop::Unread) => {}
+            _ => {}
+        }
+        let text = match outcome {
+            _ if too_large => error::TRANSACTION_TOO_LARGE.as_bytes().into(),
+            Err(Stop::Error(text)) => text,
+            Err(Stop::Failed(cause)) => unread(&cause).into_bytes().into(),
+            _ => return None,
+        };
+        reply.error_bytes(&text);
+        match &ops[*next] {
+            Op::Run { spec, .. } => failed(client, spec, &text),
+            _ => client.tally.exec_failed(*next, &text, false),
         }
         None
     }
@@ -319,14 +328,12 @@ impl Run<'_, '_> {
         if let Some(refusal) = self.refusal
             && spec.is_write()
         {
-            client.tally.failures.push((spec, error_kind(refusal.as_bytes())));
-            reply.error(refusal);
+            self.refuse(spec, client, reply, refusal);
             return Ok(());
         }
         // EXEC has been asked as a whole.
         if turn.is_some() && spec.flags.has(Flags::DENYOOM) && self.is_out_of_storage(client) {
-            client.tally.failures.push((spec, error_kind(error::OUT_OF_STORAGE.as_bytes())));
-            reply.error(error::OUT_OF_STORAGE);
+            self.refuse(spec, client, reply, error::OUT_OF_STORAGE);
             return Ok(());
         }
         self.stopwatch.command(spec);
@@ -353,16 +360,38 @@ impl Run<'_, '_> {
             }
             Err(stop @ (Stop::TooLarge | Stop::Unread | Stop::Blocked(_))) => Err(stop),
             Err(Stop::Error(text)) => {
-                client.tally.failures.push((spec, error_kind(&text)));
                 self.fail(spec, client, (mark, reply_mark), reply, &text);
                 Ok(())
             }
             Err(Stop::Failed(cause)) => {
-                client.tally.failures.push((spec, error_kind(b"ERR")));
                 let text = unread(&cause);
                 self.fail(spec, client, (mark, reply_mark), reply, text.as_bytes());
                 Ok(())
             }
+        }
+    }
+
+    /// Answers a command with the reason why it is not executed, or why what it wrote is not stored.
+    fn refuse(&self, spec: &'static Spec, client: &mut Client, reply: &mut Reply, text: &str) {
+        reply.error(text);
+        if is_refusal(text) {
+            let (op, kind) = (self.stopwatch.place.op as u32, error_kind(text.as_bytes()));
+            client.tally.mishaps.push(Mishap::Refused { op, spec, kind });
+        } else {
+            failed(client, spec, text.as_bytes());
+        }
+    }
+
+    /// The same for an `EXEC`.
+    fn refuse_exec(&self, client: &mut Client, reply: &mut Reply, text: &str) {
+        let op = self.stopwatch.place.op;
+        if is_refusal(text) {
+            let text = format!("{}{text}", error::TRANSACTION_DISCARDED);
+            reply.error(&text);
+            client.tally.exec_failed(op, text.as_bytes(), true);
+        } else {
+            reply.error(text);
+            client.tally.exec_failed(op, text.as_bytes(), false);
         }
     }
 
@@ -399,6 +428,7 @@ impl Run<'_, '_> {
         self.view.rollback(mark);
         reply.rollback(reply_mark);
         reply.error_bytes(text);
+        failed(client, spec, text);
         if spec.name == "watch" {
             client.watches.fail();
         }
@@ -430,14 +460,16 @@ impl Run<'_, '_> {
         if let Some(refusal) = self.refusal
             && transaction.writes()
         {
-            reply.error(refusal);
+            self.refuse_exec(client, reply, refusal);
             return Ok(());
         }
         if transaction.grows() && self.is_out_of_storage(client) {
-            reply.error(&format!("{}{}", error::TRANSACTION_DISCARDED, error::OUT_OF_STORAGE));
+            self.refuse_exec(client, reply, error::OUT_OF_STORAGE);
             return Ok(());
         }
         if !self.is_as_watched(client)? {
+            let op = self.stopwatch.place.op as u32;
+            client.tally.mishaps.push(Mishap::Discarded { op });
             reply.null_array();
             return Ok(());
         }
@@ -477,6 +509,17 @@ impl Run<'_, '_> {
         }
         if pending { Err(Stop::Pending) } else { Ok(()) }
     }
+}
+
+/// Whether an error says that Redis would not have let the command begin: a write while the disk is full, or
+/// one more value where there is no room.
+fn is_refusal(text: &str) -> bool {
+    matches!(text.split(' ').next(), Some("MISCONF" | "OOM"))
+}
+
+/// Notes that a command was answered with an error.
+fn failed(client: &mut Client, spec: &'static Spec, text: &[u8]) {
+    client.tally.mishaps.push(Mishap::Failed { spec, kind: error_kind(text) });
 }
 
 /// The error reply of a command that could not read.

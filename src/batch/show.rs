@@ -10,7 +10,7 @@ use crate::clock;
 use crate::command::connection::WRONG_PASS;
 use crate::command::monitor::{Ran, Show};
 use crate::command::state::ReplyMode;
-use crate::command::{Args, Found, Server, lookup};
+use crate::command::{Args, Found, Server, Spec, lookup};
 
 impl Op {
     /// Whether an op that runs no function stands for a command that Redis executes: not for one that it
@@ -41,20 +41,29 @@ impl Batch {
         let mut show = Show::new(&server.monitors, &self.client.shared, clock::unix_us());
         for notes in ran.chunk_by(|one, next| one.op == next.op) {
             let Some((last, queued)) = notes.split_last() else { continue };
-            let op = &self.ops[last.op as usize];
-            if let Op::Exec(transaction) = op {
+            if let Op::Exec(transaction) = &self.ops[last.op as usize] {
                 for ((spec, args), note) in transaction.iter().zip(queued) {
                     show.command(spec, args, *note);
                 }
             }
-            if !op.is_executed() {
-                // A protocol error has not even a request.
-                continue;
-            }
-            let args = Args::new(input, self.requests.command(self.first + last.op as usize));
-            if let Found::Command(spec) = lookup(args) {
+            if let Some((spec, args)) = self.command_of(last.op as usize, input) {
                 show.command(spec, args, *last);
             }
+        }
+    }
+
+    /// The command that an op stands for, if it is one that Redis executes.
+    pub(super) fn command_of<'b>(
+        &'b self,
+        op: usize,
+        input: &'b [u8],
+    ) -> Option<(&'static Spec, Args<'b>)> {
+        // A protocol error has not even a request.
+        self.ops.get(op).filter(|op| op.is_executed())?;
+        let args = Args::new(input, self.requests.command(self.first + op));
+        match lookup(args) {
+            Found::Command(spec) => Some((spec, args)),
+            _ => None,
         }
     }
 

@@ -10,6 +10,7 @@ use super::{Batch, Op};
 use crate::clock;
 use crate::command::latency_monitor::Event;
 use crate::command::slowlog::Slow;
+use crate::command::state::Mishap;
 use crate::command::{Args, Flags, Server, Spec};
 use crate::data::tenants::NOBODY;
 
@@ -91,10 +92,10 @@ impl Stopwatch {
 }
 
 impl Batch {
-    /// Notes the batch, whose replies were ready `latency` after its arrival, if that is slow; whether it is. Its
+    /// Notes the batch, which took so long until its replies were ready, if that is slow; whether it is. Its
     /// requests are in `in_place`, or have been moved to its own input.
-    pub fn observe(&self, server: &Server, latency: Duration, in_place: &[u8]) -> bool {
-        let duration_us = latency.as_micros() as u64;
+    pub fn observe(&self, server: &Server, busy: Duration, in_place: &[u8]) -> bool {
+        let duration_us = busy.as_micros() as u64;
         let (observing, ms) = (&server.observing, duration_us / 1000);
         let (is_slow, is_long) = (observing.is_slow(duration_us), observing.latency.is_long(ms));
         if !is_slow && !is_long {
@@ -121,21 +122,34 @@ impl Batch {
     }
 
     /// The command that the batch was probably slow for: the one that took most of its execution, or else its
-    /// first.
+    /// first. One that opens or closes a transaction, or the like, is to blame only if there is nothing else. As
+    /// in Redis, `EXEC` never is, and neither is what was not executed.
     fn suspect<'b>(&'b self, input: &'b [u8]) -> Option<(&'static Spec, Args<'b>)> {
         let slowest = self.timed.most().and_then(|place| self.command_at(place, input));
-        let may_be_shown = |(spec, _): &(&'static Spec, Args<'b>)| {
-            !spec.flags.has(Flags::CONTROL) && !spec.flags.has(Flags::SKIP_SLOWLOG)
-        };
-        slowest.filter(may_be_shown).or_else(|| {
-            let each = (0..self.ops.len()).flat_map(|op| {
-                let queued = match &self.ops[op] {
+        let may_be_shown =
+            |(spec, _): &(&'static Spec, Args<'b>)| !spec.flags.has(Flags::SKIP_SLOWLOG);
+        let each = || {
+            let places = self.done().iter().enumerate().flat_map(|(op, done)| {
+                let queued = match done {
                     Op::Exec(transaction) => transaction.len(),
                     _ => 1,
                 };
                 (0..queued).map(move |queued| Place { op, queued })
             });
-            each.filter_map(|place| self.command_at(place, input)).find(may_be_shown)
+            let commands = places.filter(|place| !self.has_not_run(place.op));
+            commands.filter_map(|place| self.command_at(place, input)).filter(may_be_shown)
+        };
+        let does_something =
+            |(spec, _): &(&'static Spec, Args<'b>)| !spec.flags.has(Flags::CONTROL);
+        let slowest = slowest.filter(may_be_shown).filter(does_something);
+        slowest.or_else(|| each().find(does_something)).or_else(|| each().next())
+    }
+
+    /// Whether an op was refused, or what it was to execute discarded.
+    fn has_not_run(&self, wanted: usize) -> bool {
+        self.client.tally.mishaps.iter().any(|mishap| match mishap {
+            Mishap::Refused { op, .. } | Mishap::Discarded { op } => *op as usize == wanted,
+            Mishap::Failed { .. } => false,
         })
     }
 
@@ -149,7 +163,7 @@ impl Batch {
                 Some((spec, Args::new(input, self.requests.command(*request as usize))))
             }
             Op::Exec(transaction) => transaction.iter().nth(place.queued),
-            _ => None,
+            _ => self.command_of(place.op, input),
         }
     }
 }

@@ -97,12 +97,72 @@ pub struct Tally {
     pub allowed: u64,
     /// Commands that it denied.
     pub denied: u64,
-    /// Which commands failed, and with what kind of error: a place in [`stats::ERROR_KINDS`].
-    pub failures: Vec<(&'static Spec, u8)>,
-    /// Which commands were refused before they could run.
-    pub rejections: Vec<&'static Spec>,
-    /// Commands that opened or closed a transaction.
-    pub controls: SmallVec<[&'static Spec; 2]>,
+    /// What became of commands that did not simply succeed when they were executed.
+    pub mishaps: Vec<Mishap>,
+    /// Which commands were refused before they could run, and which of the batch's requests they were.
+    pub rejections: Vec<(&'static Spec, u32)>,
+    /// Commands that were executed without a handler, because they opened or closed a transaction or gave
+    /// a wrong password, and which of the batch's requests they were.
+    pub controls: SmallVec<[(&'static Spec, u32); 2]>,
+}
+
+impl Tally {
+    /// The row of `EXEC`, if there was one.
+    fn exec(&self) -> Option<&'static Spec> {
+        let mut controls = self.controls.iter();
+        controls.find(|(spec, _)| spec.name == "exec").map(|(spec, _)| *spec)
+    }
+
+    /// Counts what is no matter of single commands, and empties the tally.
+    pub fn count(&mut self, shard: &stats::Shard) {
+        shard.hits.add(std::mem::take(&mut self.hits));
+        shard.misses.add(std::mem::take(&mut self.misses));
+        shard.allowed.add(std::mem::take(&mut self.allowed));
+        shard.denied.add(std::mem::take(&mut self.denied));
+        self.mishaps.clear();
+        self.rejections.clear();
+        self.controls.clear();
+    }
+
+    /// Notes that an `EXEC`, which is this op, was answered with an error instead of the replies to what
+    /// was queued: `refused` before it could begin, or else on the way.
+    pub fn exec_failed(&mut self, op: usize, text: &[u8], refused: bool) {
+        let (op, kind) = (op as u32, stats::error_kind(text));
+        if let Some(spec) = self.exec() {
+            self.mishaps.push(match refused {
+                true => Mishap::Refused { op, spec, kind },
+                false => Mishap::Failed { spec, kind },
+            });
+        }
+        self.mishaps.push(Mishap::Discarded { op });
+    }
+}
+
+/// How a command did not succeed. Kinds of errors are places in [`stats::ERROR_KINDS`], ops those of the
+/// batch.
+#[derive(Debug, Clone, Copy)]
+pub enum Mishap {
+    /// It ran and answered with an error.
+    Failed {
+        /// Which command.
+        spec: &'static Spec,
+        /// Of the error.
+        kind: u8,
+    },
+    /// It was refused when its turn came, and did not run.
+    Refused {
+        /// Where in the batch.
+        op: u32,
+        /// Which command.
+        spec: &'static Spec,
+        /// Of the error.
+        kind: u8,
+    },
+    /// What this `EXEC` was to execute did not run.
+    Discarded {
+        /// Where in the batch.
+        op: u32,
+    },
 }
 
 /// State of one connection that commands read and change. It travels with the connection's batches,

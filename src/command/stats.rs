@@ -34,6 +34,7 @@ pub const ERROR_KINDS: &[&str] = &[
     "TIMEOUT",
     "OOM",
     "NOSCRIPT",
+    "UNBLOCKED",
 ];
 
 /// The place in [`ERROR_KINDS`] of the code that an error's text begins with.
@@ -317,8 +318,8 @@ mod tests {
         one.latency(0, 3, 1_000);
         two.calls(0, 2, 700);
         two.latency(0, 2, 9_000_000);
-        two.error(b"WRONGTYPE of key");
-        two.error(b"NEVERHEARD of it");
+        two.error(error_kind(b"WRONGTYPE of key"));
+        two.error(error_kind(b"NEVERHEARD of it"));
         let totals = stats.totals();
         assert_eq!((totals.commands[0].calls, totals.commands[0].nanoseconds), (5, 1_200));
         assert_eq!(totals.commands[0].latency.count(), 5);

@@ -97,6 +97,10 @@ impl std::fmt::Display for Times {
 
 /// A batch's way through the stages: every moment from its arrival on belongs to one of them, but for the time
 /// in which it waits for data that others are to bring, which is nobody's latency.
+///
+/// A batch may be executed in several parts, each with replies that leave before the next begins. To the
+/// client all of it arrived at once. So a later part's latency is counted from there, too, and what the
+/// earlier ones took is `queue` to it; but its share of the work, [`Timeline::busy`], begins with itself.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Timeline {
     /// Its arrival; moved forward by what does not count.
@@ -106,6 +110,8 @@ pub struct Timeline {
     /// It has been waiting for data since then.
     left: Option<Instant>,
     times: Times,
+    /// From its arrival until the present part began.
+    earlier: Duration,
     /// Nobody wants to know the stages: only the whole is measured.
     whole_only: bool,
 }
@@ -161,7 +167,7 @@ impl Timeline {
         }
     }
 
-    /// What it spent where, up to the last lap.
+    /// What the present part spent where, up to the last lap.
     pub fn times(&self) -> &Times {
         &self.times
     }
@@ -169,6 +175,30 @@ impl Timeline {
     /// Time from its arrival until `now`.
     pub fn total(&self, now: Instant) -> Duration {
         self.begun.map_or(Duration::ZERO, |begun| now.saturating_duration_since(begun))
+    }
+
+    /// The next part begins, as the replies to the one before have left.
+    pub fn next_part(&mut self) {
+        self.lap(Stage::Flush);
+        self.begin_part(self.last());
+    }
+
+    fn begin_part(&mut self, now: Instant) {
+        (self.earlier, self.times) = (self.total(now), Times::default());
+    }
+
+    /// Time that the present part took until `now`: what earlier ones took counts once, as theirs.
+    pub fn busy(&self, now: Instant) -> Duration {
+        self.total(now).saturating_sub(self.earlier)
+    }
+
+    /// What the present part spent where, if its replies left at `now`.
+    pub fn end(&mut self, now: Instant) -> &Times {
+        self.until(Stage::Flush, now);
+        if !self.whole_only {
+            self.times.spend(Stage::Queue, std::mem::take(&mut self.earlier));
+        }
+        &self.times
     }
 
     /// Where its last lap ended, if there are laps.
@@ -214,6 +244,31 @@ mod tests {
         line.took_part(start + 101 * MS, &Times::default(), start + 102 * MS);
         assert_eq!(line.total(start + 102 * MS), 2 * MS);
         assert_eq!(line.times().ns(Stage::Queue), 0);
+    }
+
+    #[test]
+    fn a_later_part_has_waited_for_the_earlier_ones() {
+        let start = clock::monotonic();
+        let mut line = Timeline::default();
+        line.begin(start, true);
+        line.until(Stage::Execution, start + 10 * MS);
+        let mut first = line;
+        assert_eq!(line.busy(start + 10 * MS), 10 * MS);
+        line.until(Stage::Flush, start + 11 * MS);
+        line.begin_part(start + 11 * MS);
+        line.until(Stage::Execution, start + 13 * MS);
+        assert_eq!(line.times().to_string(), "execution=2000");
+        assert_eq!((line.total(start + 13 * MS), line.busy(start + 13 * MS)), (13 * MS, 2 * MS));
+        assert_eq!(first.end(start + 11 * MS).to_string(), "execution=10000 flush=1000");
+        let times = line.end(start + 14 * MS);
+        assert_eq!(times.to_string(), "queue=11000 execution=2000 flush=1000");
+        // What it waits for data counts in neither.
+        line.begin_part(start + 14 * MS);
+        line.left = Some(start + 14 * MS);
+        line.come_back(start + 114 * MS);
+        line.until(Stage::Execution, start + 115 * MS);
+        assert_eq!((line.total(start + 115 * MS), line.busy(start + 115 * MS)), (15 * MS, MS));
+        assert_eq!(line.end(start + 115 * MS).to_string(), "queue=14000 execution=1000");
     }
 
     #[test]

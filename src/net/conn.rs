@@ -153,13 +153,14 @@ impl Conn<'_> {
                 self.link.input.lend(consumed, &mut batch.input);
                 consumed = 0;
             }
-            match self.execute(batch).await {
-                Some(executed) => batch = executed,
-                None => return Next::Close,
-            }
-            if !batch.ops.is_empty() {
+            let goes_on;
+            (batch, goes_on) = self.execute(batch).await;
+            if batch.has_begun() {
                 let (queued, input) = (self.session.queued(), self.link.input.bytes());
                 self.written.set(worker.record(&mut batch, queued, input));
+            }
+            if !goes_on {
+                return Next::Close;
             }
             if !self.session.has_more(&batch) || batch.client.closing {
                 break;
@@ -169,7 +170,7 @@ impl Conn<'_> {
             if self.link.flush(&mut batch.reply, sent).await.is_err() {
                 return Next::Close;
             }
-            batch.timeline.lap(Stage::Flush);
+            batch.timeline.next_part();
             if consumed > 0 {
                 self.session.admit(self.link.input.bytes(), &mut batch);
             } else {
@@ -177,6 +178,8 @@ impl Conn<'_> {
                 self.session.admit(&input, &mut batch);
                 batch.input = input;
             }
+            worker.tick.account(batch.timeline.lap(Stage::Authorization));
+            worker.taken(&batch, 0);
         }
         let closing = self.session.has_ended() || batch.client.closing;
         batch.shrink();
@@ -248,8 +251,8 @@ impl Conn<'_> {
         true
     }
 
-    /// Waits with a batch that waits for data; `None` if the client goes away meanwhile.
-    async fn parked(&mut self, slot: usize, mut deadline: Option<Instant>) -> Option<Box<Batch>> {
+    /// Waits with a batch that waits for data; with it returns whether the client is still there.
+    async fn parked(&mut self, slot: usize, mut deadline: Option<Instant>) -> (Box<Batch>, bool) {
         let worker = self.worker;
         let mut in_vain = None;
         let expiry = self.session.expiry();
@@ -263,7 +266,7 @@ impl Conn<'_> {
                 }
             };
             let is_there = match self.link.wait(event).await {
-                Some(Returned::Batch(batch)) => return Some(batch),
+                Some(Returned::Batch(batch)) => return (batch, true),
                 Some(Returned::Parked(until)) if in_vain.is_none() => {
                     deadline = until;
                     continue;
@@ -276,33 +279,34 @@ impl Conn<'_> {
                 None => false,
             };
             match worker.unpark(slot) {
-                Some(_) if !is_there => return None,
                 Some(mut batch) => {
                     batch.timeline.come_back(clock::monotonic());
                     batch.give_up_waiting(in_vain.unwrap_or(InVain::TimedOut));
-                    return Some(batch);
+                    return (batch, is_there);
                 }
                 // It is being executed: it has what it waited for, or is parked once more.
                 None if is_there => deadline = None,
                 None => {
-                    if let Returned::Batch(_) = worker.returned(slot).await {
-                        return None;
+                    if let Returned::Batch(batch) = worker.returned(slot).await {
+                        return (batch, false);
                     }
                 }
             }
         }
     }
 
-    /// Runs a batch, sending replies as they grow large; `None` if the connection is to end.
-    async fn execute(&mut self, mut batch: Box<Batch>) -> Option<Box<Batch>> {
+    /// Runs a batch, sending replies as they grow large; with it returns whether the connection goes on.
+    /// Otherwise the rest of it has not been executed.
+    async fn execute(&mut self, mut batch: Box<Batch>) -> (Box<Batch>, bool) {
         let limit = self.worker.server.config.output_buffer_limit;
+        let mut is_there = true;
         while !batch.is_done() {
             if batch.writes {
                 let slot = batch.slot;
-                batch = match self.worker.write(batch).await {
-                    Returned::Batch(batch) => batch,
-                    Returned::Parked(deadline) => self.parked(slot, deadline).await?,
-                    Returned::InVain(_) => self.worker.finished(slot).await,
+                (batch, is_there) = match self.worker.write(batch).await {
+                    Returned::Batch(batch) => (batch, true),
+                    Returned::Parked(deadline) => self.parked(slot, deadline).await,
+                    Returned::InVain(_) => (self.worker.finished(slot).await, true),
                 };
             } else {
                 batch = self.worker.read(batch, self.link.input.bytes()).await;
@@ -312,14 +316,17 @@ impl Conn<'_> {
             }
             batch.show(self.link.input.bytes(), &self.worker.server);
             batch.client.apply_effects(&self.worker.server);
+            if !is_there {
+                return (batch, false);
+            }
             if batch.reply.len() > limit {
                 tracing::warn!(client = batch.client.shared.id, "output-buffer-limit exceeded");
-                return None;
+                return (batch, false);
             }
             self.worker.stats.bytes_out.add(batch.reply.len() as u64);
             if !batch.is_done() {
                 if self.link.flush(&mut batch.reply, || ()).await.is_err() {
-                    return None;
+                    return (batch, false);
                 }
                 batch.timeline.lap(Stage::Flush);
                 // The client may have taken its time.
@@ -328,6 +335,6 @@ impl Conn<'_> {
         }
         batch.forget_saved();
         self.worker.stats.bytes_out.add(batch.take_shown() as u64);
-        Some(batch)
+        (batch, true)
     }
 }

@@ -514,9 +514,10 @@ impl Worker {
         input: &[u8],
     ) -> Option<Written> {
         let now = batch.timeline.last();
-        let is_slow = batch.observe(&self.server, batch.timeline.total(now), input);
+        let busy = batch.timeline.busy(now);
+        let is_slow = batch.observe(&self.server, busy, input);
         self.stats.slow.add(u64::from(is_slow));
-        let written = batch.record(&self.stats, batch.timeline.total(now));
+        let written = batch.record(&self.stats, busy);
         let (at_ms, command) =
             (self.server.uptime_ms(now), batch.last.map(|spec| registry().number(spec)));
         let protocol = batch.reply.protocol();

@@ -284,7 +284,7 @@ mod tests {
     fn everything_the_process_tells_is_among_the_metrics() {
         let config = Config { metrics_tenants: true, ..Config::default() };
         let server = Server::new(config, Arc::new(MemoryStore::new()));
-        server.stats.shard().batch(3);
+        server.stats.shard().batch(3, 3);
         server.stats.shard().latency(0, 3, 1_000);
         let samples = server.samples();
         for sample in &samples {

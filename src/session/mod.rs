@@ -15,7 +15,7 @@ use std::time::Instant;
 use self::authorization::Gate;
 use crate::batch::{Batch, Op, QUEUED, Transaction};
 use crate::command::state::ClientShared;
-use crate::command::{Args, Client, Flags, Found, Server, Spec, lookup};
+use crate::command::{Args, Client, Flags, Found, Server, Spec, connection, lookup};
 use crate::error;
 use crate::limits::{
     ARGUMENTS_MAX, BATCH_COMMANDS_MAX, INLINE_BYTES_MAX, TRANSACTION_BYTES_MAX,
@@ -146,7 +146,8 @@ impl Session {
         let expired = error::TOKEN_EXPIRED.as_bytes();
         for op in &mut batch.ops[batch.next..] {
             match op {
-                Op::Run { spec, .. } if !spec.flags.has(Flags::NO_AUTH) => {
+                Op::Run { spec, request } if !spec.flags.has(Flags::NO_AUTH) => {
+                    batch.client.tally.rejections.push((spec, *request));
                     *op = Op::Error(expired.into());
                 }
                 Op::Exec(_) => *op = Op::Discard(replies::no_longer_allowed(expired).into()),
@@ -225,11 +226,11 @@ impl Session {
             Found::Command(spec) if spec.accepts(args.len()) => spec,
             Found::Command(spec) if spec.name == "exec" => {
                 self.transaction = None;
-                client.tally.rejections.push(spec);
+                client.tally.rejections.push((spec, request));
                 return Op::Discard(EXEC_ARITY.into());
             }
             Found::Command(spec) | Found::SubcommandMissing(spec) => {
-                client.tally.rejections.push(spec);
+                client.tally.rejections.push((spec, request));
                 return self.reject(replies::wrong_arity(spec.name));
             }
             Found::UnknownSubcommand(spec) => {
@@ -240,7 +241,12 @@ impl Session {
         if let Some(gate) = &mut self.gate
             && let Err(refusal) = gate.ask(spec, args, client, self.transaction.is_some())
         {
-            client.tally.rejections.push(spec);
+            // A login that fails is one that was tried, though not here.
+            if refusal == connection::WRONG_PASS.as_bytes() {
+                client.tally.controls.push((spec, request));
+            } else {
+                client.tally.rejections.push((spec, request));
+            }
             if spec.name == "exec" {
                 self.transaction = None;
                 return Op::Discard(replies::no_longer_allowed(&refusal).into());
@@ -248,6 +254,7 @@ impl Session {
             return self.reject(refusal);
         }
         if client.monitor.is_some() && (spec.is_write() || spec.flags.has(Flags::READONLY)) {
+            client.tally.rejections.push((spec, request));
             return self.reject(MONITORS_ONLY.to_vec());
         }
         if spec.flags.has(Flags::CONTROL) {
@@ -256,7 +263,7 @@ impl Session {
         match &mut self.transaction {
             None => Op::Run { spec, request },
             Some(_) if spec.flags.has(Flags::NO_MULTI) => {
-                client.tally.rejections.push(spec);
+                client.tally.rejections.push((spec, request));
                 self.reject(b"ERR Command not allowed inside a transaction".to_vec())
             }
             Some(transaction) => {
@@ -264,7 +271,7 @@ impl Session {
                     > TRANSACTION_BYTES_MAX
                     || transaction.len() >= TRANSACTION_COMMANDS_MAX
                 {
-                    client.tally.rejections.push(spec);
+                    client.tally.rejections.push((spec, request));
                     return self.reject(error::TRANSACTION_TOO_LARGE.into());
                 }
                 transaction.push(spec, args);
@@ -287,8 +294,13 @@ impl Session {
     /// Commands that open, close or bypass a transaction.
     fn control(&mut self, spec: &'static Spec, request: u32, client: &mut Client) -> Op {
         // These need no handler, but are calls like others.
-        if matches!(spec.name, "multi" | "exec" | "discard") {
-            client.tally.controls.push(spec);
+        let is_answered_here = match spec.name {
+            "multi" | "exec" | "discard" => true,
+            "watch" => self.transaction.is_some(),
+            _ => false,
+        };
+        if is_answered_here {
+            client.tally.controls.push((spec, request));
         }
         match spec.name {
             "multi" if self.transaction.is_some() => {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use biscuit_auth::builder::{Algorithm, BiscuitBuilder};
 use biscuit_auth::{Biscuit, KeyPair, PrivateKey};
@@ -11,6 +12,7 @@ use super::*;
 use crate::auth::{Authenticator, RootKey};
 use crate::batch::{Home, Stay, Writer};
 use crate::command::state::Killer;
+use crate::command::stats::{error_kind, registry};
 use crate::command::{connection, databases};
 use crate::config::Config;
 use crate::data::tenants::Quota;
@@ -161,6 +163,37 @@ fn nobody_gets_a_tenant_that_cannot_be_stored() {
     let reply = String::from_utf8_lossy(batch.reply.bytes());
     assert!(reply.starts_with("-MISCONF "), "{reply}");
     assert!(batch.client.grant.is_none() && batch.client.seat.is_none());
+}
+
+#[test]
+fn what_cannot_be_stored_is_counted_as_rejected() {
+    let Connection { server, mut batch, .. } = Connection::open(None);
+    let (server, desk) = (Arc::new(server), Arc::new(Desk::default()));
+    let writer = Writer::new(&server, vec![Arc::clone(&desk) as Arc<dyn Home>]);
+    server.store.close().unwrap();
+    let open = Server::new(Config::default(), Arc::new(MemoryStore::new()));
+    let mut session = Session::new(&open, &batch.client.shared);
+    let mut input = b"SET a b\r\nGET a\r\nMULTI\r\nGET a\r\nSET a b\r\nEXEC\r\n".to_vec();
+    session.take(&mut input, &mut batch);
+    batch.input = input;
+    writer.submit(&mut vec![Box::new(batch)]);
+    let mut batch = desk.0.lock().pop().unwrap();
+    let reply = String::from_utf8_lossy(batch.reply.bytes()).into_owned();
+    let aborted = "-EXECABORT Transaction discarded because of: MISCONF Errors writing to the AOF";
+    assert!(reply.starts_with("-MISCONF ") && reply.contains(aborted), "{reply}");
+    let written = batch.record(&server.stats.shard(), Duration::from_secs(6));
+    assert_eq!(written.errors, 2);
+    let totals = server.stats.totals();
+    let of = |name: &str| {
+        let number = registry().specs().iter().position(|spec| spec.name == name).unwrap();
+        let totals = &totals.commands[number];
+        (totals.calls, totals.rejected, totals.failed, totals.nanoseconds / 1_000_000_000)
+    };
+    // Two calls share the time.
+    assert_eq!([of("set"), of("exec")], [(0, 1, 0, 0); 2]);
+    assert_eq!([of("get"), of("multi")], [(1, 0, 0, 3); 2]);
+    let kinds = ["MISCONF ", "EXECABORT "].map(|text| usize::from(error_kind(text.as_bytes())));
+    assert_eq!((kinds.map(|kind| totals.errors[kind]), totals.processed), ([1, 1], 2));
 }
 
 #[test]

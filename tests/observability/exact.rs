@@ -1,7 +1,9 @@
 //! Property: n commands give n counts, whatever the store and however often a group is repeated; sizes
 //! sum up to what was sent.
 
-use crate::common::{Conn, Options, Server, Subject, encode};
+use std::time::Instant;
+
+use crate::common::{Conn, Options, Server, Subject, encode, tokens, words};
 use crate::scrape::{Scrape, when};
 use crate::servers;
 
@@ -146,4 +148,69 @@ fn what_is_left_of_a_receive_has_waited_since_then() {
         }
     }
     panic!("a connection that is alone waits only for itself, and never did");
+}
+
+#[test]
+fn parts_of_a_pipeline_have_waited_for_each_other_and_worked_once() {
+    for server in servers() {
+        let subject = server.subject;
+        let mut conn = server.connect();
+        let mut traffic = Traffic::default();
+        let began = Instant::now();
+        // Each ends a part: what follows depends on it.
+        send(&mut conn, &mut traffic, 300, "CLIENT PAUSE 0");
+        let took_us = began.elapsed().as_secs_f64() * 1e6;
+        let timed = "ringstone_command_seconds_count";
+        let scrape = when(&server, "all is counted", |scrape| scrape.sum(timed, &[]) >= 300.0);
+        assert_eq!(scrape.sum("ringstone_commands_total", &[]), 300.0, "{subject:?}");
+        let latency = scrape.sum("ringstone_command_seconds_sum", &[]);
+        let stages = scrape.sum("ringstone_command_stage_seconds_sum", &[]);
+        let off = (latency - stages).abs() / latency;
+        // Between the laps of a group on a store that does not answer at once there are gaps.
+        assert!(off < 1e-3, "{subject:?}: {stages} s in stages of {latency} s");
+        let reply = conn.command("INFO commandstats");
+        let page = String::from_utf8_lossy(reply.bulk().unwrap()).into_owned();
+        let (_, line) = page.split_once("cmdstat_client|pause:calls=300,usec=").unwrap();
+        let busy_us: f64 = line.split(',').next().unwrap().parse().unwrap();
+        assert!(busy_us <= took_us, "{subject:?}: {busy_us} us of {took_us} us");
+        assert!(latency * 1e6 > busy_us, "{subject:?}: {latency} s, and {busy_us} us");
+    }
+}
+
+#[test]
+fn who_vanishes_leaves_exact_counts() {
+    for server in servers() {
+        let subject = server.subject;
+        for _ in 0..20 {
+            let mut conn = server.connect();
+            conn.send_raw(&encode(&["INCR", "n"]).repeat(50));
+        }
+        let mut conn = server.connect();
+        let incr = &["command=\"incr\""];
+        let calls = |scrape: &Scrape| scrape.sum("ringstone_commands_total", incr);
+        let timed = |scrape: &Scrape| scrape.sum("ringstone_command_seconds_count", incr);
+        let closed = |scrape: &Scrape| scrape.sum("ringstone_connections", &[]) == 1.0;
+        let scrape = when(&server, "all is counted", |scrape| {
+            closed(scrape) && calls(scrape) >= 1_000.0 && timed(scrape) >= 1_000.0
+        });
+        let value = conn.command("GET n");
+        let value: f64 = std::str::from_utf8(value.bulk().unwrap()).unwrap().parse().unwrap();
+        let counted = [calls(&scrape), timed(&scrape), value];
+        assert_eq!(counted, [1_000.0; 3], "{subject:?}");
+        assert_eq!(scrape.sum("ringstone_batch_commands_sum", &[]), 1_000.0, "{subject:?}");
+    }
+}
+
+#[test]
+fn a_tenant_s_commands_behind_a_login_count() {
+    let mut flags = tokens::FLAGS.to_vec();
+    flags.extend(["--metrics-listen", "127.0.0.1:0", "--metrics-tenants", "yes"]);
+    let server = Server::start_with(Subject::Memory, &Options { flags, ..Options::default() });
+    let token = tokens::plain("acme");
+    let mut conn = tokens::connect(&server, &token);
+    let lines = ["SET k v".to_owned(), format!("AUTH {token}"), "GET k".to_owned()];
+    conn.pipeline(&lines.each_ref().map(|line| words(line)));
+    let of = |scrape: &Scrape, name: &str| scrape.sum(name, &["tenant=\"acme\""]);
+    let scrape = Scrape::of(&server);
+    assert_eq!(of(&scrape, "ringstone_tenant_commands_total"), 3.0);
 }

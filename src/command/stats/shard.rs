@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use super::turns::{BufferCounts, TurnCounts};
-use super::{ERROR_KINDS, error_kind, registry};
+use super::{ERROR_KINDS, registry};
 use crate::metrics::{Count, Durations, STAGES, Sizes, Times};
 
 /// Counters about one command.
@@ -24,7 +24,7 @@ pub struct Shard {
     pub(super) errors: [Count; ERROR_KINDS.len()],
     pub(super) stages: [Durations<Count>; STAGES],
     pub(super) batch_commands: Sizes<Count>,
-    /// Requests taken, whatever became of them.
+    /// Commands executed: the sum of all calls.
     pub processed: Count,
     /// Batches run.
     pub batches: Count,
@@ -83,12 +83,12 @@ impl Shard {
         self.commands[number].latency.get_or_init(Box::default).record(ns, calls);
     }
 
-    /// Counts a batch of so many commands.
+    /// Counts a batch of so many requests, with so many calls.
     #[inline]
-    pub fn batch(&self, commands: usize) {
-        self.processed.add(commands as u64);
+    pub fn batch(&self, requests: usize, calls: u64) {
+        self.processed.add(calls);
         self.batches.add(1);
-        self.batch_commands.record(commands as u64);
+        self.batch_commands.record(requests as u64);
     }
 
     /// Counts what so many commands spent in each stage.
@@ -99,10 +99,9 @@ impl Shard {
         }
     }
 
-    /// Counts a failed call and its error.
-    pub fn failed(&self, number: usize, kind: u8) {
+    /// Counts a failed call; its error is counted apart.
+    pub fn failed(&self, number: usize) {
         self.commands[number].failed.add(1);
-        self.errors[usize::from(kind)].add(1);
     }
 
     /// Counts a command that was refused before it could run; its error is counted apart.
@@ -110,8 +109,8 @@ impl Shard {
         self.commands[number].rejected.add(1);
     }
 
-    /// Counts an error reply that no command gave.
-    pub fn error(&self, text: &[u8]) {
-        self.errors[usize::from(error_kind(text))].add(1);
+    /// Counts an error reply of this kind, a place in [`ERROR_KINDS`].
+    pub fn error(&self, kind: u8) {
+        self.errors[usize::from(kind)].add(1);
     }
 }
