@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+#[path = "info/clients.rs"]
+mod clients;
 mod common;
 #[path = "info/consumers.rs"]
 mod consumers;

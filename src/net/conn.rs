@@ -109,6 +109,7 @@ pub(super) async fn passed(deadline: Option<Instant>) {
 impl Conn<'_> {
     /// Serves until the end; whether nothing went wrong.
     async fn run(&mut self) -> bool {
+        self.link.show_input();
         let mut next = Next::Receive;
         loop {
             let Some(batch) = self.batch.as_mut() else { return false };
@@ -189,6 +190,7 @@ impl Conn<'_> {
             }
             return Next::Close;
         }
+        self.link.show_input();
         // With nothing left to parse, receiving ahead would hold a buffer while nothing comes.
         match (closing, taken.full && !self.link.input.bytes().is_empty()) {
             (true, _) => Next::Close,
@@ -199,6 +201,7 @@ impl Conn<'_> {
 
     /// Takes the complete commands out of the input, as many as a batch may have.
     async fn take(&mut self, batch: &mut Batch) -> Taken {
+        self.link.show_input();
         let worker = self.worker;
         let now = worker.begin_turn();
         let there = self.link.input.bytes().len();
@@ -250,6 +253,7 @@ impl Conn<'_> {
 
     /// Waits with a batch that waits for data; `None` if the client goes away meanwhile.
     async fn parked(&mut self, slot: usize, mut deadline: Option<Instant>) -> Option<Box<Batch>> {
+        self.link.show_input();
         let worker = self.worker;
         let mut in_vain = None;
         let expiry = self.session.expiry();
