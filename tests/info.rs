@@ -5,6 +5,8 @@
 
 #[path = "info/calls.rs"]
 mod calls;
+#[path = "info/clients.rs"]
+mod clients;
 mod common;
 #[path = "info/consumers.rs"]
 mod consumers;

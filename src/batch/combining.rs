@@ -217,7 +217,7 @@ impl Combining {
         for item in group.drain(..).rev() {
             match item {
                 Item::Batch(batch) if batch.is_to_be_sent() => {
-                    batch.client.shared.set_wait(None);
+                    batch.client.shared.end_wait();
                     finished[batch.home].push(batch);
                 }
                 // What did not fit comes before everything that arrived later.

@@ -391,7 +391,7 @@ impl Flights<'_> {
                 None
             }
             Item::Batch(batch) if batch.is_to_be_sent() => {
-                batch.client.shared.set_wait(None);
+                batch.client.shared.end_wait();
                 self.finished[batch.home].push(batch);
                 None
             }

@@ -330,8 +330,15 @@ impl Batch {
             protocol: self.reply.protocol(),
             queued: None,
         };
+        let argument_bytes = match self.ops.get(self.next) {
+            Some(Op::Run { request, .. }) => {
+                let args = Args::new(&self.input, self.requests.command(*request as usize));
+                args.iter().map(<[u8]>::len).sum()
+            }
+            _ => 0,
+        };
         self.client.publish(now);
-        self.client.shared.set_wait(Some(ticket));
+        self.client.shared.begin_wait(ticket, argument_bytes);
     }
 
     /// Notes that the next op has found nothing to take.

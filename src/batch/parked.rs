@@ -235,6 +235,6 @@ impl Parked {
         let ticket = *state.by_place.get(&(home, slot))?;
         let batch = state.remove(ticket);
         self.count(&state);
-        batch.inspect(|batch| batch.client.shared.set_wait(None))
+        batch.inspect(|batch| batch.client.shared.end_wait())
     }
 }

@@ -77,9 +77,14 @@ fn chosen_ids(ctx: &Ctx<'_, '_>) -> Result<Vec<u64>, Stop> {
 /// The line of the connection that asks: it is not yet published what it has just done.
 fn own_line(ctx: &Ctx<'_, '_>, text: &mut String, command: &'static str) {
     let Client { shared, labels, grant, database, no_evict, no_touch, monitor, .. } = &*ctx.client;
+    let mut held = shared.held();
+    held.arguments = ctx.args.iter().map(<[u8]>::len).sum();
+    // What was queued is no longer, and the replies so far leave when the batch is done.
+    (held.queued, held.output) = (0, ctx.reply.len());
     let row = ClientRow {
         user: user_of(grant.as_deref()),
-        argument_bytes: ctx.args.iter().map(<[u8]>::len).sum(),
+        held,
+        waits_to_send: false,
         labels: Arc::clone(labels),
         active_ms: ctx.server.uptime_ms(clock::monotonic()),
         database: *database,
@@ -113,20 +118,31 @@ fn line(ctx: &Ctx<'_, '_>, text: &mut String, client: &ClientShared, row: &Clien
     }
     let flags = if flags.is_empty() { "N" } else { &flags };
     let queued = row.queued.map_or(-1, i64::from);
-    let labels = &row.labels;
-    // Redis 7.0's fields, then two of 7.2. What describes buffers is 0: they belong to the worker, not to
-    // a connection.
+    let ClientRow { labels, held, .. } = row;
+    // How many files are open tells of others.
+    let fd = if ctx.client.is_operator() { client.fd } else { -1 };
+    let (omem, oll) = held.large_output();
+    // Redis 7.0's fields, then two of 7.2. No size of a reply buffer depends on how full it recently was,
+    // which is what `rbp` would tell.
     let _ = writeln!(
         text,
-        "id={} addr={} laddr={} fd=-1 name={} age={age_s} idle={idle_s} flags={flags} db={} sub=0 \
-         psub=0 ssub=0 multi={queued} qbuf=0 qbuf-free=0 argv-mem={} multi-mem=0 rbs=0 rbp=0 obl=0 \
-         oll=0 omem=0 tot-mem=0 events=r cmd={} user={} redir=-1 resp={} lib-name={} lib-ver={}",
+        "id={} addr={} laddr={} fd={fd} name={} age={age_s} idle={idle_s} flags={flags} db={} \
+         sub=0 psub=0 ssub=0 multi={queued} qbuf={} qbuf-free={} argv-mem={} multi-mem={} rbs={} \
+         rbp=0 obl={} oll={oll} omem={omem} tot-mem={} events={} cmd={} user={} redir=-1 resp={} \
+         lib-name={} lib-ver={}",
         client.id,
         client.addr,
         client.laddr,
         labels.name,
         row.database,
-        row.argument_bytes,
+        held.input,
+        held.input_free,
+        held.arguments,
+        held.queued,
+        held.reply_buffer(),
+        held.small_output(),
+        held.total(),
+        if row.waits_to_send { "rw" } else { "r" },
         row.command,
         row.user,
         row.resp,

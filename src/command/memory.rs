@@ -84,7 +84,7 @@ fn stats(ctx: &mut Ctx<'_, '_>) -> Outcome {
         ("startup.allocated", bytes(startup)),
         ("replication.backlog", Count(0)),
         ("clients.slaves", Count(0)),
-        ("clients.normal", bytes(ctx.server.client_bytes())),
+        ("clients.normal", bytes(ctx.server.held_by_clients_of(ctx.client).total)),
         ("cluster.links", Count(0)),
         ("aof.buffer", Count(0)),
         ("lua.caches", Count(0)),

@@ -139,20 +139,20 @@ struct Queue {
     lines: Vec<u8>,
     /// What they take of the memory for connections.
     charge: Option<Charge>,
-    /// There was more than it may have: the connection is about to end.
-    overflowed: bool,
+    /// There is no more to come: it monitors no longer, or there was more than it may have.
+    closed: bool,
 }
 
 impl Watcher {
     fn show(&self, lines: &[u8]) {
         let mut queue = self.queue.lock();
-        if queue.overflowed {
+        if queue.closed {
             return;
         }
         let mut charge = queue.charge.take().or_else(|| self.memory.charge(0));
         let is_there = charge.as_mut().is_some_and(|charge| charge.grow(lines.len()));
         if !is_there || queue.lines.len() + lines.len() > MONITOR_QUEUE_BYTES_MAX {
-            *queue = Queue { overflowed: true, ..Queue::default() };
+            self.close(&mut queue);
             drop(queue);
             let client = self.client.id;
             tracing::warn!(client, "closing a monitor that falls behind with what it is shown");
@@ -160,9 +160,16 @@ impl Watcher {
             return;
         }
         queue.lines.extend_from_slice(lines);
+        self.client.buffers.to_show(queue.lines.len());
         queue.charge = charge;
         drop(queue);
         self.arrived.notify_one();
+    }
+
+    /// Forgets the lines, and takes no more.
+    fn close(&self, queue: &mut Queue) {
+        *queue = Queue { closed: true, ..Queue::default() };
+        self.client.buffers.to_show(0);
     }
 }
 
@@ -183,6 +190,7 @@ impl Monitor {
     pub fn take(&self, reply: &mut Reply) -> usize {
         let mut queue = self.watcher.queue.lock();
         let (lines, charge) = (std::mem::take(&mut queue.lines), queue.charge.take());
+        self.watcher.client.buffers.to_show(0);
         drop((queue, charge));
         reply.raw(&lines);
         lines.len()
@@ -192,12 +200,14 @@ impl Monitor {
     pub fn skip(&self) {
         let mut queue = self.watcher.queue.lock();
         (queue.lines, queue.charge) = (Vec::new(), None);
+        self.watcher.client.buffers.to_show(0);
     }
 }
 
 impl Drop for Monitor {
     fn drop(&mut self) {
         self.monitors.leave(&self.watcher);
+        self.watcher.close(&mut self.watcher.queue.lock());
     }
 }
 

@@ -1,11 +1,14 @@
 //! The state commands act on beside the data: one connection's, and the process's.
 
+mod buffers;
 mod server;
 mod watches;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{
+    AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+};
 
 use parking_lot::Mutex;
 use smallvec::SmallVec;
@@ -19,6 +22,7 @@ use crate::data::Tenant;
 use crate::data::tenants::{NOBODY, Quota};
 use crate::resp::Protocol;
 
+pub use buffers::{Buffers, Held, HeldByAll};
 pub use server::Server;
 pub use watches::{Watch, Watches};
 
@@ -222,6 +226,10 @@ pub struct ClientShared {
     tenant: AtomicU32,
     /// Whether it came over TLS.
     pub tls: bool,
+    /// The socket's descriptor; -1 without one.
+    pub fd: i32,
+    /// What it holds in memory.
+    pub buffers: Buffers,
     killed: AtomicBool,
     /// See [`ClientShared::wait`]; 0 for none.
     wait: AtomicU64,
@@ -243,6 +251,10 @@ struct Recent {
     command: AtomicU16,
     /// Commands queued by `MULTI` and one, 0 outside a transaction.
     queued: AtomicU32,
+    /// Bytes of theirs; left behind by the last transaction outside of one.
+    queued_bytes: AtomicU32,
+    /// Bytes of the arguments of the command that it waits in, or has last waited in.
+    waiting_bytes: AtomicUsize,
 }
 
 const NO_EVICT: u8 = 1;
@@ -254,8 +266,10 @@ const MONITORS: u8 = 4;
 pub struct ClientRow {
     /// See [`ClientShared::user`].
     pub user: String,
-    /// Bytes of the arguments of a command that it is in.
-    pub argument_bytes: usize,
+    /// What it holds in memory.
+    pub held: Held,
+    /// It waits until it can send.
+    pub waits_to_send: bool,
     /// What it calls itself.
     pub labels: Arc<Labels>,
     /// When it last sent a command, in milliseconds from the start of the process.
@@ -297,6 +311,8 @@ impl ClientShared {
             connected_ms: now_ms,
             tenant: AtomicU32::new(0),
             tls: false,
+            fd: -1,
+            buffers: Buffers::default(),
             killed,
             wait,
             killer,
@@ -313,12 +329,14 @@ impl ClientShared {
 
     /// What others see of the connection now.
     pub fn row(&self) -> ClientRow {
-        let Recent { active_ms, database, resp, flags, command, queued } = &self.recent;
+        let Recent { active_ms, database, resp, flags, command, queued, .. } = &self.recent;
+        let held = self.held();
         let command = usize::from(command.load(Ordering::Relaxed));
         let flags = flags.load(Ordering::Relaxed);
         ClientRow {
             user: self.user(),
-            argument_bytes: 0,
+            held,
+            waits_to_send: held.has_output(),
             labels: Arc::clone(&self.labels.lock()),
             active_ms: active_ms.load(Ordering::Relaxed),
             database: database.load(Ordering::Relaxed),
@@ -331,6 +349,19 @@ impl ClientShared {
             no_touch: flags & NO_TOUCH != 0,
             monitors: flags & MONITORS != 0,
         }
+    }
+
+    /// What it holds in memory now.
+    pub fn held(&self) -> Held {
+        let Recent { queued, queued_bytes, waiting_bytes, .. } = &self.recent;
+        let (mut held, in_transaction) = (self.buffers.held(), queued.load(Ordering::Relaxed) > 0);
+        if in_transaction {
+            held.queued = queued_bytes.load(Ordering::Relaxed) as usize;
+        }
+        if self.wait().is_some() {
+            held.arguments = waiting_bytes.load(Ordering::Relaxed);
+        }
+        held
     }
 
     /// Who it is for `CLIENT LIST`: the tenant that its token names, or `default` without one.
@@ -353,9 +384,15 @@ impl ClientShared {
         self.killer.kill(self.id);
     }
 
-    /// Notes which wait for data a command of the connection is in.
-    pub fn set_wait(&self, wait: Option<u64>) {
-        self.wait.store(wait.unwrap_or(0), Ordering::Release);
+    /// Notes that a command with so many bytes of arguments is in this wait for data.
+    pub fn begin_wait(&self, wait: u64, argument_bytes: usize) {
+        self.recent.waiting_bytes.store(argument_bytes, Ordering::Relaxed);
+        self.wait.store(wait, Ordering::Release);
+    }
+
+    /// Notes that no command of the connection waits for data any more.
+    pub fn end_wait(&self) {
+        self.wait.store(0, Ordering::Release);
     }
 
     /// The wait for data that a command of the connection is in: waits are numbered from 1 in the order
@@ -477,7 +514,11 @@ impl Client {
         recent.database.store(self.database, Ordering::Relaxed);
         recent.resp.store(version(now.protocol), Ordering::Relaxed);
         recent.flags.store(flags, Ordering::Relaxed);
-        recent.queued.store(now.queued.map_or(0, |queued| queued as u32 + 1), Ordering::Relaxed);
+        let queued = now.queued.map_or(0, |queued| queued.commands as u32 + 1);
+        recent.queued.store(queued, Ordering::Relaxed);
+        if let Some(queued) = now.queued {
+            recent.queued_bytes.store(queued.bytes as u32, Ordering::Relaxed);
+        }
         if let Some(command) = now.command {
             recent.command.store(command as u16 + 1, Ordering::Relaxed);
         }
@@ -500,8 +541,17 @@ pub struct Done {
     pub command: Option<usize>,
     /// The protocol it speaks.
     pub protocol: Protocol,
-    /// Commands queued by `MULTI`.
-    pub queued: Option<usize>,
+    /// What `MULTI` has queued; `None` outside a transaction.
+    pub queued: Option<Queued>,
+}
+
+/// What `MULTI` has queued.
+#[derive(Debug, Clone, Copy)]
+pub struct Queued {
+    /// How many commands.
+    pub commands: usize,
+    /// Bytes of their arguments.
+    pub bytes: usize,
 }
 
 /// See [`ClientShared::user`].

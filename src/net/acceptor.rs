@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -82,6 +82,16 @@ pub enum Socket {
     Tcp(TcpStream),
     /// Unix.
     Unix(UnixStream),
+}
+
+impl Socket {
+    /// Its number among the open files.
+    pub fn descriptor(&self) -> RawFd {
+        match self {
+            Socket::Tcp(socket) => socket.as_raw_fd(),
+            Socket::Unix(socket) => socket.as_raw_fd(),
+        }
+    }
 }
 
 impl Accepted {

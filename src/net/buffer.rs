@@ -239,7 +239,8 @@ impl Receive<'_> {
         }
     }
 
-    fn capacity(&self) -> usize {
+    /// What the buffer holds at most.
+    pub fn capacity(&self) -> usize {
         match &self.buf {
             Buf::Registered(..) => REGISTERED_BUFFER_BYTES,
             Buf::Heap(buf) => buf.capacity(),

@@ -109,6 +109,7 @@ pub(super) async fn passed(deadline: Option<Instant>) {
 impl Conn<'_> {
     /// Serves until the end; whether nothing went wrong.
     async fn run(&mut self) -> bool {
+        self.link.show_input();
         let mut next = Next::Receive;
         loop {
             let Some(batch) = self.batch.as_mut() else { return false };
@@ -192,6 +193,7 @@ impl Conn<'_> {
             }
             return Next::Close;
         }
+        self.link.show_input();
         // With nothing left to parse, receiving ahead would hold a buffer while nothing comes.
         match (closing, taken.full && !self.link.input.bytes().is_empty()) {
             (true, _) => Next::Close,
@@ -202,6 +204,7 @@ impl Conn<'_> {
 
     /// Takes the complete commands out of the input, as many as a batch may have.
     async fn take(&mut self, batch: &mut Batch) -> Taken {
+        self.link.show_input();
         let worker = self.worker;
         let now = worker.begin_turn();
         let there = self.link.input.bytes().len();
@@ -253,6 +256,7 @@ impl Conn<'_> {
 
     /// Waits with a batch that waits for data; with it returns whether the client is still there.
     async fn parked(&mut self, slot: usize, mut deadline: Option<Instant>) -> (Box<Batch>, bool) {
+        self.link.show_input();
         let worker = self.worker;
         let mut in_vain = None;
         let expiry = self.session.expiry();

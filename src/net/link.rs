@@ -189,7 +189,7 @@ impl<'w> Link<'w> {
         let mut event = pin!(event);
         while !ahead.unseen && !ahead.ended {
             ahead.begin(stream);
-            if let Some(happened) = ahead.step(&mut inlet, event.as_mut()).await? {
+            if let Some(happened) = ahead.step(stream, &mut inlet, event.as_mut()).await? {
                 return Ok(Err(happened));
             }
         }
@@ -202,6 +202,12 @@ impl<'w> Link<'w> {
         let (_, mut inlet) = split(input, secure);
         let enough = inlet.input.bytes().len() + READ_AHEAD_BYTES;
         ahead.receive_until(stream, &mut inlet, pin!(event), true, enough).await.ok()
+    }
+
+    /// Lets others see how much input there is.
+    pub fn show_input(&mut self) {
+        let (_, inlet) = split(&mut self.input, &mut self.secure);
+        inlet.show(&self.stream);
     }
 
     /// Sends the replies, and calls `sent`; what is received meanwhile is kept.
@@ -235,10 +241,13 @@ async fn send(
     reply: &mut Reply,
     sent: impl FnOnce(),
 ) -> io::Result<()> {
+    let buffers = &stream.client.buffers;
+    buffers.sending(reply.len());
     match tls {
         None => pool.send(stream, reply).await?,
         Some(tls) => pool.send_encrypted(stream, tls, reply).await?,
     }
+    buffers.sent(reply.capacity());
     sent();
     Ok(())
 }
@@ -260,6 +269,16 @@ enum Arrived {
 }
 
 impl Inlet<'_, '_> {
+    /// Lets others see how much there is.
+    fn show(&self, stream: &Stream) {
+        let (mut bytes, mut capacity) = (self.input.bytes().len(), self.input.capacity());
+        if let Some((_, records)) = &self.secure {
+            bytes += records.bytes().len();
+            capacity += records.capacity();
+        }
+        stream.client.buffers.received(bytes, capacity);
+    }
+
     /// Receives once; there must be room in the input, if that is received into.
     async fn fill(&mut self, stream: &Stream) -> io::Result<Arrived> {
         match &mut self.secure {
@@ -340,7 +359,7 @@ impl Ahead {
                 }
                 self.begin(stream);
             }
-            if let Some(happened) = self.step(inlet, event.as_mut()).await? {
+            if let Some(happened) = self.step(stream, inlet, event.as_mut()).await? {
                 return Ok(happened);
             }
         }
@@ -354,6 +373,7 @@ impl Ahead {
     /// Waits for `event`, or until what is under way has been received.
     async fn step<T>(
         &mut self,
+        stream: &Stream,
         inlet: &mut Inlet<'_, '_>,
         mut event: Pin<&mut impl Future<Output = T>>,
     ) -> io::Result<Option<T>> {
@@ -373,6 +393,7 @@ impl Ahead {
                 self.read = None;
                 let arrived = inlet.take(count?, buf)?;
                 self.note(arrived);
+                inlet.show(stream);
                 Ok(None)
             }
         }

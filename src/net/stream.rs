@@ -11,12 +11,15 @@ use tokio_uring::buf::{BoundedBuf, Slice};
 use tokio_uring::net::{TcpStream, UnixStream};
 
 use super::acceptor::Socket;
+use crate::command::state::ClientShared;
 use crate::command::stats::Shard;
 
 /// See the module.
 pub struct Stream {
     kind: Kind,
     moves: Cell<u64>,
+    /// Whose it is, as others see it.
+    pub client: Arc<ClientShared>,
     stats: Arc<Shard>,
 }
 
@@ -26,13 +29,13 @@ enum Kind {
 }
 
 impl Stream {
-    /// Puts the socket on the ring of the current worker, which counts in `stats`.
-    pub fn new(socket: Socket, stats: Arc<Shard>) -> Stream {
+    /// Puts a client's socket on the ring of the current worker, which counts in `stats`.
+    pub fn new(socket: Socket, client: Arc<ClientShared>, stats: Arc<Shard>) -> Stream {
         let kind = match socket {
             Socket::Tcp(socket) => Kind::Tcp(TcpStream::from_std(socket)),
             Socket::Unix(socket) => Kind::Unix(UnixStream::from_std(socket)),
         };
-        Stream { kind, moves: Cell::new(0), stats }
+        Stream { kind, moves: Cell::new(0), client, stats }
     }
 
     /// A number that changes whenever bytes have come or gone.

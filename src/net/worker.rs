@@ -26,7 +26,7 @@ use crate::batch::{Batch, Groups, Home, InVain, Reader, Stay, Writer, Written};
 use crate::clock;
 use crate::command::allowance::Seat;
 use crate::command::latency_monitor::Event;
-use crate::command::state::{ClientShared, Done, Killer};
+use crate::command::state::{ClientShared, Done, Killer, Queued};
 use crate::command::stats::{Shard, registry};
 use crate::command::{Client, Server};
 use crate::limits::{REST_STEP, RING_ENTRIES, TIMEOUT_CHECK};
@@ -338,12 +338,12 @@ impl Worker {
 
     fn open(self: &Rc<Worker>, accepted: Accepted) {
         let Accepted { socket, addr, laddr, tls } = accepted;
-        let stream = Rc::new(Stream::new(socket, Arc::clone(&self.stats)));
         let id = self.server.next_client_id();
         let killer = Arc::clone(&self.inbox);
         let mut shared = ClientShared::new(id, addr, laddr, clock::unix_ms(), killer);
-        shared.tls = tls.is_some();
+        (shared.tls, shared.fd) = (tls.is_some(), socket.descriptor());
         let shared = Arc::new(shared);
+        let stream = Rc::new(Stream::new(socket, Arc::clone(&shared), Arc::clone(&self.stats)));
         let client = match self.server.auth {
             Some(_) => Client::stranger(Arc::clone(&shared)),
             None => Client::new(Arc::clone(&shared)),
@@ -510,7 +510,7 @@ impl Worker {
     pub fn record(
         &self,
         batch: &mut Batch,
-        queued: Option<usize>,
+        queued: Option<Queued>,
         input: &[u8],
     ) -> Option<Written> {
         let now = batch.timeline.last();

@@ -59,6 +59,11 @@ impl Reply {
         self.bytes.len()
     }
 
+    /// Bytes there is memory for.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Whether nothing is encoded.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()

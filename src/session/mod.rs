@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use self::authorization::Gate;
 use crate::batch::{Batch, Op, QUEUED, Transaction};
-use crate::command::state::ClientShared;
+use crate::command::state::{ClientShared, Queued};
 use crate::command::{Args, Client, Flags, Found, Server, Spec, connection, lookup};
 use crate::error;
 use crate::limits::{
@@ -83,9 +83,10 @@ impl Session {
         }
     }
 
-    /// Commands queued by an open `MULTI`.
-    pub fn queued(&self) -> Option<usize> {
-        self.transaction.as_ref().map(|transaction| transaction.len())
+    /// What an open `MULTI` has queued.
+    pub fn queued(&self) -> Option<Queued> {
+        let transaction = self.transaction.as_ref()?;
+        Some(Queued { commands: transaction.len(), bytes: transaction.bytes() })
     }
 
     /// When the token that permitted what was admitted last expires.

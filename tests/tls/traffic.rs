@@ -48,6 +48,24 @@ fn a_monitor_is_shown_what_others_do() {
 }
 
 #[test]
+fn what_waits_to_be_sent_is_listed() {
+    let stage = Stage::new(&[]);
+    let mut slow = stage.connect();
+    let Reply::Int(id) = slow.command("CLIENT ID") else { panic!("an id") };
+    assert_eq!(slow.call(&["SET", "k", &"v".repeat(1 << 20)]), ok());
+    let mut plain = stage.server.connect();
+    let mut shows = |text: &str| {
+        let reply = plain.command(&format!("CLIENT LIST ID {id}"));
+        String::from_utf8_lossy(reply.bulk().unwrap()).contains(text)
+    };
+    let gets = 30;
+    slow.send_raw(&encode(&["GET", "k"]).repeat(gets));
+    eventually("it waits", || shows(" oll=1 ") && shows(" events=rw "));
+    (0..gets).for_each(|_| drop(slow.read_reply()));
+    eventually("all has left", || shows(" qbuf=0 ") && shows(" oll=0 omem=0 "));
+}
+
+#[test]
 fn long_pipelines_are_answered_in_order() {
     let stage = Stage::new(&[]);
     let mut conn = stage.connect();

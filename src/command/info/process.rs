@@ -63,8 +63,10 @@ pub(super) fn clients(page: &mut Page<'_, '_, '_>) -> Outcome {
     page.field("connected_clients", connected);
     page.field("cluster_connections", 0);
     page.field("maxclients", server.config.maxclients);
-    // Buffers belong to the workers, and nobody looks at all of them.
-    page.zeros(&["client_recent_max_input_buffer", "client_recent_max_output_buffer"]);
+    let held = server.held_by_clients_of(page.ctx.client);
+    // Of this moment; Redis has the largest it has seen within some seconds.
+    page.field("client_recent_max_input_buffer", held.input_max);
+    page.field("client_recent_max_output_buffer", held.output_max);
     page.field("blocked_clients", blocked);
     page.field("tracking_clients", 0);
     page.field("clients_in_timeout_table", limited);
@@ -105,8 +107,8 @@ pub(super) fn memory(page: &mut Page<'_, '_, '_>) -> Outcome {
         "mem_total_replication_buffers",
         "mem_clients_slaves",
     ]);
-    let clients = if page.is_whole() { page.ctx.server.client_bytes() } else { 0 };
-    page.field("mem_clients_normal", clients);
+    let clients = page.ctx.server.held_by_clients_of(page.ctx.client);
+    page.field("mem_clients_normal", clients.total);
     page.zeros(&["mem_cluster_links", "mem_aof_buffer"]);
     page.field("mem_allocator", "mimalloc");
     page.zeros(&["active_defrag_running", "lazyfree_pending_objects", "lazyfreed_objects"]);

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use super::{Client, ClientShared};
+use super::{Client, ClientShared, HeldByAll};
 use crate::auth::Authenticator;
 use crate::clock;
 use crate::command::allowance::Allowances;
@@ -162,6 +162,16 @@ impl Server {
         let mut clients: Vec<_> = self.clients.lock().values().cloned().collect();
         clients.sort_unstable_by_key(|client| client.id);
         clients
+    }
+
+    /// What the connections that a client may know of hold in memory.
+    pub fn held_by_clients_of(&self, client: &Client) -> HeldByAll {
+        let mut held = HeldByAll::default();
+        let clients = self.clients.lock();
+        for other in clients.values().filter(|other| client.may_see(other)) {
+            held.add(other.held());
+        }
+        held
     }
 
     /// Reads the revocation list again, and ends the connections whose tokens it names if it is another.
