@@ -3,7 +3,7 @@
 use crate::clock;
 use crate::command::monitor::Ran;
 use crate::command::state::{ReplyMode, Watch};
-use crate::command::stats::error_kind;
+use crate::command::stats::{error_kind, registry};
 use crate::command::{Args, Client, Ctx, Flags, Outcome, Server, Spec, Turn};
 use crate::data::tenants::NOBODY;
 use crate::data::{Mark, Moment, Overlay, Tenant, View, keys};
@@ -430,11 +430,12 @@ impl Run<'_, '_> {
         if let Some(refusal) = self.refusal
             && transaction.writes()
         {
-            reply.error(refusal);
+            refuse_exec(refusal, reply, client);
             return Ok(());
         }
         if transaction.grows() && self.is_out_of_storage(client) {
-            reply.error(&format!("{}{}", error::TRANSACTION_DISCARDED, error::OUT_OF_STORAGE));
+            let refusal = format!("{}{}", error::TRANSACTION_DISCARDED, error::OUT_OF_STORAGE);
+            refuse_exec(&refusal, reply, client);
             return Ok(());
         }
         if !self.is_as_watched(client)? {
@@ -477,6 +478,13 @@ impl Run<'_, '_> {
         }
         if pending { Err(Stop::Pending) } else { Ok(()) }
     }
+}
+
+/// Answers an `EXEC` with an error, and counts it.
+fn refuse_exec(refusal: &str, reply: &mut Reply, client: &mut Client) {
+    let exec = registry().specs().iter().find(|spec| spec.name == "exec");
+    client.tally.failures.extend(exec.map(|exec| (*exec, error_kind(refusal.as_bytes()))));
+    reply.error(refusal);
 }
 
 /// The error reply of a command that could not read.
