@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use super::Spec;
 use super::allowance::Seat;
 use super::monitor::{Monitor, Ran};
-use super::stats;
+use super::stats::{self, Ending, Rejection};
 use crate::auth::Grant;
 use crate::data::Tenant;
 use crate::data::tenants::{NOBODY, Quota};
@@ -53,6 +53,8 @@ pub struct Labels {
 pub enum Effect {
     /// `CLIENT KILL` of another connection.
     Kill(Arc<ClientShared>),
+    /// A login that this tenant's quota of connections does not allow.
+    TurnedAway(Tenant),
     /// `CLIENT PAUSE`.
     Pause {
         /// When it begins, Unix milliseconds.
@@ -127,8 +129,8 @@ pub struct Client {
     pub reply_mode: ReplyMode,
     /// Keys under `WATCH`.
     pub watches: Watches,
-    /// Set by a command after whose reply the connection ends.
-    pub closing: bool,
+    /// Set by a command after whose reply the connection ends: why it does.
+    pub closing: Option<Ending>,
     /// What it calls itself.
     pub labels: Arc<Labels>,
     /// `CLIENT NO-EVICT`.
@@ -163,6 +165,8 @@ pub struct ClientShared {
     /// Whether it came over TLS.
     pub tls: bool,
     killed: AtomicBool,
+    /// An [`Ending`]'s number and one; 0 as long as nobody has a reason.
+    ending: AtomicU8,
     /// See [`ClientShared::wait`]; 0 for none.
     wait: AtomicU64,
     killer: Arc<dyn Killer>,
@@ -238,6 +242,7 @@ impl ClientShared {
             tenant: AtomicU32::new(0),
             tls: false,
             killed,
+            ending: AtomicU8::new(0),
             wait,
             killer,
             labels: Mutex::default(),
@@ -288,9 +293,23 @@ impl ClientShared {
     }
 
     /// Ends the connection as soon as its worker gets to it.
-    pub fn kill(&self) {
+    pub fn kill(&self, why: Ending) {
+        self.ends(why);
         self.killed.store(true, Ordering::Release);
         self.killer.kill(self.id);
+    }
+
+    /// Notes why the connection is about to end, unless there is a reason already.
+    pub fn ends(&self, why: Ending) {
+        let (relaxed, number) = (Ordering::Relaxed, why as u8 + 1);
+        // It fails if there is one.
+        let _ = self.ending.compare_exchange(0, number, relaxed, relaxed);
+    }
+
+    /// Why the connection ends; as long as nobody has noted another reason, it is the client.
+    pub fn ending(&self) -> Ending {
+        let number = usize::from(self.ending.load(Ordering::Relaxed));
+        number.checked_sub(1).map_or(Ending::Client, |number| Ending::ALL[number])
     }
 
     /// Notes which wait for data a command of the connection is in.
@@ -334,7 +353,7 @@ impl Client {
             database: 0,
             reply_mode: ReplyMode::On,
             watches: Watches::default(),
-            closing: false,
+            closing: None,
             no_evict: false,
             no_touch: false,
             monitor: None,
@@ -349,9 +368,13 @@ impl Client {
         for effect in std::mem::take(&mut self.effects) {
             match effect {
                 Effect::Kill(client) => {
-                    client.kill();
+                    client.kill(Ending::Killed);
                     // It may be held back.
                     server.pause.wake();
+                }
+                Effect::TurnedAway(tenant) => {
+                    server.stats.connection_rejected(Rejection::TenantConnections);
+                    server.allowances.turned_away(tenant);
                 }
                 Effect::Pause { now_ms, duration_ms, all } => {
                     server.pause.begin(now_ms, duration_ms, all);
