@@ -15,6 +15,8 @@ mod exact;
 mod expressions;
 #[path = "observability/histograms.rs"]
 mod histograms;
+#[path = "observability/limits.rs"]
+mod limits;
 #[path = "observability/load.rs"]
 mod load;
 #[path = "observability/prometheus.rs"]

@@ -3,7 +3,7 @@
 use crate::clock;
 use crate::command::monitor::Ran;
 use crate::command::state::{Mishap, ReplyMode, Watch};
-use crate::command::stats::error_kind;
+use crate::command::stats::{Ending, error_kind};
 use crate::command::{Args, Client, Ctx, Flags, Outcome, Server, Spec, Turn};
 use crate::data::tenants::NOBODY;
 use crate::data::{Mark, Moment, Overlay, Tenant, View, keys};
@@ -162,7 +162,7 @@ impl Run<'_, '_> {
             batch.next += 1;
             batch.waiting = None;
             self.budget.commands = self.budget.commands.saturating_sub(commands);
-            if batch.client.closing {
+            if batch.client.closing.is_some() {
                 // As in Redis: what came in behind it is not executed.
                 batch.skipped = batch.remaining();
                 batch.next = batch.ops.len();
@@ -195,7 +195,7 @@ impl Run<'_, '_> {
             self.view.rollback(before.mark);
             batch.client.effects.truncate(before.effects);
             batch.client.ran.truncate(before.ran);
-            batch.client.closing = true;
+            batch.client.closing = Some(Ending::OutputLimit);
             return Ended::Done;
         }
         if let Some(ended) = self.settle(batch, &before, outcome) {

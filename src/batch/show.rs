@@ -87,7 +87,7 @@ impl Batch {
         match &self.client.monitor {
             None => 0,
             // Behind the answer to its end there is nothing.
-            Some(_) if self.client.closing => 0,
+            Some(_) if self.client.closing.is_some() => 0,
             Some(monitor) if self.client.reply_mode == ReplyMode::Off => {
                 monitor.skip();
                 0

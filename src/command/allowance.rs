@@ -77,6 +77,13 @@ impl Allowances {
         }
     }
 
+    /// Counts a connection that a tenant was refused.
+    pub fn turned_away(&self, tenant: Tenant) {
+        if let Some(allowance) = self.tenants.lock().get(&tenant) {
+            allowance.turned_away.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Applies a quota to the connections that are there.
     pub fn update(&self, tenant: Tenant, quota: &Quota) {
         if let Some(allowance) = self.tenants.lock().get(&tenant) {
@@ -103,6 +110,12 @@ struct Allowance {
     received: AtomicU64,
     /// Error replies.
     errors: AtomicU64,
+    /// Connections refused because it had as many as it may.
+    turned_away: AtomicU64,
+    /// Batches that had to wait for commands to be paid for.
+    throttled: AtomicU64,
+    /// How long they have waited, in microseconds.
+    throttled_us: AtomicU64,
     /// Bytes stored, where they are counted.
     stored: AtomicU64,
     /// Bytes that may be stored, `u64::MAX` for any number.
@@ -122,6 +135,12 @@ pub struct Activity {
     pub received: u64,
     /// Error replies.
     pub errors: u64,
+    /// Connections refused because it had as many as it may.
+    pub turned_away: u64,
+    /// Batches that had to wait for commands to be paid for.
+    pub throttled: u64,
+    /// How long they have waited, in microseconds.
+    pub throttled_us: u64,
     /// Bytes stored and bytes that may be, if that has a bound.
     pub storage: Option<(u64, u64)>,
 }
@@ -133,6 +152,9 @@ impl Activity {
         self.commands += newer.commands;
         self.received += newer.received;
         self.errors += newer.errors;
+        self.turned_away += newer.turned_away;
+        self.throttled += newer.throttled;
+        self.throttled_us += newer.throttled_us;
         self.storage = newer.storage;
     }
 }
@@ -144,6 +166,9 @@ impl Allowance {
             executed: AtomicU64::new(0),
             received: AtomicU64::new(0),
             errors: AtomicU64::new(0),
+            turned_away: AtomicU64::new(0),
+            throttled: AtomicU64::new(0),
+            throttled_us: AtomicU64::new(0),
             stored: AtomicU64::new(0),
             storage: AtomicU64::new(u64::MAX),
             taken: AtomicUsize::new(0),
@@ -162,6 +187,9 @@ impl Allowance {
             commands: get(&self.executed),
             received: get(&self.received),
             errors: get(&self.errors),
+            turned_away: get(&self.turned_away),
+            throttled: get(&self.throttled),
+            throttled_us: get(&self.throttled_us),
             storage: (quota < u64::MAX).then(|| (get(&self.stored), quota)),
         }
     }
@@ -216,6 +244,12 @@ impl Seat {
         if errors > 0 {
             self.allowance.errors.fetch_add(errors, Ordering::Relaxed);
         }
+    }
+
+    /// Counts batches that have to wait, and microseconds that some have waited.
+    pub fn throttled(&self, batches: u64, us: u64) {
+        self.allowance.throttled.fetch_add(batches, Ordering::Relaxed);
+        self.allowance.throttled_us.fetch_add(us, Ordering::Relaxed);
     }
 
     /// So many commands that have been counted are not executed.
@@ -297,10 +331,15 @@ mod tests {
         for (times, seat) in seats.iter().enumerate() {
             seat.count(times + 1, 10);
             seat.failed(1);
+            seat.throttled(1, 500);
         }
+        allowances.turned_away(2);
+        allowances.turned_away(7);
         allowances.note_storage(2, 5, Some(9));
         allowances.note_storage(3, 6, Some(9));
         let told = allowances.activities();
+        let held_back = told.iter().map(|a| (a.throttled, a.throttled_us, a.turned_away));
+        assert_eq!(held_back.collect::<Vec<_>>(), [(2, 1000, 2), (1, 500, 0)]);
         let told: Vec<_> =
             told.iter().map(|a| (&*a.name, a.commands, a.errors, a.storage)).collect();
         assert_eq!(told, [("a", 4, 2, None), ("b", 2, 1, Some((6, 9)))]);

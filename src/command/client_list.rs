@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::help::misused;
 use super::state::{Client, ClientRow, ClientShared, Effect, user_of, version};
+use super::stats::Ending;
 use super::{Ctx, Outcome};
 use crate::clock;
 use crate::error::{self, Stop};
@@ -244,7 +245,7 @@ pub(super) fn kill(ctx: &mut Ctx<'_, '_>) -> Outcome {
         killed += 1;
         if is_me {
             // Only after it has had its reply.
-            ctx.client.closing = true;
+            ctx.client.closing = Some(Ending::Killed);
         } else {
             ctx.client.effects.push(Effect::Kill(client));
         }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::state::{ReplyMode, version};
+use super::state::{Effect, ReplyMode, version};
+use super::stats::Ending;
 use super::{Args, Ctx, Flags, Group, Keys, Outcome, Spec};
 use crate::error::{self, Stop};
 use crate::limits::DATABASES;
@@ -217,7 +218,11 @@ fn authenticate(ctx: &mut Ctx<'_, '_>, user: &[u8], _password: &[u8]) -> Outcome
         Some(seat) if seat.tenant == tenant => Arc::clone(seat),
         _ => {
             let seat = ctx.server.allowances.enter(tenant, grant.tenant(), &settings.quota);
-            seat.map(Arc::new).ok_or(TOO_MANY)?
+            let Some(seat) = seat else {
+                ctx.client.effects.push(Effect::TurnedAway(tenant));
+                return Err(TOO_MANY.into());
+            };
+            Arc::new(seat)
         }
     };
     ctx.client.log_in(grant, seat);
@@ -235,7 +240,7 @@ pub fn label(text: &[u8]) -> Option<&str> {
 }
 
 fn quit(ctx: &mut Ctx<'_, '_>) -> Outcome {
-    ctx.client.closing = true;
+    ctx.client.closing = Some(Ending::Client);
     ctx.reply.ok();
     Ok(())
 }

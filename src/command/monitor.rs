@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 
 use super::client_memory::{Budget, Charge};
 use super::state::{Client, ClientShared, Effect};
+use super::stats::Ending;
 use super::{Args, Ctx, Flags, Group, Keys, Outcome, Spec, redaction};
 use crate::data::Tenant;
 use crate::limits::{self, MONITOR_QUEUE_BYTES_MAX, MONITORS_MAX, MONITORS_OF_ONE_MAX};
@@ -156,7 +157,7 @@ impl Watcher {
             drop(queue);
             let client = self.client.id;
             tracing::warn!(client, "closing a monitor that falls behind with what it is shown");
-            self.client.kill();
+            self.client.kill(if is_there { Ending::OutputLimit } else { Ending::ClientMemory });
             return;
         }
         queue.lines.extend_from_slice(lines);

@@ -4,6 +4,7 @@ use super::client::timeout_ms;
 use super::help::help;
 use super::lolwut::lolwut;
 use super::state::Effect;
+use super::stats::Ending;
 use super::{Ctx, Flags, Group, Handler, Keys, Outcome, Spec, config, info};
 use crate::clock;
 use crate::error;
@@ -148,6 +149,6 @@ fn shutdown(ctx: &mut Ctx<'_, '_>) -> Outcome {
         return Err("ERR Errors trying to SHUTDOWN. Check logs.".into());
     }
     ctx.client.effects.push(Effect::ShutDown);
-    ctx.client.closing = true;
+    ctx.client.closing = Some(Ending::Shutdown);
     Ok(())
 }

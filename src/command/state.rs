@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 use super::Spec;
 use super::allowance::Seat;
 use super::monitor::{Monitor, Ran};
-use super::stats;
+use super::stats::{self, Ending, Rejection};
 use crate::auth::Grant;
 use crate::data::Tenant;
 use crate::data::tenants::{NOBODY, Quota};
@@ -57,6 +57,8 @@ pub struct Labels {
 pub enum Effect {
     /// `CLIENT KILL` of another connection.
     Kill(Arc<ClientShared>),
+    /// A login that this tenant's quota of connections does not allow.
+    TurnedAway(Tenant),
     /// `CLIENT PAUSE`.
     Pause {
         /// When it begins, Unix milliseconds.
@@ -191,8 +193,8 @@ pub struct Client {
     pub reply_mode: ReplyMode,
     /// Keys under `WATCH`.
     pub watches: Watches,
-    /// Set by a command after whose reply the connection ends.
-    pub closing: bool,
+    /// Set by a command after whose reply the connection ends: why it does.
+    pub closing: Option<Ending>,
     /// What it calls itself.
     pub labels: Arc<Labels>,
     /// `CLIENT NO-EVICT`.
@@ -231,6 +233,8 @@ pub struct ClientShared {
     /// What it holds in memory.
     pub buffers: Buffers,
     killed: AtomicBool,
+    /// An [`Ending`]'s number and one; 0 as long as nobody has a reason.
+    ending: AtomicU8,
     /// See [`ClientShared::wait`]; 0 for none.
     wait: AtomicU64,
     killer: Arc<dyn Killer>,
@@ -314,6 +318,7 @@ impl ClientShared {
             fd: -1,
             buffers: Buffers::default(),
             killed,
+            ending: AtomicU8::new(0),
             wait,
             killer,
             labels: Mutex::default(),
@@ -379,7 +384,8 @@ impl ClientShared {
     }
 
     /// Ends the connection as soon as its worker gets to it.
-    pub fn kill(&self) {
+    pub fn kill(&self, why: Ending) {
+        self.ends(why);
         self.killed.store(true, Ordering::Release);
         self.killer.kill(self.id);
     }
@@ -393,6 +399,19 @@ impl ClientShared {
     /// Notes that no command of the connection waits for data any more.
     pub fn end_wait(&self) {
         self.wait.store(0, Ordering::Release);
+    }
+
+    /// Notes why the connection is about to end, unless there is a reason already.
+    pub fn ends(&self, why: Ending) {
+        let (relaxed, number) = (Ordering::Relaxed, why as u8 + 1);
+        // It fails if there is one.
+        let _ = self.ending.compare_exchange(0, number, relaxed, relaxed);
+    }
+
+    /// Why the connection ends; as long as nobody has noted another reason, it is the client.
+    pub fn ending(&self) -> Ending {
+        let number = usize::from(self.ending.load(Ordering::Relaxed));
+        number.checked_sub(1).map_or(Ending::Client, |number| Ending::ALL[number])
     }
 
     /// The wait for data that a command of the connection is in: waits are numbered from 1 in the order
@@ -431,7 +450,7 @@ impl Client {
             database: 0,
             reply_mode: ReplyMode::On,
             watches: Watches::default(),
-            closing: false,
+            closing: None,
             no_evict: false,
             no_touch: false,
             monitor: None,
@@ -446,9 +465,13 @@ impl Client {
         for effect in std::mem::take(&mut self.effects) {
             match effect {
                 Effect::Kill(client) => {
-                    client.kill();
+                    client.kill(Ending::Killed);
                     // It may be held back.
                     server.pause.wake();
+                }
+                Effect::TurnedAway(tenant) => {
+                    server.stats.connection_rejected(Rejection::TenantConnections);
+                    server.allowances.turned_away(tenant);
                 }
                 Effect::Pause { now_ms, duration_ms, all } => {
                     server.pause.begin(now_ms, duration_ms, all);

@@ -3,6 +3,7 @@
 //! Each worker counts in a [`Shard`] of its own, once per batch and without contention; whoever wants
 //! to know sums the shards up. `CONFIG RESETSTAT` moves the origin and touches no shard.
 
+mod connections;
 mod groups;
 mod registry;
 mod shard;
@@ -16,6 +17,7 @@ use parking_lot::Mutex;
 use crate::metrics::Durations;
 use crate::store::Mode;
 
+pub use self::connections::{Ending, Rejection};
 pub use self::groups::{GroupCounts, GroupShard, GroupTotals};
 pub use self::registry::{Registry, registry};
 pub use self::shard::Shard;
@@ -85,7 +87,7 @@ pub struct Totals {
     /// Connections accepted.
     pub received: u64,
     /// Connections refused, by [`Rejection`].
-    pub rejected: [u64; 2],
+    pub rejected: [u64; Rejection::ALL.len()],
     /// Keys removed because their time had come.
     pub expired: u64,
     /// TLS handshakes that began a session.
@@ -164,15 +166,6 @@ struct Sample {
     rates: [f64; 3],
 }
 
-/// Why a connection is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rejection {
-    /// There are as many as there may be.
-    MaxClients,
-    /// Nobody would have to authenticate, and it does not come from this machine.
-    ProtectedMode,
-}
-
 /// The counters of the process.
 #[derive(Default)]
 pub struct Stats {
@@ -185,7 +178,7 @@ pub struct Stats {
     origin: Mutex<Totals>,
     sample: Mutex<Sample>,
     received: AtomicU64,
-    rejected: [AtomicU64; 2],
+    rejected: [AtomicU64; Rejection::ALL.len()],
     expired: AtomicU64,
     tls_full: AtomicU64,
     tls_resumed: AtomicU64,

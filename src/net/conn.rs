@@ -18,6 +18,7 @@ use super::tls;
 use super::worker::Worker;
 use crate::batch::{Batch, InVain, Op, Written};
 use crate::clock;
+use crate::command::stats::Ending;
 use crate::metrics::Stage;
 use crate::session::{Session, Taken};
 
@@ -33,11 +34,15 @@ pub async fn serve(
     let link = Link::new(Rc::clone(&stream), &worker.pool, config.output_buffer_limit, tls);
     let mut link = match link {
         Ok(link) => link,
-        Err(error) => return tracing::warn!(client, %error, "cannot begin TLS"),
+        Err(error) => {
+            stream.client.ends(Ending::TlsHandshake);
+            return tracing::warn!(client, %error, "cannot begin TLS");
+        }
     };
     if let Err(error) = handshake(&worker, &stream, &mut link).await {
         tracing::debug!(client, %error, "TLS handshake failed");
         worker.server.stats.tls_handshake_failed();
+        stream.client.ends(Ending::TlsHandshake);
         return link.close(false).await;
     }
     let mut conn = Conn {
@@ -49,7 +54,7 @@ pub async fn serve(
         left: None,
         fresh: true,
     };
-    let well = conn.run().await;
+    let well = conn.run(&stream).await;
     // It counts too where the client has not taken its replies.
     worker.written(&conn.written);
     conn.link.close(well).await;
@@ -108,7 +113,7 @@ pub(super) async fn passed(deadline: Option<Instant>) {
 
 impl Conn<'_> {
     /// Serves until the end; whether nothing went wrong.
-    async fn run(&mut self) -> bool {
+    async fn run(&mut self, stream: &Stream) -> bool {
         self.link.show_input();
         let mut next = Next::Receive;
         loop {
@@ -127,6 +132,7 @@ impl Conn<'_> {
                 Ok(false) => return true,
                 Err(error) => {
                     tracing::debug!(client = batch.client.shared.id, %error, "connection lost");
+                    stream.note(&error);
                     return false;
                 }
             }
@@ -140,6 +146,7 @@ impl Conn<'_> {
             let client = batch.client.shared.id;
             tracing::debug!(client, "a client speaks TLS on a listener without it");
             batch.reply.error("ERR Protocol error: TLS on a port without it");
+            batch.client.shared.ends(Ending::Protocol);
             self.batch = Some(batch);
             return Next::Close;
         }
@@ -163,7 +170,7 @@ impl Conn<'_> {
             if !goes_on {
                 return Next::Close;
             }
-            if !self.session.has_more(&batch) || batch.client.closing {
+            if !self.session.has_more(&batch) || batch.client.closing.is_some() {
                 break;
             }
             // What was done is not held back with the rest.
@@ -182,7 +189,8 @@ impl Conn<'_> {
             worker.tick.account(batch.timeline.lap(Stage::Authorization));
             worker.taken(&batch, 0);
         }
-        let closing = self.session.has_ended() || batch.client.closing;
+        batch.client.closing.inspect(|why| batch.client.shared.ends(*why));
+        let closing = self.session.has_ended() || batch.client.closing.is_some();
         batch.shrink();
         self.batch = Some(batch);
         self.link.input.consume(consumed);
@@ -190,6 +198,7 @@ impl Conn<'_> {
             if let Some(batch) = &mut self.batch {
                 tracing::warn!(client = batch.client.shared.id, %error, "closing a connection");
                 batch.reply.error("ERR too much memory is used by requests of all clients; retry");
+                batch.client.shared.ends(Ending::ClientMemory);
             }
             return Next::Close;
         }
@@ -325,6 +334,7 @@ impl Conn<'_> {
             }
             if batch.reply.len() > limit {
                 tracing::warn!(client = batch.client.shared.id, "output-buffer-limit exceeded");
+                batch.client.shared.ends(Ending::OutputLimit);
                 return (batch, false);
             }
             self.worker.stats.bytes_out.add(batch.reply.len() as u64);

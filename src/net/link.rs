@@ -176,7 +176,8 @@ impl<'w> Link<'w> {
     pub async fn wait<T>(&mut self, event: impl Future<Output = T>) -> Option<T> {
         let Link { stream, input, secure, ahead, .. } = self;
         let (_, mut inlet) = split(input, secure);
-        ahead.receive_until(stream, &mut inlet, pin!(event), true, usize::MAX).await.ok()
+        let waited = ahead.receive_until(stream, &mut inlet, pin!(event), true, usize::MAX).await;
+        waited.inspect_err(|error| stream.note(error)).ok()
     }
 
     /// Waits for `event`, or for input and then whether there is any. What is received is kept.
@@ -201,7 +202,8 @@ impl<'w> Link<'w> {
         let Link { stream, input, secure, ahead, .. } = self;
         let (_, mut inlet) = split(input, secure);
         let enough = inlet.input.bytes().len() + READ_AHEAD_BYTES;
-        ahead.receive_until(stream, &mut inlet, pin!(event), true, enough).await.ok()
+        let waited = ahead.receive_until(stream, &mut inlet, pin!(event), true, enough).await;
+        waited.inspect_err(|error| stream.note(error)).ok()
     }
 
     /// Lets others see how much input there is.
@@ -219,7 +221,8 @@ impl<'w> Link<'w> {
         let Link { stream, pool, input, secure, ahead } = self;
         let (tls, mut inlet) = split(input, secure);
         let send = pin!(send(pool, stream, tls, reply, sent));
-        ahead.receive_until(stream, &mut inlet, send, false, usize::MAX).await?
+        let sent = ahead.receive_until(stream, &mut inlet, send, false, usize::MAX).await;
+        sent.flatten().inspect_err(|error| stream.note(error))
     }
 }
 
@@ -355,7 +358,8 @@ impl Ahead {
             }
             if self.read.is_none() && !self.ended && inlet.input.bytes().len() < enough {
                 if inlet.input.bytes().len() > self.input_max {
-                    return Err(io::Error::other("too many requests without reading replies"));
+                    let cause = "too many requests without reading replies";
+                    return Err(io::Error::new(io::ErrorKind::QuotaExceeded, cause));
                 }
                 self.begin(stream);
             }

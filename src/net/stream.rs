@@ -12,14 +12,14 @@ use tokio_uring::net::{TcpStream, UnixStream};
 
 use super::acceptor::Socket;
 use crate::command::state::ClientShared;
-use crate::command::stats::Shard;
+use crate::command::stats::{Ending, Shard};
 
 /// See the module.
 pub struct Stream {
+    /// The connection as others see it.
+    pub client: Arc<ClientShared>,
     kind: Kind,
     moves: Cell<u64>,
-    /// Whose it is, as others see it.
-    pub client: Arc<ClientShared>,
     stats: Arc<Shard>,
 }
 
@@ -29,13 +29,13 @@ enum Kind {
 }
 
 impl Stream {
-    /// Puts a client's socket on the ring of the current worker, which counts in `stats`.
+    /// Puts the socket of a `client` on the ring of the current worker, which counts in `stats`.
     pub fn new(socket: Socket, client: Arc<ClientShared>, stats: Arc<Shard>) -> Stream {
         let kind = match socket {
             Socket::Tcp(socket) => Kind::Tcp(TcpStream::from_std(socket)),
             Socket::Unix(socket) => Kind::Unix(UnixStream::from_std(socket)),
         };
-        Stream { kind, moves: Cell::new(0), client, stats }
+        Stream { client, kind, moves: Cell::new(0), stats }
     }
 
     /// A number that changes whenever bytes have come or gone.
@@ -105,6 +105,15 @@ impl Stream {
         };
         self.completed();
         done
+    }
+
+    /// Notes why the connection ends if it has `failed` because of a limit, and not on the way.
+    pub fn note(&self, failed: &io::Error) {
+        match failed.kind() {
+            io::ErrorKind::OutOfMemory => self.client.ends(Ending::ClientMemory),
+            io::ErrorKind::QuotaExceeded => self.client.ends(Ending::OutputLimit),
+            _ => {}
+        }
     }
 
     /// Ends one or both directions; what is in flight completes at once.

@@ -1,5 +1,7 @@
 //! A worker: one thread, one io_uring event loop, its registered buffers and its connections.
 
+mod waits;
+
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
@@ -9,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use slab::Slab;
@@ -18,7 +20,7 @@ use tokio::sync::{Notify, Semaphore};
 use super::acceptor::Accepted;
 use super::buffer::Pool;
 use super::conn;
-use super::slot::{Activity, Returned, Slot};
+use super::slot::{Returned, Slot};
 use super::stream::Stream;
 use super::tick::Tick;
 use super::turns::{Turns, look_at_ring};
@@ -27,9 +29,9 @@ use crate::clock;
 use crate::command::allowance::Seat;
 use crate::command::latency_monitor::Event;
 use crate::command::state::{ClientShared, Done, Killer, Queued};
-use crate::command::stats::{Shard, registry};
+use crate::command::stats::{Ending, Shard, registry};
 use crate::command::{Client, Server};
-use crate::limits::{REST_STEP, RING_ENTRIES, TIMEOUT_CHECK};
+use crate::limits::RING_ENTRIES;
 use crate::store::Mode;
 
 /// What other threads hand to a worker.
@@ -267,6 +269,7 @@ impl Worker {
             self.receive();
         }
         for (_, slot) in self.slots.borrow().iter() {
+            slot.stream.client.ends(Ending::Shutdown);
             slot.stream.shutdown(Shutdown::Read);
         }
         while !self.slots.borrow().is_empty() {
@@ -343,13 +346,14 @@ impl Worker {
         let mut shared = ClientShared::new(id, addr, laddr, clock::unix_ms(), killer);
         (shared.tls, shared.fd) = (tls.is_some(), socket.descriptor());
         let shared = Arc::new(shared);
-        let stream = Rc::new(Stream::new(socket, Arc::clone(&shared), Arc::clone(&self.stats)));
         let client = match self.server.auth {
             Some(_) => Client::stranger(Arc::clone(&shared)),
             None => Client::new(Arc::clone(&shared)),
         };
         self.server.add_client(&shared);
+        let stream = Rc::new(Stream::new(socket, shared, Arc::clone(&self.stats)));
         if self.stopping.get() {
+            stream.client.ends(Ending::Shutdown);
             stream.shutdown(Shutdown::Read);
         }
         let slot = Slot::new(id, Rc::clone(&stream), clock::monotonic());
@@ -366,6 +370,7 @@ impl Worker {
         let slot = self.slots.borrow_mut().remove(slot);
         slot.stream.shutdown(Shutdown::Both);
         self.server.remove_client(slot.client);
+        self.stats.closed(slot.stream.client.ending());
         self.inbox.load.fetch_sub(1, Ordering::Relaxed);
         self.emptied.notify_one();
     }
@@ -550,45 +555,6 @@ impl Worker {
     pub fn written(&self, written: &Cell<Option<Written>>) {
         if let Some(written) = written.take() {
             written.record(&self.stats, self.begin_turn());
-        }
-    }
-
-    /// Returns when a batch with or without `writes` that a pause holds back may run, or its client was
-    /// killed.
-    pub async fn hold(&self, batch: &Batch, writes: bool) {
-        self.slots.borrow_mut()[batch.slot].held = true;
-        self.server.pause.wait(writes, || batch.client.shared.is_killed()).await;
-        self.slots.borrow_mut()[batch.slot].held = false;
-    }
-
-    /// Waits before a batch of a tenant that has sent too much; whether the connection goes on after that.
-    pub async fn rest(&self, batch: &Batch, wait: Duration) -> bool {
-        let until = clock::monotonic() + wait;
-        self.slots.borrow_mut()[batch.slot].held = true;
-        let goes_on = || !batch.client.shared.is_killed() && !self.stopping.get();
-        while goes_on() && clock::monotonic() < until {
-            let next = until.min(clock::monotonic() + REST_STEP);
-            tokio::time::sleep_until(next.into()).await;
-        }
-        self.slots.borrow_mut()[batch.slot].held = false;
-        goes_on()
-    }
-
-    /// Ends connections over which nothing has come or gone for `timeout` and that wait for nobody
-    /// but their client.
-    async fn close_idle(self: Rc<Worker>, timeout: std::time::Duration) {
-        let mut interval = tokio::time::interval(TIMEOUT_CHECK);
-        loop {
-            interval.tick().await;
-            let now = clock::monotonic();
-            for (_, slot) in self.slots.borrow_mut().iter_mut() {
-                let moves = slot.stream.moves();
-                if slot.held || slot.waiting.is_some() || slot.activity.moves != moves {
-                    slot.activity = Activity { at: now, moves };
-                } else if now.duration_since(slot.activity.at) >= timeout {
-                    slot.stream.shutdown(Shutdown::Both);
-                }
-            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use crate::clock;
 use crate::command::Server;
-use crate::command::stats::{ERROR_KINDS, LoopTotals, Totals, registry};
+use crate::command::stats::{ERROR_KINDS, Ending, LoopTotals, Rejection, Totals, registry};
 use crate::data::keys;
 use crate::limits::{BATCH_COMMANDS_MAX, LIVE_TURN_MS_MAX, READY_DEADLINE, TRANSACTION_BYTES_MAX};
 use crate::metrics::{
@@ -21,6 +21,7 @@ impl Source for Server {
         samples.extend(batches(&totals, &loops));
         samples.extend(groups(self));
         samples.extend(connections(self, &totals));
+        samples.extend(rejections_and_endings(&totals, &loops));
         samples.extend(event_loops(&loops));
         samples.extend(background(self));
         samples.extend(tokens(self, &totals));
@@ -80,14 +81,17 @@ impl Source for Server {
 fn commands(totals: &Totals) -> Vec<Sample> {
     let mut samples = Vec::new();
     for (spec, total) in registry().specs().iter().zip(&totals.commands) {
-        if total.calls > 0 {
+        let of = |sample: Sample| sample.with("command", spec.name);
+        if total.calls + total.rejected > 0 {
             samples.extend([
-                Sample::new("ringstone_commands_total", total.calls).with("command", spec.name),
-                Sample::new("ringstone_command_failures_total", total.failed)
-                    .with("command", spec.name),
-                Sample::spread("ringstone_command_seconds", total.latency.spread())
-                    .with("command", spec.name),
+                of(Sample::new("ringstone_commands_total", total.calls)),
+                of(Sample::new("ringstone_command_failures_total", total.failed)),
+                of(Sample::new("ringstone_command_rejections_total", total.rejected)),
             ]);
+        }
+        if total.calls > 0 {
+            let spread = total.latency.spread();
+            samples.push(of(Sample::spread("ringstone_command_seconds", spread)));
         }
     }
     let errors = ERROR_KINDS.iter().zip(totals.errors);
@@ -108,6 +112,8 @@ fn batches(totals: &Totals, loops: &LoopTotals) -> Vec<Sample> {
         Sample::new("ringstone_batches_total", totals.batches),
         Sample::spread("ringstone_batch_commands", sizes),
         Sample::new("ringstone_slow_batches_total", loops.slow),
+        Sample::new("ringstone_throttled_batches_total", loops.throttled),
+        Sample::number("ringstone_throttled_seconds_total", loops.throttled_us as f64 / 1e6),
         Sample::new("ringstone_received_bytes_total", totals.bytes_in),
         Sample::new("ringstone_sent_bytes_total", totals.bytes_out),
         Sample::new("ringstone_keyspace_hits_total", totals.hits),
@@ -176,9 +182,7 @@ fn groups(server: &Server) -> Vec<Sample> {
 
 fn connections(server: &Server, totals: &Totals) -> Vec<Sample> {
     let blocked = server.blocked.clients.load(Ordering::Relaxed) as u64;
-    let rejected = "ringstone_connections_rejected_total";
     let handshakes = "ringstone_tls_handshakes_total";
-    let [too_many, protected] = totals.rejected;
     vec![
         Sample::new("ringstone_connections", server.clients_len() as u64),
         Sample::new("ringstone_connections_max", server.config.maxclients as u64),
@@ -186,12 +190,19 @@ fn connections(server: &Server, totals: &Totals) -> Vec<Sample> {
         Sample::new("ringstone_blocked_clients", blocked),
         Sample::new("ringstone_monitors", server.monitors.len() as u64),
         Sample::new("ringstone_connections_accepted_total", totals.received),
-        Sample::new(rejected, too_many).with("reason", "maxclients"),
-        Sample::new(rejected, protected).with("reason", "protected_mode"),
         Sample::new(handshakes, totals.tls_full).with("kind", "full"),
         Sample::new(handshakes, totals.tls_resumed).with("kind", "resumed"),
         Sample::new("ringstone_tls_handshake_failures_total", totals.tls_failed),
     ]
+}
+
+fn rejections_and_endings(totals: &Totals, loops: &LoopTotals) -> Vec<Sample> {
+    let rejected = Rejection::ALL.iter().map(|reason| reason.name()).zip(totals.rejected);
+    let closed = Ending::ALL.iter().map(|reason| reason.name()).zip(loops.closed);
+    let of =
+        |name: &'static str| move |(reason, count)| Sample::new(name, count).with("reason", reason);
+    let rejected = rejected.map(of("ringstone_connections_rejected_total"));
+    rejected.chain(closed.map(of("ringstone_connections_closed_total"))).collect()
 }
 
 fn background(server: &Server) -> Vec<Sample> {
@@ -232,6 +243,8 @@ fn tenants(server: &Server) -> Vec<Sample> {
         let mut add = |name, value| {
             samples.push(Sample::new(name, value).with("tenant", activity.name.to_string()));
         };
+        add("ringstone_tenant_connections_rejected_total", activity.turned_away);
+        add("ringstone_tenant_throttled_batches_total", activity.throttled);
         add("ringstone_tenant_connections", activity.connections);
         add("ringstone_tenant_commands_total", activity.commands);
         add("ringstone_tenant_errors_total", activity.errors);
@@ -240,6 +253,9 @@ fn tenants(server: &Server) -> Vec<Sample> {
             add("ringstone_tenant_storage_bytes", stored);
             add("ringstone_tenant_storage_quota_bytes", quota);
         }
+        let throttled_s = activity.throttled_us as f64 / 1e6;
+        let throttled = Sample::number("ringstone_tenant_throttled_seconds_total", throttled_s);
+        samples.push(throttled.with("tenant", activity.name.to_string()));
     }
     samples
 }

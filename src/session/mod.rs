@@ -15,6 +15,7 @@ use std::time::Instant;
 use self::authorization::Gate;
 use crate::batch::{Batch, Op, QUEUED, Transaction};
 use crate::command::state::{ClientShared, Queued};
+use crate::command::stats::Ending;
 use crate::command::{Args, Client, Flags, Found, Server, Spec, connection, lookup};
 use crate::error;
 use crate::limits::{
@@ -193,6 +194,7 @@ impl Session {
                 tracing::warn!(
                     "a client speaks HTTP: someone may be trying to reach us through it"
                 );
+                batch.client.shared.ends(Ending::Protocol);
                 self.ended = true;
                 return;
             }
@@ -208,6 +210,7 @@ impl Session {
         }
         if let Some(error) = self.failed.take() {
             batch.ops.push(Op::Error(protocol_error(&error)));
+            batch.client.shared.ends(Ending::Protocol);
             self.ended = true;
         }
     }

@@ -117,9 +117,10 @@ pub fn logins(server: &Server, tokens: &Tokens) {
     assert!(conn.command("SET a 1").is_error());
 }
 
-/// A tenant that wants more than it may have; its connection.
+/// A tenant that wants more than it may have; its only connection.
 pub fn quotas(server: &Server, tokens: &Tokens) -> Conn {
     let mut conn = tokens::connect(server, &tokens.bounded);
+    assert!(server.connect().call(&["AUTH", &tokens.bounded]).is_error());
     let value = "x".repeat(2000);
     assert!((0..100).any(|number| conn.call(&["SET", &number.to_string(), &value]).is_error()));
     conn

@@ -39,7 +39,8 @@ impl Scene {
         let faulty = Server::start_with(Subject::Faulty, &options);
         let tls = Stage::new(&[&METRICS[..], &tokens::FLAGS].concat());
         let mut root = connect(&tls.server, &operator("ops"));
-        let bounded = root.command("TENANT SETQUOTA bounded storage 50kb");
+        let bounded =
+            root.command("TENANT SETQUOTA bounded storage 50kb connections 1 commands 50");
         assert_eq!(bounded, Reply::Simple(b"OK".to_vec()));
         let foundationdb =
             fdb::is_here().then(|| Server::start_with(Subject::FoundationDb, &options));

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::Page;
 use crate::clock;
 use crate::command::Outcome;
-use crate::command::stats::{ERROR_KINDS, Totals, registry};
+use crate::command::stats::{ERROR_KINDS, Rejection, Totals, registry};
 
 pub(super) fn stats(page: &mut Page<'_, '_, '_>) -> Outcome {
     let stats = &page.ctx.server.stats;
@@ -25,7 +25,10 @@ pub(super) fn stats(page: &mut Page<'_, '_, '_>) -> Outcome {
     page.field("instantaneous_output_kbps", format_args!("{:.2}", bytes_out / 1024.0));
     page.field("instantaneous_input_repl_kbps", "0.00");
     page.field("instantaneous_output_repl_kbps", "0.00");
-    page.field("rejected_connections", rejected.iter().sum::<u64>());
+    // A login past a tenant's quota leaves the connection open.
+    let at_the_door = [Rejection::MaxClients, Rejection::ProtectedMode];
+    let rejected: u64 = at_the_door.iter().map(|why| rejected[*why as usize]).sum();
+    page.field("rejected_connections", rejected);
     page.zeros(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
     page.field("expired_keys", expired);
     page.field("expired_stale_perc", "0.00");

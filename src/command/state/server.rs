@@ -17,7 +17,7 @@ use crate::command::client_memory::Budget;
 use crate::command::monitor::Monitors;
 use crate::command::observing::Observing;
 use crate::command::pause::Pause;
-use crate::command::stats::Stats;
+use crate::command::stats::{Ending, Stats};
 use crate::config::Config;
 use crate::data::ProcessId;
 use crate::data::usage::Usages;
@@ -184,7 +184,10 @@ impl Server {
                 let revoked = |client: &Arc<ClientShared>| {
                     client.grant.lock().as_ref().is_some_and(|grant| grant.is_revoked())
                 };
-                self.clients().into_iter().filter(revoked).for_each(|client| client.kill());
+                self.clients()
+                    .into_iter()
+                    .filter(revoked)
+                    .for_each(|client| client.kill(Ending::Revoked));
             }
             Err(problem) => {
                 tracing::warn!(%problem, "the revocation list is not right; the old one stays in use");

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use super::turns::{BufferCounts, TurnCounts};
-use super::{ERROR_KINDS, registry};
+use super::{ERROR_KINDS, Ending, registry};
 use crate::metrics::{Count, Durations, STAGES, Sizes, Times};
 
 /// Counters about one command.
@@ -30,6 +30,12 @@ pub struct Shard {
     pub batches: Count,
     /// Batches that took at least `slowlog-log-slower-than`.
     pub slow: Count,
+    /// Batches that had to wait because their tenant had sent too many commands.
+    pub throttled: Count,
+    /// How long they have waited, in microseconds.
+    pub throttled_us: Count,
+    /// Connections that ended, by [`Ending`].
+    pub(super) closed: [Count; Ending::ALL.len()],
     /// Bytes of requests.
     pub bytes_in: Count,
     /// Bytes of replies.
@@ -58,6 +64,9 @@ impl Shard {
             processed: Count::default(),
             batches: Count::default(),
             slow: Count::default(),
+            throttled: Count::default(),
+            throttled_us: Count::default(),
+            closed: Default::default(),
             bytes_in: Count::default(),
             bytes_out: Count::default(),
             hits: Count::default(),
@@ -107,6 +116,11 @@ impl Shard {
     /// Counts a command that was refused before it could run; its error is counted apart.
     pub fn rejected(&self, number: usize) {
         self.commands[number].rejected.add(1);
+    }
+
+    /// Counts a connection that ended.
+    pub fn closed(&self, why: Ending) {
+        self.closed[why as usize].add(1);
     }
 
     /// Counts an error reply of this kind, a place in [`ERROR_KINDS`].

@@ -1,5 +1,6 @@
 //! How the event loops and their buffers are doing.
 
+use super::connections::Ending;
 use super::shard::Shard;
 use crate::metrics::{Count, Durations, Peak, STAGES, Sizes};
 
@@ -51,6 +52,12 @@ pub struct LoopTotals {
     pub batch_commands: Sizes<u64>,
     /// See [`Shard::slow`].
     pub slow: u64,
+    /// See [`Shard::throttled`].
+    pub throttled: u64,
+    /// See [`Shard::throttled_us`].
+    pub throttled_us: u64,
+    /// Connections that ended, by [`Ending`].
+    pub closed: [u64; Ending::ALL.len()],
     /// See [`BufferCounts`].
     pub buffers: u64,
     /// See [`BufferCounts`].
@@ -74,6 +81,9 @@ impl LoopTotals {
         self.stages.iter_mut().zip(&shard.stages).for_each(|(sum, stage)| sum.include(stage));
         self.batch_commands.include(&shard.batch_commands);
         self.slow += shard.slow.get();
+        self.throttled += shard.throttled.get();
+        self.throttled_us += shard.throttled_us.get();
+        self.closed.iter_mut().zip(&shard.closed).for_each(|(sum, count)| *sum += count.get());
         self.buffers += shard.buffers.registered.get();
         self.buffers_in_use += shard.buffers.in_use.get();
         self.fallbacks += shard.buffers.fallbacks.get();
