@@ -201,7 +201,8 @@
 //! What a client waits for is measured from the arrival of a command to its written reply, by batch, for
 //! its commands share that time ([`metrics::Timeline`]). What a ring has completed is all there when a worker's
 //! tasks begin to run, so a look at the clock once a turn of the event loop tells when all of that arrived,
-//! and which replies had left (`net::tick`). In between every moment belongs to a stage: authorization, queue,
+//! and which replies had left (`net::tick`). What arrives while its client's earlier requests are being answered
+//! is remembered with that moment (`net::arrivals`). In between every moment belongs to a stage: authorization, queue,
 //! execution, read version, reads, commit, retry, flush. One more look at the clock ends each of them; those of a
 //! group are measured once and given to all its members. While a batch waits for data that others are to
 //! bring it is on nobody's account.

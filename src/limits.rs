@@ -230,6 +230,8 @@ pub const HEAP_BUFFER_BYTES_MIN: usize = 4 * 1024;
 pub const IDLE_BUFFER_BYTES_MAX: usize = 32 * 1024;
 /// Room made at first for a request that announces more; from there on it doubles as bytes arrive.
 pub const RECEIVE_STEP_BYTES: usize = 64 * 1024;
+/// How many receives of one connection are told apart by when they came, until their requests are taken.
+pub const ARRIVALS_MAX: usize = 64;
 /// Received at once while a send is blocked.
 pub const READ_AHEAD_BYTES: usize = 64 * 1024;
 /// Bytes that a client may send before its TLS handshake is over; a handshake message has 64 KiB at most.

@@ -151,7 +151,7 @@ impl Connection {
     /// All of a pipeline's way but the sockets, as `net::conn` goes it.
     fn pipeline(&mut self, input: &mut [u8]) {
         let mut batch = self.batch.take().unwrap();
-        batch.timeline.begin(self.server.started, true);
+        batch.timeline.begin(self.server.started, self.server.started, true);
         let taken = self.session.take(input, &mut batch);
         assert_eq!((taken.consumed, batch.ops.len()), (input.len(), DEPTH));
         if batch.writes {

@@ -98,9 +98,10 @@ impl std::fmt::Display for Times {
 /// A batch's way through the stages: every moment from its arrival on belongs to one of them, but for the time
 /// in which it waits for data that others are to bring, which is nobody's latency.
 ///
-/// A batch may be executed in several parts, each with replies that leave before the next begins. To the
-/// client all of it arrived at once. So a later part's latency is counted from there, too, and what the
-/// earlier ones took is `queue` to it; but its share of the work, [`Timeline::busy`], begins with itself.
+/// A batch may have come in while others of its client were being answered, and it may be executed in several
+/// parts, each with replies that leave before the next begins. To the client it arrived when it did, and all of
+/// it at once. So latency is counted from there, and what came before is `queue` to it; but its share of the
+/// work, [`Timeline::busy`], begins with itself.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Timeline {
     /// Its arrival; moved forward by what does not count.
@@ -110,17 +111,19 @@ pub struct Timeline {
     /// It has been waiting for data since then.
     left: Option<Instant>,
     times: Times,
-    /// From its arrival until the present part began.
+    /// From its arrival until it, or its present part, began.
     earlier: Duration,
     /// Nobody wants to know the stages: only the whole is measured.
     whole_only: bool,
 }
 
 impl Timeline {
-    /// Begins a batch that arrived then; `stages` if they are to be told apart.
-    pub fn begin(&mut self, arrived: Instant, stages: bool) {
-        let (begun, at) = (Some(arrived), Some(arrived));
-        *self = Timeline { begun, at, whole_only: !stages, ..Timeline::default() };
+    /// Begins a batch that arrived then and is looked at now, after what its client had sent before it; `stages`
+    /// if they are to be told apart.
+    pub fn begin(&mut self, arrived: Instant, now: Instant, stages: bool) {
+        let earlier = now.saturating_duration_since(arrived);
+        let (begun, at) = (Some(arrived), Some(now));
+        *self = Timeline { begun, at, earlier, whole_only: !stages, ..Timeline::default() };
     }
 
     /// A stage ends now, as this returns; `None` if nobody measures.
@@ -222,7 +225,7 @@ mod tests {
     fn every_moment_belongs_to_a_stage() {
         let start = clock::monotonic();
         let mut line = Timeline::default();
-        line.begin(start, true);
+        line.begin(start, start, true);
         line.until(Stage::Authorization, start + MS);
         let mut group = Times::default();
         group.spend(Stage::Execution, 3 * MS);
@@ -239,7 +242,7 @@ mod tests {
     fn waiting_for_data_does_not_count() {
         let start = clock::monotonic();
         let mut line = Timeline::default();
-        line.begin(start, true);
+        line.begin(start, start, true);
         line.left = Some(start + MS);
         line.took_part(start + 101 * MS, &Times::default(), start + 102 * MS);
         assert_eq!(line.total(start + 102 * MS), 2 * MS);
@@ -250,7 +253,7 @@ mod tests {
     fn a_later_part_has_waited_for_the_earlier_ones() {
         let start = clock::monotonic();
         let mut line = Timeline::default();
-        line.begin(start, true);
+        line.begin(start, start, true);
         line.until(Stage::Execution, start + 10 * MS);
         let mut first = line;
         assert_eq!(line.busy(start + 10 * MS), 10 * MS);
@@ -272,10 +275,20 @@ mod tests {
     }
 
     #[test]
+    fn what_came_in_behind_others_has_waited_for_them() {
+        let start = clock::monotonic();
+        let mut line = Timeline::default();
+        line.begin(start, start + 5 * MS, true);
+        line.until(Stage::Execution, start + 6 * MS);
+        assert_eq!((line.total(start + 6 * MS), line.busy(start + 6 * MS)), (6 * MS, MS));
+        assert_eq!(line.end(start + 7 * MS).to_string(), "queue=5000 execution=1000 flush=1000");
+    }
+
+    #[test]
     fn without_stages_only_the_whole_is_measured() {
         let start = clock::monotonic();
         let mut line = Timeline::default();
-        line.begin(start, false);
+        line.begin(start, start, false);
         assert_eq!(line.lap(Stage::Execution), None);
         line.took_part(start + MS, &Times::default(), start + 2 * MS);
         assert_eq!(line.times().total_ns(), 0);

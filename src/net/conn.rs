@@ -29,10 +29,8 @@ pub async fn serve(
     batch: Box<Batch>,
     tls: Option<Arc<ServerConfig>>,
 ) {
-    let config = &worker.server.config;
     let client = batch.client.shared.id;
-    let link = Link::new(Rc::clone(&stream), &worker.pool, config.output_buffer_limit, tls);
-    let mut link = match link {
+    let mut link = match Link::new(Rc::clone(&stream), &worker, tls) {
         Ok(link) => link,
         Err(error) => {
             stream.client.ends(Ending::TlsHandshake);
@@ -51,7 +49,6 @@ pub async fn serve(
         worker: &worker,
         batch: Some(batch),
         written: Cell::new(None),
-        left: None,
         fresh: true,
     };
     let well = conn.run(&stream).await;
@@ -87,8 +84,6 @@ struct Conn<'w> {
     batch: Option<Box<Batch>>,
     /// What was executed last, until its replies have been written.
     written: Cell<Option<Written>>,
-    /// When what was taken last had arrived, and how much of the input behind it had, too.
-    left: Option<(Instant, usize)>,
     /// Nothing has been looked at yet.
     fresh: bool,
 }
@@ -220,12 +215,8 @@ impl Conn<'_> {
         worker.turn(batch, there, now).await;
         worker.begin_turn();
         let taken = self.session.take(self.link.input.bytes_mut(), batch);
-        let (arrived, known) = match self.left {
-            Some((arrived, left)) if taken.consumed <= left => (arrived, left),
-            _ => (now, there),
-        };
-        self.left = Some((arrived, known - taken.consumed));
-        batch.timeline.begin(arrived, worker.tracks());
+        let arrived = self.link.arrivals.take(taken.consumed);
+        batch.timeline.begin(arrived.unwrap_or(now), now, worker.tracks());
         batch.timeline.until(Stage::Queue, worker.tick.mark());
         worker.tick.account(batch.timeline.lap(Stage::Authorization));
         worker.taken(batch, taken.consumed);
@@ -318,7 +309,12 @@ impl Conn<'_> {
                 let slot = batch.slot;
                 (batch, is_there) = match self.worker.write(batch).await {
                     Returned::Batch(batch) => (batch, true),
-                    Returned::Parked(deadline) => self.parked(slot, deadline).await,
+                    Returned::Parked(deadline) => {
+                        let ended = self.parked(slot, deadline).await;
+                        // What came in behind it has waited for data, too, so far.
+                        self.link.arrivals.not_before(self.worker.begin_turn());
+                        ended
+                    }
                     Returned::InVain(_) => (self.worker.finished(slot).await, true),
                 };
             } else {

@@ -17,9 +17,11 @@ use rustls::ServerConfig;
 use tokio::sync::Semaphore;
 use tokio_uring::buf::BoundedBuf;
 
+use super::arrivals::Arrivals;
 use super::buffer::{Pool, Receive};
 use super::stream::Stream;
 use super::tls::{self, Tls};
+use super::worker::Worker;
 use crate::limits::{READ_AHEAD_BYTES, TLS_CLOSE_TIMEOUT, TLS_HANDSHAKE_BYTES_MAX};
 use crate::resp::Reply;
 
@@ -28,9 +30,11 @@ type Read = dyn Future<Output = (io::Result<usize>, Vec<u8>)>;
 /// See the module.
 pub struct Link<'w> {
     stream: Rc<Stream>,
-    pool: &'w Pool,
+    worker: &'w Worker,
     /// What has been received, in the clear, and not consumed.
     pub input: Receive<'w>,
+    /// When that came, as far as nobody has looked at it.
+    pub arrivals: Arrivals,
     secure: Option<Box<Secure<'w>>>,
     ahead: Ahead,
 }
@@ -55,14 +59,14 @@ struct Ahead {
 }
 
 impl<'w> Link<'w> {
-    /// The two directions of `stream`, with buffers from `pool`, and with TLS if that has a
+    /// The two directions of `stream`, with buffers of its `worker`, and with TLS if that has a
     /// configuration: then [`Link::handshake`] comes first.
     pub fn new(
         stream: Rc<Stream>,
-        pool: &'w Pool,
-        input_max: usize,
+        worker: &'w Worker,
         tls: Option<Arc<ServerConfig>>,
     ) -> io::Result<Link<'w>> {
+        let (pool, input_max) = (&worker.pool, worker.server.config.output_buffer_limit);
         let ahead = Ahead { read: None, unseen: false, ended: false, input_max };
         let (input, secure) = match tls {
             None => (pool.receive(), None),
@@ -71,7 +75,8 @@ impl<'w> Link<'w> {
                 (pool.collect(), Some(Box::new(Secure { tls, records: pool.receive() })))
             }
         };
-        Ok(Link { stream, pool, input, secure, ahead })
+        let arrivals = Arrivals::default();
+        Ok(Link { stream, worker, input, arrivals, secure, ahead })
     }
 
     /// Does the TLS handshake, if there is one, each step with the permit of `turn`; `None` without
@@ -79,7 +84,7 @@ impl<'w> Link<'w> {
     ///
     /// To end it early, shut the stream down: it must not be dropped while it receives.
     pub async fn handshake(&mut self, turn: &Semaphore) -> io::Result<Option<bool>> {
-        let Link { stream, input, secure, ahead, .. } = self;
+        let Link { stream, worker, input, arrivals, secure, ahead } = self;
         let Some(Secure { tls, records }) = secure.as_deref_mut() else { return Ok(None) };
         let mut received = 0;
         while tls.borrow().is_handshaking() {
@@ -97,10 +102,13 @@ impl<'w> Link<'w> {
             }
             // Cryptography takes its time: other connections get theirs in between.
             let permit = turn.acquire().await;
+            let known = input.bytes().len();
             let arrived = decrypt(tls, records, input);
             tokio::task::yield_now().await;
             drop(permit);
             ahead.note(arrived?);
+            // The first requests may come with the end of the handshake.
+            arrivals.add(worker.begin_turn(), input.bytes().len() - known);
             let flushed = tls::flush(stream, tls).await;
             if tls.borrow().is_handshaking() {
                 flushed?;
@@ -129,9 +137,8 @@ impl<'w> Link<'w> {
 
     /// Sends the replies, calls `sent`, and receives more input; whether there is any.
     pub async fn exchange(&mut self, reply: &mut Reply, sent: impl FnOnce()) -> io::Result<bool> {
-        let Link { stream, pool, input, secure, ahead } = self;
-        let (tls, mut inlet) = split(input, secure);
-        let mut send = pin!(send(pool, stream, tls, reply, sent));
+        let (Parts { stream, worker, tls, ahead }, mut inlet) = self.split();
+        let mut send = pin!(send(&worker.pool, stream, tls, reply, sent));
         let mut sent = None;
         if ahead.read.is_none() && !ahead.unseen && !ahead.ended {
             let mut fill = pin!(inlet.fill(stream));
@@ -174,8 +181,7 @@ impl<'w> Link<'w> {
     /// Waits for `event`; what is received meanwhile is kept. `None` if the client ends the connection
     /// or sends more than there is room for.
     pub async fn wait<T>(&mut self, event: impl Future<Output = T>) -> Option<T> {
-        let Link { stream, input, secure, ahead, .. } = self;
-        let (_, mut inlet) = split(input, secure);
+        let (Parts { stream, ahead, .. }, mut inlet) = self.split();
         let waited = ahead.receive_until(stream, &mut inlet, pin!(event), true, usize::MAX).await;
         waited.inspect_err(|error| stream.note(error)).ok()
     }
@@ -185,8 +191,7 @@ impl<'w> Link<'w> {
         &mut self,
         event: impl Future<Output = T>,
     ) -> io::Result<Result<bool, T>> {
-        let Link { stream, input, secure, ahead, .. } = self;
-        let (_, mut inlet) = split(input, secure);
+        let (Parts { stream, ahead, .. }, mut inlet) = self.split();
         let mut event = pin!(event);
         while !ahead.unseen && !ahead.ended {
             ahead.begin(stream);
@@ -199,8 +204,7 @@ impl<'w> Link<'w> {
 
     /// As [`Link::wait`], but receives only a little: the client is to wait as well.
     pub async fn rest<T>(&mut self, event: impl Future<Output = T>) -> Option<T> {
-        let Link { stream, input, secure, ahead, .. } = self;
-        let (_, mut inlet) = split(input, secure);
+        let (Parts { stream, ahead, .. }, mut inlet) = self.split();
         let enough = inlet.input.bytes().len() + READ_AHEAD_BYTES;
         let waited = ahead.receive_until(stream, &mut inlet, pin!(event), true, enough).await;
         waited.inspect_err(|error| stream.note(error)).ok()
@@ -208,8 +212,8 @@ impl<'w> Link<'w> {
 
     /// Lets others see how much input there is.
     pub fn show_input(&mut self) {
-        let (_, inlet) = split(&mut self.input, &mut self.secure);
-        inlet.show(&self.stream);
+        let (Parts { stream, .. }, inlet) = self.split();
+        inlet.show(stream);
     }
 
     /// Sends the replies, and calls `sent`; what is received meanwhile is kept.
@@ -218,23 +222,29 @@ impl<'w> Link<'w> {
             sent();
             return Ok(());
         }
-        let Link { stream, pool, input, secure, ahead } = self;
-        let (tls, mut inlet) = split(input, secure);
-        let send = pin!(send(pool, stream, tls, reply, sent));
+        let (Parts { stream, worker, tls, ahead }, mut inlet) = self.split();
+        let send = pin!(send(&worker.pool, stream, tls, reply, sent));
         let sent = ahead.receive_until(stream, &mut inlet, send, false, usize::MAX).await;
         sent.flatten().inspect_err(|error| stream.note(error))
     }
+
+    /// Where received bytes go, and everything else.
+    fn split(&mut self) -> (Parts<'_, 'w>, Inlet<'_, 'w>) {
+        let Link { stream, worker, input, arrivals, secure, ahead } = self;
+        let (tls, secure) = match secure.as_deref_mut() {
+            None => (None, None),
+            Some(Secure { tls, records }) => (Some(&*tls), Some((&*tls, records))),
+        };
+        (Parts { stream, worker, tls, ahead }, Inlet { input, arrivals, worker, secure })
+    }
 }
 
-/// What sending needs of TLS, and where what is received goes.
-fn split<'a, 'w>(
-    input: &'a mut Receive<'w>,
-    secure: &'a mut Option<Box<Secure<'w>>>,
-) -> (Option<&'a RefCell<Tls>>, Inlet<'a, 'w>) {
-    match secure.as_deref_mut() {
-        None => (None, Inlet { input, secure: None }),
-        Some(Secure { tls, records }) => (Some(tls), Inlet { input, secure: Some((tls, records)) }),
-    }
+/// What a link has beside its inlet.
+struct Parts<'a, 'w> {
+    stream: &'a Rc<Stream>,
+    worker: &'w Worker,
+    tls: Option<&'a RefCell<Tls>>,
+    ahead: &'a mut Ahead,
 }
 
 async fn send(
@@ -258,6 +268,8 @@ async fn send(
 /// Where received bytes go: to the input, through TLS if there is any.
 struct Inlet<'a, 'w> {
     input: &'a mut Receive<'w>,
+    arrivals: &'a mut Arrivals,
+    worker: &'w Worker,
     secure: Option<(&'a RefCell<Tls>, &'a mut Receive<'w>)>,
 }
 
@@ -284,23 +296,38 @@ impl Inlet<'_, '_> {
 
     /// Receives once; there must be room in the input, if that is received into.
     async fn fill(&mut self, stream: &Stream) -> io::Result<Arrived> {
-        match &mut self.secure {
+        let known = self.input.bytes().len();
+        let arrived = match &mut self.secure {
             None => match self.input.fill(stream).await? {
-                0 => Ok(Arrived::End { data: false }),
-                _ => Ok(Arrived::Data),
+                0 => Arrived::End { data: false },
+                _ => Arrived::Data,
             },
             Some((tls, records)) => {
                 records.reserve(0)?;
                 match records.fill(stream).await? {
-                    0 => Ok(Arrived::End { data: false }),
-                    _ => decrypt(tls, records, self.input),
+                    0 => Arrived::End { data: false },
+                    _ => decrypt(tls, records, self.input)?,
                 }
             }
-        }
+        };
+        self.arrived(known);
+        Ok(arrived)
     }
 
     /// Takes `count` bytes that were received elsewhere.
-    fn take(&mut self, count: usize, mut bytes: Vec<u8>) -> io::Result<Arrived> {
+    fn take(&mut self, count: usize, bytes: Vec<u8>) -> io::Result<Arrived> {
+        let known = self.input.bytes().len();
+        let arrived = self.accept(count, bytes);
+        self.arrived(known);
+        arrived
+    }
+
+    /// Notes when what is in the input beyond what was known has arrived.
+    fn arrived(&mut self, known: usize) {
+        self.arrivals.add(self.worker.begin_turn(), self.input.bytes().len() - known);
+    }
+
+    fn accept(&mut self, count: usize, mut bytes: Vec<u8>) -> io::Result<Arrived> {
         if count == 0 {
             return Ok(Arrived::End { data: false });
         }

@@ -13,6 +13,7 @@
 //! time and bytes, and take turns, one step between two turns of the event loop.
 
 mod acceptor;
+mod arrivals;
 mod buffer;
 mod certificates;
 mod conn;

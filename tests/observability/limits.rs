@@ -87,6 +87,43 @@ fn what_is_held_back_is_counted_while_it_waits() {
 }
 
 #[test]
+fn what_arrives_behind_others_has_waited_since_then() {
+    let server = start(Subject::Memory, &tokens::FLAGS);
+    let mut root = connect(&server, &operator("ops"));
+    ok(root.command("TENANT SETQUOTA acme commands 10"));
+    let mut conn = connect(&server, &plain("acme"));
+    let id = conn.command("CLIENT ID").int();
+    // They take about a second.
+    let held_back = encode(&["PING"]).repeat(20);
+    conn.send_raw(&held_back);
+    let waited = "ringstone_throttled_seconds_total";
+    when(&server, "time passes", |scrape| scrape.sum(waited, &[]) > 0.0);
+    conn.send_raw(&encode(&["ECHO", "behind"]));
+    let there = |reply: &Reply| {
+        let line = String::from_utf8_lossy(reply.bulk().unwrap()).into_owned();
+        let (_, rest) = line.split_once("qbuf=").unwrap();
+        rest.split(' ').next().unwrap().parse::<usize>().unwrap()
+    };
+    while there(&root.command(&format!("CLIENT LIST ID {id}"))) <= held_back.len() {}
+    let (arrived, mut waiting) = (Instant::now(), Instant::now());
+    let calls = |scrape: &Scrape, command| {
+        scrape.sum("ringstone_command_seconds_count", &[&format!("command=\"{command}\"")])
+    };
+    loop {
+        let now = Instant::now();
+        let scrape = Scrape::of(&server);
+        if calls(&scrape, "ping") > 0.0 {
+            break;
+        }
+        waiting = now;
+    }
+    let scrape = when(&server, "so is the rest", |scrape| calls(scrape, "echo") > 0.0);
+    let latency = scrape.sum("ringstone_command_seconds_sum", &["command=\"echo\""]);
+    let least = waiting.duration_since(arrived).as_secs_f64();
+    assert!(latency >= least, "{latency} s, and it waited for {least} s at least");
+}
+
+#[test]
 fn what_a_storage_quota_refuses_is_counted_as_errors() {
     for subject in [Subject::Memory, Subject::Faulty] {
         let server = start(subject, &[]);
