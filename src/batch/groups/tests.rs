@@ -10,6 +10,7 @@ use crate::command::state::{ClientShared, Killer};
 use crate::config::Config;
 use crate::data::background::Chore;
 use crate::data::keys::RecordKey;
+use crate::error;
 use crate::limits::BATCH_REPLY_BYTES;
 use crate::session::Session;
 use crate::store::fault::{FaultPlan, FaultStore};
@@ -136,6 +137,21 @@ fn what_is_undone_has_skipped_nothing() {
     assert_eq!((batch.is_done(), batch.done().len(), batch.executed()), (true, 2, 2));
     batch.restore();
     assert!(!batch.has_begun());
+}
+
+#[test]
+fn what_is_undone_does_not_end_the_connection() {
+    let world = World::new(FaultPlan::default(), Config::default());
+    let value = "x".repeat(1_000_000);
+    let set = format!("*3\r\n$3\r\nSET\r\n$1\r\n0\r\n$1000000\r\n{value}\r\n");
+    let copies: String = (1..12).map(|key| format!("COPY 0 {key}\r\n")).collect();
+    let kill = "CLIENT KILL ID 7 SKIPME no\r\n";
+    let batch = world.batch(7, &format!("MULTI\r\n{kill}{set}{copies}EXEC\r\nPING\r\n"));
+    world.server.add_client(&batch.client.shared);
+    let finished = world.serve(Mode::Write, vec![batch]);
+    let expected = format!("-{}\r\n+PONG\r\n", error::TRANSACTION_TOO_LARGE);
+    assert!(reply(&finished[0]).ends_with(&expected), "{}", reply(&finished[0]));
+    assert!(finished[0].client.closing.is_none());
 }
 
 #[test]
