@@ -282,12 +282,23 @@ fn what_a_pause_held_back_is_refused_when_the_token_has_expired() {
         (tokens::connect(&server, &token), tokens::connect(&server, &token));
     assert!(!operator.command("CLIENT PAUSE 600000 WRITE").is_error());
     held.send(&["SET", "late", "1"]);
+    let mut exec = tokens::connect(&server, &token);
+    exec.send_raw(b"MULTI\r\nINCR late\r\nEXEC\r\n");
     // Who writes nothing may come, and a login is no write.
     let mut operator = tokens::connect(&server, &tokens::operator("acme"));
     while !is_refused(&asking.command("GET a")) {}
     assert!(!operator.command("CLIENT UNPAUSE").is_error());
     assert!(is_refused(&held.read_reply()));
+    assert_eq!([exec.read_reply(), exec.read_reply()].map(|reply| reply.is_error()), [false; 2]);
+    assert!(exec.read_reply().is_error());
     assert_eq!(operator.command("EXISTS late"), Reply::Int(0));
+    // Both are counted alike: the one that was held back, and one that comes too late.
+    assert!(exec.command("EXEC").is_error());
+    let Reply::Bulk(info) = operator.command("INFO commandstats") else { panic!() };
+    let info = String::from_utf8(info).unwrap();
+    let exec = info.lines().find(|line| line.starts_with("cmdstat_exec:")).unwrap();
+    assert!(exec.starts_with("cmdstat_exec:calls=0,"), "{info}");
+    assert!(exec.ends_with(",rejected_calls=2,failed_calls=0"), "{info}");
 }
 
 #[test]

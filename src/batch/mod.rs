@@ -435,9 +435,9 @@ impl Batch {
         self.ops.len() - self.next
     }
 
-    /// Ops done since [`Batch::save`].
+    /// Ops executed since [`Batch::save`].
     fn executed(&self) -> usize {
-        self.saved.as_ref().map_or(0, |saved| self.next - saved.next)
+        self.saved.as_ref().map_or(0, |saved| self.done().len() - saved.next)
     }
 
     /// Forgets how the batch was before its last execution: that holds on to the place which a
@@ -464,7 +464,7 @@ impl Batch {
             self.client = saved.client.clone();
             self.reply.set_protocol(saved.protocol);
             self.reply.rollback(saved.reply);
-            self.next = saved.next;
+            (self.next, self.skipped) = (saved.next, 0);
             self.blocked = false;
             self.waiting = saved.waiting;
             self.timed = saved.timed;

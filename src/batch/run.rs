@@ -278,7 +278,8 @@ impl Run<'_, '_> {
         self.view.rollback(before.mark);
         reply.rollback(before.reply);
         reply.set_protocol(before.protocol);
-        client.database = before.database;
+        // Behind what ends the connection nothing is run: it was not ending before.
+        (client.database, client.closing) = (before.database, None);
         client.tally.mishaps.truncate(before.mishaps);
         client.effects.truncate(before.effects);
         match outcome {

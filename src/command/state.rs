@@ -119,6 +119,13 @@ impl Tally {
         controls.find(|(spec, _)| spec.name == "exec").map(|(spec, _)| *spec)
     }
 
+    /// Notes that a request which was to be executed without a handler is refused instead.
+    pub fn reject_control(&mut self, request: u32) {
+        if let Some(at) = self.controls.iter().position(|(_, control)| *control == request) {
+            self.rejections.push(self.controls.remove(at));
+        }
+    }
+
     /// Counts what is no matter of single commands, and empties the tally.
     pub fn count(&mut self, shard: &stats::Shard) {
         shard.hits.add(std::mem::take(&mut self.hits));

@@ -146,13 +146,17 @@ impl Session {
             return;
         }
         let expired = error::TOKEN_EXPIRED.as_bytes();
-        for op in &mut batch.ops[batch.next..] {
+        let tally = &mut batch.client.tally;
+        for (at, op) in batch.ops.iter_mut().enumerate().skip(batch.next) {
             match op {
                 Op::Run { spec, request } if !spec.flags.has(Flags::NO_AUTH) => {
-                    batch.client.tally.rejections.push((spec, *request));
+                    tally.rejections.push((spec, *request));
                     *op = Op::Error(expired.into());
                 }
-                Op::Exec(_) => *op = Op::Discard(replies::no_longer_allowed(expired).into()),
+                Op::Exec(_) => {
+                    tally.reject_control((batch.first + at) as u32);
+                    *op = Op::Discard(replies::no_longer_allowed(expired).into());
+                }
                 _ => {}
             }
         }

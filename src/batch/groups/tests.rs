@@ -3,18 +3,19 @@
 use std::ops::ControlFlow;
 
 use super::*;
-use crate::batch::Stay;
 use crate::batch::group::Execution;
+use crate::batch::{Reader, Stay};
 use crate::command::Client;
 use crate::command::state::{ClientShared, Killer};
 use crate::config::Config;
 use crate::data::background::Chore;
 use crate::data::keys::RecordKey;
+use crate::error;
 use crate::limits::BATCH_REPLY_BYTES;
 use crate::session::Session;
 use crate::store::fault::{FaultPlan, FaultStore};
 use crate::store::memory::MemoryStore;
-use crate::store::{ReadError, Scan, Snapshot, Value, Visitor, wait};
+use crate::store::{ReadError, Scan, Snapshot, Store, Value, Visitor, wait};
 
 #[derive(Debug)]
 struct Nobody;
@@ -122,6 +123,35 @@ fn every_increment_counts_once() {
             "*3\r\n$2\r\n60\r\n$2\r\n40\r\n$2\r\n20\r\n"
         );
     }
+}
+
+#[test]
+fn what_is_undone_has_skipped_nothing() {
+    let world = World::new(FaultPlan::default(), Config::default());
+    let mut batch = world.batch(7, "PING\r\nCLIENT KILL ID 7 SKIPME no\r\nPING\r\nPING\r\n");
+    world.server.add_client(&batch.client.shared);
+    batch.save();
+    let store = MemoryStore::new();
+    let input = std::mem::take(&mut batch.input);
+    Reader::default().run(&mut batch, &input, &world.server, store.local().unwrap());
+    assert_eq!((batch.is_done(), batch.done().len(), batch.executed()), (true, 2, 2));
+    batch.restore();
+    assert!(!batch.has_begun());
+}
+
+#[test]
+fn what_is_undone_does_not_end_the_connection() {
+    let world = World::new(FaultPlan::default(), Config::default());
+    let value = "x".repeat(1_000_000);
+    let set = format!("*3\r\n$3\r\nSET\r\n$1\r\n0\r\n$1000000\r\n{value}\r\n");
+    let copies: String = (1..12).map(|key| format!("COPY 0 {key}\r\n")).collect();
+    let kill = "CLIENT KILL ID 7 SKIPME no\r\n";
+    let batch = world.batch(7, &format!("MULTI\r\n{kill}{set}{copies}EXEC\r\nPING\r\n"));
+    world.server.add_client(&batch.client.shared);
+    let finished = world.serve(Mode::Write, vec![batch]);
+    let expected = format!("-{}\r\n+PONG\r\n", error::TRANSACTION_TOO_LARGE);
+    assert!(reply(&finished[0]).ends_with(&expected), "{}", reply(&finished[0]));
+    assert!(finished[0].client.closing.is_none());
 }
 
 #[test]

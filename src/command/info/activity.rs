@@ -75,8 +75,8 @@ pub(super) fn stats(page: &mut Page<'_, '_, '_>) -> Outcome {
 }
 
 /// Rejected calls are those that were refused before they could run: a wrong number of arguments, no
-/// permission, not allowed in a transaction. Those that ran, or whose turn it was when the store or a
-/// quota refused them, are calls, and failed ones if they answered with an error.
+/// permission, not allowed in a transaction, a store that takes no writes, a quota. Those that ran are
+/// calls, and failed ones if they answered with an error.
 pub(super) fn commandstats(page: &mut Page<'_, '_, '_>) -> Outcome {
     for (spec, total) in registry().specs().iter().zip(&page.totals.commands) {
         if total.calls == 0 && total.rejected == 0 && total.failed == 0 {
