@@ -425,6 +425,11 @@ impl Batch {
         &self.ops[..self.next - self.skipped]
     }
 
+    /// The number of the command that was executed last outside a transaction.
+    pub fn last_done(&self) -> Option<usize> {
+        self.done().iter().rev().find_map(Op::number)
+    }
+
     /// Whether anything has been executed.
     pub fn has_begun(&self) -> bool {
         !self.done().is_empty()

@@ -35,7 +35,7 @@ pub const ERROR_KINDS: &[&str] = &[
     "MISCONF",
     "TIMEOUT",
     "OOM",
-    "NOSCRIPT",
+    "BUSYKEY",
     "UNBLOCKED",
 ];
 

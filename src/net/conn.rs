@@ -335,6 +335,8 @@ impl Conn<'_> {
             }
             self.worker.stats.bytes_out.add(batch.reply.len() as u64);
             if !batch.is_done() {
+                // The client may take its time to read: others see meanwhile what it asked for.
+                self.worker.show_progress(&mut batch);
                 if self.link.flush(&mut batch.reply, || ()).await.is_err() {
                     return (batch, false);
                 }

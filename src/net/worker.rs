@@ -533,6 +533,14 @@ impl Worker {
         self.tracks().then_some(written)
     }
 
+    /// Shows others how far the connection has come with a batch of which some replies are to be sent. What
+    /// was done last made them, or the next may block: neither is inside a transaction.
+    pub fn show_progress(&self, batch: &mut Batch) {
+        let at_ms = self.server.uptime_ms(batch.timeline.last());
+        let (command, protocol) = (batch.last_done(), batch.reply.protocol());
+        batch.client.publish(Done { at_ms, command, protocol, queued: None });
+    }
+
     /// Counts requests that were admitted, of so many bytes.
     pub fn taken(&self, batch: &Batch, bytes: usize) {
         self.stats.bytes_in.add(bytes as u64);

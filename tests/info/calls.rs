@@ -196,6 +196,22 @@ fn what_a_monitor_may_not_do_is_rejected() {
 }
 
 #[test]
+fn errors_count_by_their_codes() {
+    let expected = [
+        "errorstat_BUSYKEY 1",
+        "errorstat_ERR 1",
+        "errorstat_WRONGTYPE 1",
+        "llen [1.0, 0.0, 1.0]",
+        "restore [2.0, 0.0, 2.0]",
+        "set [1.0, 0.0, 0.0]",
+    ];
+    let lines = ["SET k v", "RESTORE k 0 x", "RESTORE new 0 x", "LLEN k"];
+    for subject in ALL {
+        count(&Server::start(subject), &expected, |conn, _| all(conn, &lines));
+    }
+}
+
+#[test]
 fn unblocked_with_an_error_has_failed() {
     for subject in ALL {
         let server = Server::start(subject);

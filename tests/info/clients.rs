@@ -104,6 +104,7 @@ fn who_does_not_read_is_found_by_what_waits_for_it() {
         let mut pair = Pair::new(subject);
         let line = clog(&mut pair);
         assert!(number(&line, "oll") > 0 && number(&line, "tot-mem") > number(&line, "omem"));
+        assert_eq!(value(&line, "cmd"), "get", "what it asked for, though it has not all of it");
         let line = unclog(&mut pair);
         assert!(number(&line, "tot-mem") < LARGE, "{line:?}");
     }
