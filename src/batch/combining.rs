@@ -17,7 +17,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::clock;
 use crate::command::Server;
-use crate::limits::{COMBINED_GROUPS_MAX, INLINE_COMMANDS_MAX, SHARE_COMMANDS};
+use crate::limits::{COMBINED_GROUPS_MAX, GROUP_REPLY_BYTES, INLINE_COMMANDS_MAX, SHARE_COMMANDS};
 use crate::store::{Local, Store};
 
 use super::group::{Chores, Item};
@@ -133,8 +133,10 @@ impl Combining {
         let mut groups = 0;
         while let Some(mut role) = self.role.try_lock() {
             while self.take_group(&mut role) {
-                self.execute(&mut role);
-                groups += if role.shared { COMBINED_GROUPS_MAX } else { 1 };
+                let reply_bytes = self.execute(&mut role);
+                // Replies take memory that is nobody's until their connections send them.
+                let is_enough = role.shared || reply_bytes > GROUP_REPLY_BYTES;
+                groups += if is_enough { COMBINED_GROUPS_MAX } else { 1 };
                 if groups >= COMBINED_GROUPS_MAX && !self.queue.lock().items.is_empty() {
                     return true;
                 }
@@ -203,8 +205,9 @@ impl Combining {
         true
     }
 
-    /// Executes the group and sends its finished batches home.
-    fn execute(&self, role: &mut Role) {
+    /// Executes the group and sends its finished batches home; how many bytes of replies they have.
+    fn execute(&self, role: &mut Role) -> usize {
+        let mut reply_bytes = 0;
         let Role { executor, group, finished, .. } = role;
         executor.execute(self.local(), group);
         for item in group.extract_if(.., |item| item.is_blocked()) {
@@ -218,6 +221,7 @@ impl Combining {
             match item {
                 Item::Batch(batch) if batch.is_to_be_sent() => {
                     batch.client.shared.end_wait();
+                    reply_bytes += batch.reply.len();
                     finished[batch.home].push(batch);
                 }
                 // What did not fit comes before everything that arrived later.
@@ -237,6 +241,7 @@ impl Combining {
                 home.deliver(batches);
             }
         }
+        reply_bytes
     }
 }
 

@@ -408,11 +408,10 @@ impl ClientShared {
         self.wait.store(0, Ordering::Release);
     }
 
-    /// Notes why the connection is about to end, unless there is a reason already.
-    pub fn ends(&self, why: Ending) {
+    /// Notes why the connection is about to end, unless there is a reason already; whether there was none.
+    pub fn ends(&self, why: Ending) -> bool {
         let (relaxed, number) = (Ordering::Relaxed, why as u8 + 1);
-        // It fails if there is one.
-        let _ = self.ending.compare_exchange(0, number, relaxed, relaxed);
+        self.ending.compare_exchange(0, number, relaxed, relaxed).is_ok()
     }
 
     /// Why the connection ends; as long as nobody has noted another reason, it is the client.

@@ -184,7 +184,9 @@ impl Conn<'_> {
             worker.tick.account(batch.timeline.lap(Stage::Authorization));
             worker.taken(&batch, 0);
         }
-        batch.client.closing.inspect(|why| batch.client.shared.ends(*why));
+        if let Some(why) = batch.client.closing {
+            batch.client.shared.ends(why);
+        }
         let closing = self.session.has_ended() || batch.client.closing.is_some();
         batch.shrink();
         self.batch = Some(batch);

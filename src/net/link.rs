@@ -146,12 +146,20 @@ impl<'w> Link<'w> {
                 if sent.is_none()
                     && let Poll::Ready(result) = send.as_mut().poll(context)
                 {
+                    if result.is_err() {
+                        // Its client may never send anything more. It has a buffer that is given back when
+                        // the kernel is done with it.
+                        stream.shutdown(Shutdown::Both);
+                    }
                     sent = Some(result);
                 }
                 fill.as_mut().poll(context)
             })
-            .await?;
-            ahead.note(arrived);
+            .await;
+            if let Some(Err(error)) = sent {
+                return Err(error);
+            }
+            ahead.note(arrived?);
         }
         match sent {
             Some(result) => result?,

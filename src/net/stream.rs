@@ -109,10 +109,13 @@ impl Stream {
 
     /// Notes why the connection ends if it has `failed` because of a limit, and not on the way.
     pub fn note(&self, failed: &io::Error) {
-        match failed.kind() {
-            io::ErrorKind::OutOfMemory => self.client.ends(Ending::ClientMemory),
-            io::ErrorKind::QuotaExceeded => self.client.ends(Ending::OutputLimit),
-            _ => {}
+        let why = match failed.kind() {
+            io::ErrorKind::OutOfMemory => Ending::ClientMemory,
+            io::ErrorKind::QuotaExceeded => Ending::OutputLimit,
+            _ => return,
+        };
+        if self.client.ends(why) {
+            tracing::warn!(client = self.client.id, error = %failed, "closing a connection");
         }
     }
 

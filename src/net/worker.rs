@@ -470,6 +470,7 @@ impl Worker {
                 }
                 // Other workers keep sending; this one's connections get their turn in between.
                 look_at_ring().await;
+                self.begin_turn();
             }
         }
     }

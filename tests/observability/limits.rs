@@ -232,6 +232,31 @@ fn who_finds_no_memory_is_counted() {
 }
 
 #[test]
+fn who_waits_for_more_replies_than_there_is_memory_for_is_sent_away() {
+    // Nobody sends anything more, or reads: two replies of 36 MB have room, and then there is none.
+    for (subject, requests) in [
+        (Subject::Memory, &["MGET k k k k k k k k k"][..]),
+        (Subject::Memory, &["SET other x", "MGET k k k k k k k k k"][..]),
+        (Subject::Embedded, &["SET other x", "MGET k k k k k k k k k"][..]),
+    ] {
+        let server = start(subject, &["--client-memory-max", "80mb"]);
+        let mut conn = server.connect();
+        ok(conn.call(&["SET", "k", &"x".repeat(4 << 20)]));
+        drop(conn);
+        let silent = [(); 6].map(|()| {
+            let mut conn = server.connect();
+            let requests = requests.iter().map(|line| encode(&crate::common::words(line)));
+            conn.send_raw(&requests.flatten().collect::<Vec<_>>());
+            conn
+        });
+        let scrape = closed(&server, "client_memory", 4);
+        let charged = scrape.sum("ringstone_client_memory_bytes", &[]);
+        assert!((72e6..84e6).contains(&charged), "{subject:?}: {charged}");
+        drop(silent);
+    }
+}
+
+#[test]
 fn handshakes_that_fail_are_counted() {
     let stage = Stage::new(&METRICS);
     let mut plain = stage.raw();
