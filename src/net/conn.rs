@@ -184,19 +184,25 @@ impl Conn<'_> {
             worker.tick.account(batch.timeline.lap(Stage::Authorization));
             worker.taken(&batch, 0);
         }
+        self.after(batch, consumed, &taken)
+    }
+
+    /// Keeps an executed batch for the next requests, and the input behind what it `consumed`.
+    fn after(&mut self, mut batch: Box<Batch>, consumed: usize, taken: &Taken) -> Next {
         if let Some(why) = batch.client.closing {
             batch.client.shared.ends(why);
         }
         let closing = self.session.has_ended() || batch.client.closing.is_some();
         batch.shrink();
-        self.batch = Some(batch);
         self.link.input.consume(consumed);
-        if let Err(error) = self.link.input.reserve(taken.needed) {
-            if let Some(batch) = &mut self.batch {
-                tracing::warn!(client = batch.client.shared.id, %error, "closing a connection");
-                batch.reply.error("ERR too much memory is used by requests of all clients; retry");
-                batch.client.shared.ends(Ending::ClientMemory);
-            }
+        let room = self.link.input.reserve(taken.needed);
+        if let Err(error) = &room {
+            tracing::warn!(client = batch.client.shared.id, %error, "closing a connection");
+            batch.reply.error("ERR too much memory is used by requests of all clients; retry");
+            batch.client.shared.ends(Ending::ClientMemory);
+        }
+        self.batch = Some(batch);
+        if room.is_err() {
             return Next::Close;
         }
         self.link.show_input();
