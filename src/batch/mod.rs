@@ -332,8 +332,7 @@ impl Batch {
         };
         let argument_bytes = match self.ops.get(self.next) {
             Some(Op::Run { request, .. }) => {
-                let args = Args::new(&self.input, self.requests.command(*request as usize));
-                args.iter().map(<[u8]>::len).sum()
+                Args::new(&self.input, self.requests.command(*request as usize)).bytes()
             }
             _ => 0,
         };

@@ -79,7 +79,7 @@ fn chosen_ids(ctx: &Ctx<'_, '_>) -> Result<Vec<u64>, Stop> {
 fn own_line(ctx: &Ctx<'_, '_>, text: &mut String, command: &'static str) {
     let Client { shared, labels, grant, database, no_evict, no_touch, monitor, .. } = &*ctx.client;
     let mut held = shared.held();
-    held.arguments = ctx.args.iter().map(<[u8]>::len).sum();
+    held.arguments = ctx.args.bytes();
     // What was queued is no longer, and the replies so far leave when the batch is done.
     (held.queued, held.output) = (0, ctx.reply.len());
     let row = ClientRow {

@@ -79,6 +79,11 @@ impl<'a> Args<'a> {
         self.spans.len()
     }
 
+    /// Bytes of all of them.
+    pub fn bytes(&self) -> usize {
+        self.iter().map(<[u8]>::len).sum()
+    }
+
     /// Whether there is not even a name.
     pub fn is_empty(&self) -> bool {
         self.spans.is_empty()

@@ -275,8 +275,7 @@ impl Session {
                 self.reject(b"ERR Command not allowed inside a transaction".to_vec())
             }
             Some(transaction) => {
-                if transaction.bytes() + args.iter().map(<[u8]>::len).sum::<usize>()
-                    > TRANSACTION_BYTES_MAX
+                if transaction.bytes() + args.bytes() > TRANSACTION_BYTES_MAX
                     || transaction.len() >= TRANSACTION_COMMANDS_MAX
                 {
                     client.tally.rejections.push((spec, request));
