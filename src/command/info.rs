@@ -14,6 +14,7 @@ pub(super) mod usage;
 
 use std::fmt::Write as _;
 
+use super::state::HeldByAll;
 use super::stats::Totals;
 use super::{Ctx, Outcome};
 
@@ -44,6 +45,8 @@ const SECTIONS: &[(&str, bool, Write)] = &[
 struct Page<'p, 'c, 'v> {
     ctx: &'p Ctx<'c, 'v>,
     totals: Totals,
+    /// See [`Page::held`].
+    held: Option<HeldByAll>,
     text: String,
 }
 
@@ -51,6 +54,12 @@ impl Page<'_, '_, '_> {
     /// Whether it tells about the process, not only about the tenant.
     fn is_whole(&self) -> bool {
         self.ctx.client.is_operator()
+    }
+
+    /// What connections hold in memory: two sections tell of it, and each look passes over all of them.
+    fn held(&mut self) -> HeldByAll {
+        let ctx = self.ctx;
+        *self.held.get_or_insert_with(|| ctx.server.held_by_clients_of(ctx.client))
     }
 
     fn field(&mut self, name: &str, value: impl std::fmt::Display) {
@@ -88,7 +97,7 @@ pub(super) fn info(ctx: &mut Ctx<'_, '_>) -> Outcome {
         true => ctx.server.stats.totals(),
         false => Totals::default(),
     };
-    let mut page = Page { ctx, totals, text: String::new() };
+    let mut page = Page { ctx, totals, held: None, text: String::new() };
     for (name, is_usual, write) in SECTIONS {
         if !(all || usual && *is_usual || asked(&name.to_ascii_lowercase())) {
             continue;

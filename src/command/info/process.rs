@@ -63,7 +63,7 @@ pub(super) fn clients(page: &mut Page<'_, '_, '_>) -> Outcome {
     page.field("connected_clients", connected);
     page.field("cluster_connections", 0);
     page.field("maxclients", server.config.maxclients);
-    let held = server.held_by_clients_of(page.ctx.client);
+    let held = page.held();
     // Of this moment; Redis has the largest it has seen within some seconds.
     page.field("client_recent_max_input_buffer", held.input_max);
     page.field("client_recent_max_output_buffer", held.output_max);
@@ -107,8 +107,8 @@ pub(super) fn memory(page: &mut Page<'_, '_, '_>) -> Outcome {
         "mem_total_replication_buffers",
         "mem_clients_slaves",
     ]);
-    let clients = page.ctx.server.held_by_clients_of(page.ctx.client);
-    page.field("mem_clients_normal", clients.total);
+    let clients_bytes = page.held().total;
+    page.field("mem_clients_normal", clients_bytes);
     page.zeros(&["mem_cluster_links", "mem_aof_buffer"]);
     page.field("mem_allocator", "mimalloc");
     page.zeros(&["active_defrag_running", "lazyfree_pending_objects", "lazyfreed_objects"]);
