@@ -385,15 +385,13 @@ impl Run<'_, '_> {
 
     /// The same for an `EXEC`.
     fn refuse_exec(&self, client: &mut Client, reply: &mut Reply, text: &str) {
-        let op = self.stopwatch.place.op;
-        if is_refusal(text) {
-            let text = format!("{}{text}", error::TRANSACTION_DISCARDED);
-            reply.error(&text);
-            client.tally.exec_failed(op, text.as_bytes(), true);
-        } else {
-            reply.error(text);
-            client.tally.exec_failed(op, text.as_bytes(), false);
-        }
+        let refused = is_refusal(text);
+        let text = match refused {
+            true => format!("{}{text}", error::TRANSACTION_DISCARDED),
+            false => text.to_owned(),
+        };
+        reply.error(&text);
+        client.tally.exec_failed(self.stopwatch.place.op, text.as_bytes(), refused);
     }
 
     /// Notes for monitors that a command of a connection which was the `tenant`'s has been executed.

@@ -51,7 +51,7 @@ pub async fn serve(
         written: Cell::new(None),
         fresh: true,
     };
-    let well = conn.run(&stream).await;
+    let well = conn.run().await;
     // It counts too where the client has not taken its replies.
     worker.written(&conn.written);
     conn.link.close(well).await;
@@ -108,7 +108,7 @@ pub(super) async fn passed(deadline: Option<Instant>) {
 
 impl Conn<'_> {
     /// Serves until the end; whether nothing went wrong.
-    async fn run(&mut self, stream: &Stream) -> bool {
+    async fn run(&mut self) -> bool {
         self.link.show_input();
         let mut next = Next::Receive;
         loop {
@@ -127,7 +127,7 @@ impl Conn<'_> {
                 Ok(false) => return true,
                 Err(error) => {
                     tracing::debug!(client = batch.client.shared.id, %error, "connection lost");
-                    stream.note(&error);
+                    self.link.failed(&error);
                     return false;
                 }
             }
@@ -197,9 +197,8 @@ impl Conn<'_> {
         self.link.input.consume(consumed);
         let room = self.link.input.reserve(taken.needed);
         if let Err(error) = &room {
-            tracing::warn!(client = batch.client.shared.id, %error, "closing a connection");
+            self.link.failed(error);
             batch.reply.error("ERR too much memory is used by requests of all clients; retry");
-            batch.client.shared.ends(Ending::ClientMemory);
         }
         self.batch = Some(batch);
         if room.is_err() {

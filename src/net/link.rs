@@ -218,6 +218,11 @@ impl<'w> Link<'w> {
         waited.inspect_err(|error| stream.note(error)).ok()
     }
 
+    /// Notes why the connection ends if it has failed like this because of a limit.
+    pub fn failed(&self, error: &io::Error) {
+        self.stream.note(error);
+    }
+
     /// Lets others see how much input there is.
     pub fn show_input(&mut self) {
         let (Parts { stream, .. }, inlet) = self.split();
