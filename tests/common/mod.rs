@@ -28,6 +28,28 @@ pub use server::{Options, Server, Subject, flush, free_port};
 /// How long any single reply, start or stop may take before the test fails.
 pub const DEADLINE: std::time::Duration = std::time::Duration::from_secs(20);
 
+/// Asks again and again until what is told is so, which it must become in time.
+pub fn until<T: std::fmt::Debug>(
+    what: &str,
+    mut ask: impl FnMut() -> T,
+    is_so: impl Fn(&T) -> bool,
+) -> T {
+    let started = std::time::Instant::now();
+    loop {
+        let told = ask();
+        if is_so(&told) {
+            return told;
+        }
+        assert!(started.elapsed() < DEADLINE, "never: {what}\n{told:#?}");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+/// Waits until something is true, which it must become in time.
+pub fn eventually(what: &str, is_true: impl FnMut() -> bool) {
+    until(what, is_true, |is_true| *is_true);
+}
+
 /// A command from words, for tests that write them inline.
 pub fn words(line: &str) -> Vec<Vec<u8>> {
     line.split_whitespace().map(|word| word.as_bytes().to_vec()).collect()

@@ -1,9 +1,7 @@
 //! What is executed is counted as on Redis, however a connection ends.
 
-use std::time::Instant;
-
 use super::common::tokens::{connect, operator};
-use super::common::{Conn, DEADLINE, Options, Reply, Server, Subject, encode, tokens};
+use super::common::{Conn, Options, Reply, Server, Subject, encode, tokens, until};
 use super::page::Page;
 
 const ALL: [Subject; 4] = [Subject::Redis, Subject::Memory, Subject::Embedded, Subject::Faulty];
@@ -31,15 +29,8 @@ fn count(server: &Server, expected: &[&str], act: impl Fn(&mut Conn, &mut Conn))
     asking.command("CONFIG RESETSTAT");
     act(&mut acting, &mut asking);
     drop(acting);
-    let started = Instant::now();
-    loop {
-        let counts = counts(&mut asking);
-        if counts == expected {
-            return;
-        }
-        assert!(started.elapsed() < DEADLINE, "{:?}: {counts:#?}", server.subject);
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
+    let what = format!("{:?}: {expected:?}", server.subject);
+    until(&what, || counts(&mut asking), |counts| counts == expected);
 }
 
 fn all(conn: &mut Conn, lines: &[&str]) {

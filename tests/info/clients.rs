@@ -1,10 +1,7 @@
 //! What `CLIENT LIST` says of a connection's buffers is what it holds.
 
-use std::fmt::Debug;
-use std::time::Instant;
-
 use super::common::tokens::{connect, operator, plain};
-use super::common::{Conn, DEADLINE, Reply, Server, Subject, encode};
+use super::common::{Conn, Reply, Server, Subject, encode, until};
 use super::counts::{ALL, start_with_tokens};
 use super::page::Page;
 
@@ -31,18 +28,6 @@ pub fn value(line: &[(String, String)], name: &str) -> String {
 
 fn number(line: &Line, name: &str) -> i64 {
     value(line, name).parse().unwrap()
-}
-
-/// Asks until what is told is so.
-fn until<T: Debug>(what: &str, mut ask: impl FnMut() -> T, is_so: impl Fn(&T) -> bool) -> T {
-    let began = Instant::now();
-    loop {
-        let told = ask();
-        if is_so(&told) {
-            return told;
-        }
-        assert!(began.elapsed() < DEADLINE, "not {what}: {told:?}");
-    }
 }
 
 /// One connection, and another that looks at it.

@@ -6,9 +6,8 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-use super::common::{Address, DEADLINE, Options, Server, Subject, free_port, http};
+use super::common::{Address, Options, Server, Subject, free_port, http, until};
 
 const PROGRAM: &str = "prometheus-redis-exporter";
 
@@ -40,14 +39,9 @@ impl Exporter {
 
     /// Its page, as soon as it gives one.
     fn page(&self) -> String {
-        let started = Instant::now();
-        loop {
-            match http::get(self.address, "/metrics") {
-                Ok((200, page)) => return page,
-                other => assert!(started.elapsed() < DEADLINE, "{other:?}"),
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        let ask = || http::get(self.address, "/metrics");
+        let told = until("a page", ask, |told| matches!(told, Ok((200, _))));
+        told.unwrap().1
     }
 }
 

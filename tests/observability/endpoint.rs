@@ -3,11 +3,9 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use std::time::{Duration, Instant};
-
 use rustix::process::Signal;
 
-use crate::common::{DEADLINE, Options, Server, Subject, http};
+use crate::common::{DEADLINE, Options, Server, Subject, eventually, http};
 
 /// More than the endpoint serves at a time.
 const TOO_MANY: usize = 40;
@@ -55,12 +53,8 @@ fn who_is_stopping_is_not_ready() {
     reader.write_all("GET k\r\n".repeat(50).as_bytes()).unwrap();
     reader.read_exact(&mut [0]).unwrap();
     server.signal(Signal::TERM);
-    let started = Instant::now();
     // What it said before may be repeated for a moment.
-    while http::get(address, "/ready").unwrap().0 == 200 {
-        assert!(started.elapsed() < DEADLINE, "it goes on being ready");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    eventually("it is not ready", || http::get(address, "/ready").unwrap().0 != 200);
     assert_eq!(http::get(address, "/live").unwrap().0, 200);
     drop(reader);
     assert!(server.terminate().success());

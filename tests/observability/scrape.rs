@@ -1,10 +1,9 @@
 //! What a server exposes at one moment, as numbers.
 
-use std::time::Instant;
-
-use crate::common::{DEADLINE, Server, http};
+use crate::common::{Server, http, until};
 
 /// The samples of one scrape.
+#[derive(Debug)]
 pub struct Scrape(Vec<(String, f64)>);
 
 impl Scrape {
@@ -46,13 +45,5 @@ impl Scrape {
 /// The first scrape of which this is true. A server counts a batch when its replies have been written,
 /// which its client may know before it does.
 pub fn when(server: &Server, what: &str, is_so: impl Fn(&Scrape) -> bool) -> Scrape {
-    let started = Instant::now();
-    loop {
-        let scrape = Scrape::of(server);
-        if is_so(&scrape) {
-            return scrape;
-        }
-        assert!(started.elapsed() < DEADLINE, "never: {what}\n{:#?}", scrape.0);
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
+    until(what, || Scrape::of(server), is_so)
 }

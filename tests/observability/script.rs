@@ -2,11 +2,10 @@
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::common::{DEADLINE, Options, Server, Subject, free_port};
+use crate::common::{Options, Server, Subject, eventually, free_port};
 use crate::prometheus::{ask, file, is_here};
 
 #[test]
@@ -23,24 +22,18 @@ fn observe_scrapes_a_server_until_it_is_interrupted() {
     script.arg(server.metrics_address().to_string()).env("TMPDIR", temporary.path());
     let mut script =
         script.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let started = Instant::now();
     let scraped = || {
         let targets = ask(prometheus, "/api/v1/targets").ok();
         targets.is_some_and(|targets| targets["activeTargets"][0]["health"] == "up")
     };
-    while !scraped() {
+    eventually("something is scraped", || {
         assert!(script.try_wait().unwrap().is_none(), "it has ended");
-        assert!(started.elapsed() < DEADLINE, "nothing is scraped");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+        scraped()
+    });
     // To the script alone: it has to end Prometheus itself. ^C would do the same, unless the tests were started
     // with that ignored, as shells do in the background: then the script could not trap it.
     kill_process(Pid::from_child(&script), Signal::TERM).unwrap();
-    let asked = Instant::now();
-    while script.try_wait().unwrap().is_none() {
-        assert!(asked.elapsed() < DEADLINE, "it does not end");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    eventually("it ends", || script.try_wait().unwrap().is_some());
     assert!(script.wait().unwrap().success());
     assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
     assert!(ask(prometheus, "/-/ready").is_err(), "Prometheus is still there");

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use rustls::ClientConnection;
 
-use crate::common::{Conn, Reply, Rng, encode};
-use crate::stage::{Authority, Stage, eventually, output, showing, trusting};
+use crate::common::{Conn, Reply, Rng, encode, eventually};
+use crate::stage::{Authority, Stage, output, showing, trusting};
 
 #[test]
 fn only_current_protocols_are_spoken() {

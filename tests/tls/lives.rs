@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::common::{Conn, Reply};
-use crate::stage::{Authority, Stage, eventually, showing};
+use crate::common::{Conn, Reply, eventually};
+use crate::stage::{Authority, Stage, showing};
 
 fn pong() -> Reply {
     Reply::Simple(b"PONG".to_vec())

@@ -12,7 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::common::{Conn, DEADLINE, Options, Server, Subject};
+use crate::common::{Conn, DEADLINE, Options, Server, Subject, eventually};
 
 /// A certificate authority.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -198,13 +198,4 @@ pub fn output(command: &mut Command, input: &[u8]) -> String {
 
 fn read(path: &Path) -> String {
     String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned()
-}
-
-/// Waits until something is true, which it must become in time.
-pub fn eventually(what: &str, mut is_true: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !is_true() {
-        assert!(started.elapsed() < DEADLINE, "never: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }

@@ -10,8 +10,8 @@ use rustls::crypto::cipher::{
 };
 use rustls::{ConnectionTrafficSecrets, ContentType, ProtocolVersion, SupportedCipherSuite};
 
-use crate::common::{Conn, Reply, encode, words};
-use crate::stage::{Stage, eventually, output};
+use crate::common::{Conn, Reply, encode, eventually, words};
+use crate::stage::{Stage, output};
 
 fn ok() -> Reply {
     Reply::Simple(b"OK".to_vec())
